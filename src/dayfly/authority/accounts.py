@@ -1,0 +1,62 @@
+"""Accounts: created once per key, whatever races (RFC 8555 7.3)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dayfly.authority.context import Authority
+from dayfly.core.acme.accounts import check_usable, plan_account_update, plan_new_account
+from dayfly.core.acme.messages import AccountUpdate, NewAccount
+from dayfly.core.acme.objects import Account
+from dayfly.core.jose.jwk import PublicKey
+from dayfly.core.policy.keys import ACCOUNT_KEYS, check_key
+from dayfly.core.problems import AccountDoesNotExist, ServiceUnavailable
+from dayfly.errors import Conflict
+from dayfly.ports import Changes
+
+TRIES = 3
+
+
+async def new_account(
+    authority: Authority, provisioner: str, request: NewAccount, key: PublicKey
+) -> tuple[Account, bool]:
+    """The account of this key, and whether it was created now (RFC 8555 7.3, 7.3.1).
+
+    1. A key that has an account gets that account, unchanged.
+    2. With onlyReturnExisting an unknown key is AccountDoesNotExist.
+    3. The key must be acceptable (BadPublicKey); the account is committed; the loser of a race gets the winner's.
+    """
+    known = await authority.store.accounts.account_by_key(provisioner, key.thumbprint)
+    if known is not None:
+        check_usable(known)
+        return known, False
+    if request.only_return_existing:
+        raise AccountDoesNotExist("no account of this provisioner has this key")
+    check_key(key.key, allow=ACCOUNT_KEYS)
+    now = authority.clock.now()
+    account, event = plan_new_account(request, key, account_id=authority.ids.new(), provisioner=provisioner, now=now)
+    try:
+        await authority.store.commit(Changes(insert=(account,), events=(event,)))
+    except Conflict:
+        winner = await authority.store.accounts.account_by_key(provisioner, key.thumbprint)
+        if winner is None:
+            raise
+        return winner, False
+    return account, True
+
+
+async def update_account(authority: Authority, account: Account, update: AccountUpdate) -> Account:
+    """The account after an update of contacts or a deactivation (RFC 8555 7.3.2, 7.3.6)."""
+    for _ in range(TRIES):
+        plan = plan_account_update(account, update, now=authority.clock.now())
+        if plan is None:
+            return account
+        updated, event = plan
+        try:
+            await authority.store.commit(Changes(update=(updated,), events=(event,)))
+        except Conflict:
+            account = await authority.store.accounts.account(account.id)
+            check_usable(account)
+            continue
+        return replace(updated, version=updated.version + 1)
+    raise ServiceUnavailable("the account is being changed by others; try again", retry_after=1)

@@ -1,0 +1,98 @@
+"""What every use case is given: the ports, chosen by wiring, and the few things that live in memory only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+
+from dayfly.core.acme.ordering import ChallengeOffer
+from dayfly.core.jose.encoding import b64u_encode
+from dayfly.core.policy.grant import Grant
+from dayfly.core.problems import NoSuchResource
+from dayfly.core.provisioners import grant_for
+from dayfly.core.settings.documents import Settings
+from dayfly.ports import Clock, Entropy, Ids, Nonces, NoteSigner, Observer, Signer, Store, Validator
+
+TOKEN_OCTETS = 24  # 192 bits; RFC 8555 8 asks for 128
+
+Source = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Limits that are counted, not timed; 0 means none.
+
+    `open_orders` is per account; `validations` at once in all, `validations_per_account` of them for one account, and
+    `waiting_validations` in the queue.
+    """
+
+    open_orders: int = 1_000
+    validations: int = 64
+    validations_per_account: int = 8
+    waiting_validations: int = 10_000
+
+
+class SingleFlight:
+    """One at a time per key, within this process; between processes the commit decides."""
+
+    def __init__(self) -> None:
+        """Nothing is under way yet."""
+        self._locks: dict[int, tuple[asyncio.Lock, int]] = {}
+
+    @asynccontextmanager
+    async def alone(self, key: int) -> AsyncIterator[None]:
+        """Wait for this key's turn and hold it; the lock goes when nobody wants it any more."""
+        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks[key]
+            if users == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = (lock, users - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The ports of one CA."""
+
+    clock: Clock
+    entropy: Entropy
+    ids: Ids
+    store: Store
+    signer: Signer
+    note_signer: NoteSigner
+    nonces: Nonces
+    validators: Mapping[str, Validator]
+    observer: Observer
+    caps: Caps = field(default_factory=Caps)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    finalizing: SingleFlight = field(default_factory=SingleFlight)
+
+    @property
+    def offers(self) -> tuple[ChallengeOffer, ...]:
+        """The challenge types that this CA has validators for."""
+        specs = [validator.spec for validator in self.validators.values()]
+        return tuple(ChallengeOffer(spec.type, spec.identifier_types, spec.wildcards) for spec in specs)
+
+    def token(self) -> str:
+        """A fresh challenge token (RFC 8555 8)."""
+        return b64u_encode(self.entropy.octets(TOKEN_OCTETS))
+
+    def jitter(self) -> float:
+        """A random share in [0, 1)."""
+        return int.from_bytes(self.entropy.octets(4)) / 2**32
+
+    async def acme_grant(self, provisioner: str) -> tuple[Settings, Grant]:
+        """The settings as of now, and what the named ACME provisioner grants; NoSuchResource where there is none."""
+        settings = await self.store.settings.settings()
+        grant = grant_for(settings, provisioner)
+        if grant is None:
+            raise NoSuchResource("there is no such ACME provisioner here, or it is disabled")
+        return settings, grant

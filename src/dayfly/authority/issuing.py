@@ -1,0 +1,112 @@
+"""The one way to a signature: draw a serial, build, lint, sign. Nothing else calls a Signer.
+
+Rules: what is signed is byte for byte what was linted; what was signed is returned to the use case, which commits it
+with the state change and the log entry before anything leaves the process; a signature that lost its race is dropped
+unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dayfly.authority.context import Authority
+from dayfly.core.acme.finalizing import IssuePlan
+from dayfly.core.acme.objects import Certificate
+from dayfly.core.events import CertificateIssued, IssueKind
+from dayfly.core.ids import SERIAL_RANDOM_OCTETS, make_serial
+from dayfly.core.x509 import lint
+from dayfly.core.x509.profile import SERVER_TLS, SERVICE, Profile, ProvisionerMark, build, profile_hash
+
+PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (SERVICE, SERVER_TLS)}
+_HASHES = {name: profile_hash(profile) for name, profile in PROFILES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A signed certificate that nobody has seen yet, and the event that will log it."""
+
+    certificate: Certificate
+    event: CertificateIssued
+
+
+async def issue(
+    authority: Authority,
+    plan: IssuePlan,
+    *,
+    mark: ProvisionerMark | None,
+    kind: IssueKind,
+    account_id: int | None = None,
+    order_id: int | None = None,
+) -> Issued:
+    """Sign what the plan says. LintRefused, SignerError.
+
+    1. Id and serial are drawn; the row id is the serial's upper part.
+    2. The profile's template is filled.
+    3. The lint reads the bytes back and holds them against the plan.
+    4. Those bytes are signed.
+    """
+    row_id = authority.ids.new()
+    serial = make_serial(row_id, authority.entropy.octets(SERIAL_RANDOM_OCTETS))
+    profile, issuer = PROFILES[plan.profile], authority.signer.issuer
+    draft = build(
+        profile,
+        issuer=issuer,
+        serial=serial,
+        names=plan.names,
+        spki=plan.spki,
+        validity=plan.validity,
+        common_name=plan.common_name,
+        provisioner=mark,
+    )
+    linted = lint.check(
+        draft,
+        profile=profile,
+        issuer=issuer,
+        serial=serial,
+        names=plan.names,
+        spki=plan.spki,
+        validity=plan.validity,
+        common_name=plan.common_name,
+        provisioner=mark,
+    )
+    der = await authority.signer.sign_certificate(linted)
+    certificate = Certificate(
+        id=row_id,
+        serial=serial,
+        der=der,
+        issuer=issuer.fingerprint,
+        names=plan.names,
+        not_before=plan.validity.not_before,
+        not_after=plan.validity.not_after,
+        provisioner=plan.provisioner,
+        owner=plan.allowed.owner,
+        rule=plan.allowed.rule,
+        profile=plan.profile,
+        profile_hash=_HASHES[plan.profile],
+        account_id=account_id,
+        order_id=order_id,
+    )
+    return Issued(certificate, _event(authority, certificate, spki=plan.spki, kind=kind))
+
+
+def _event(authority: Authority, certificate: Certificate, *, spki: bytes, kind: IssueKind) -> CertificateIssued:
+    return CertificateIssued(
+        at=authority.clock.now(),
+        certificate_id=certificate.id,
+        serial=certificate.serial,
+        fingerprint=hashlib.sha256(certificate.der).hexdigest(),
+        names=certificate.names,
+        not_before=certificate.not_before,
+        not_after=certificate.not_after,
+        provisioner=certificate.provisioner,
+        owner=certificate.owner,
+        rule=certificate.rule,
+        profile=certificate.profile,
+        profile_hash=certificate.profile_hash,
+        account_id=certificate.account_id,
+        order_id=certificate.order_id,
+        kind=kind,
+        spki_hash=hashlib.sha256(spki).hexdigest(),
+    )

@@ -1,0 +1,182 @@
+"""Orders from newOrder to the certificate (RFC 8555 7.4).
+
+Rules: every read checks the account, and another account's object is as if it were not there (10.5); an order gives
+at most one certificate, because the commit is conditional on the version read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from dayfly.authority.context import Authority, Source
+from dayfly.authority.issuing import issue
+from dayfly.core.acme.finalizing import check_ready, issued, plan_finalize, refused_by_lint
+from dayfly.core.acme.messages import NewOrder
+from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus
+from dayfly.core.acme.ordering import (
+    as_of,
+    deactivate_authorization,
+    is_same_request,
+    parse_order_request,
+    plan_new_order,
+)
+from dayfly.core.events import IssueKind
+from dayfly.core.jose.jwk import PublicKey
+from dayfly.core.problems import NoSuchResource, RateLimited, ServerInternal, ServiceUnavailable
+from dayfly.core.provisioners import mark_for
+from dayfly.core.x509.csr import CSRFacts, parse_csr
+from dayfly.core.x509.lint import LintRefused
+from dayfly.errors import Conflict, NotFound
+from dayfly.ports import Changes
+
+REUSE_LOOKS_AT = 20  # newest open orders of the account: a client that loops asks for the same thing again at once
+TRIES = 4
+_FINISHED = frozenset({OrderStatus.PROCESSING, OrderStatus.VALID})
+
+
+async def load_order(authority: Authority, account: Account, order_id: int) -> Order:
+    """The account's own order as of now; NoSuchResource for another's too (RFC 8555 10.5)."""
+    try:
+        order = await authority.store.orders.order(order_id)
+    except NotFound:
+        raise NoSuchResource("there is no such order") from None
+    if order.account_id != account.id:
+        raise NoSuchResource("there is no such order")
+    return as_of(order, authority.clock.now())
+
+
+async def new_order(
+    authority: Authority, account: Account, payload: NewOrder, *, source: Source | None
+) -> tuple[Order, bool]:
+    """The order for what is asked, and whether it was made now: the same request gets its open order again."""
+    settings, grant = await authority.acme_grant(account.provisioner)
+    request = parse_order_request(payload)
+    now = authority.clock.now()
+    for candidate in await authority.store.orders.open_orders(account.id, limit=REUSE_LOOKS_AT):
+        if is_same_request(candidate, request, now=now):
+            return candidate, False
+    await _check_open_orders(authority, account)
+    order, event = plan_new_order(
+        request,
+        order_id=authority.ids.new(),
+        account_id=account.id,
+        tokens=iter(authority.token, ""),
+        grant=grant,
+        offers=authority.offers,
+        source=source,
+        issuer_not_after=authority.signer.issuer.not_after,
+        now=now,
+    )
+    await authority.store.commit(Changes(insert=(order,), events=(event,), settings_revision=settings.revision))
+    return order, True
+
+
+async def _check_open_orders(authority: Authority, account: Account) -> None:
+    cap = authority.caps.open_orders
+    if cap and await authority.store.orders.count_open_orders(account.id) >= cap:
+        raise RateLimited(
+            f"the account has {cap} orders that are neither finished nor expired; finish them or let them expire",
+            retry_after=60,
+        )
+
+
+async def finalize(
+    authority: Authority,
+    account: Account,
+    account_key: PublicKey,
+    order_id: int,
+    csr_der: bytes,
+    *,
+    source: Source | None,
+) -> Order:
+    """The order with its certificate.
+
+    1. One finalize of an order at a time in this process.
+    2. The same CSR on a finished order gives the order again; another one is OrderNotReady.
+    3. Plan under today's settings, issue, and commit certificate, order and log entry together.
+    4. A lost race starts over from what is stored now; the signature made is dropped unseen.
+    """
+    digest = hashlib.sha256(csr_der).hexdigest()
+    async with authority.finalizing.alone(order_id):
+        csr: CSRFacts | None = None
+        for _ in range(TRIES):
+            order = await load_order(authority, account, order_id)
+            if order.status in _FINISHED and order.csr_digest == digest:
+                return order
+            check_ready(order)
+            csr = csr or parse_csr(csr_der)
+            try:
+                return await _finalize_once(
+                    authority, order, csr, digest=digest, account_key=account_key, source=source
+                )
+            except Conflict:
+                continue
+        raise ServiceUnavailable("the order or the settings are being changed by others; try again", retry_after=1)
+
+
+async def _finalize_once(
+    authority: Authority,
+    order: Order,
+    csr: CSRFacts,
+    *,
+    digest: str,
+    account_key: PublicKey,
+    source: Source | None,
+) -> Order:
+    settings, grant = await authority.acme_grant(order.provisioner)
+    plan = plan_finalize(
+        order,
+        csr,
+        account_spki=account_key.spki,
+        grant=grant,
+        source=source,
+        issuer_not_after=authority.signer.issuer.not_after,
+        now=authority.clock.now(),
+    )
+    try:
+        made = await issue(
+            authority,
+            plan,
+            mark=mark_for(settings.provisioner(grant.provisioner)),
+            kind=IssueKind.NEW,
+            account_id=order.account_id,
+            order_id=order.id,
+        )
+    except LintRefused as error:
+        refused = Changes(update=(refused_by_lint(order),), settings_revision=settings.revision)
+        await authority.store.commit(refused)
+        raise ServerInternal(
+            "the certificate did not pass the CA's own checks; nothing was issued", retry_after=60
+        ) from error
+    done = issued(order, certificate_id=made.certificate.id, csr_digest=digest)
+    await authority.store.commit(
+        Changes(insert=(made.certificate,), update=(done,), events=(made.event,), settings_revision=settings.revision)
+    )
+    return replace(done, version=done.version + 1)
+
+
+async def load_certificate(authority: Authority, account: Account, certificate_id: int) -> Certificate:
+    """The account's own certificate; NoSuchResource for another's too."""
+    try:
+        certificate = await authority.store.certificates.certificate(certificate_id)
+    except NotFound:
+        raise NoSuchResource("there is no such certificate") from None
+    if certificate.account_id != account.id:
+        raise NoSuchResource("there is no such certificate")
+    return certificate
+
+
+async def give_up_authorization(authority: Authority, account: Account, order_id: int, index: int) -> Order:
+    """The order after its owner deactivated one authorization (RFC 8555 7.5.2)."""
+    for _ in range(TRIES):
+        order = await load_order(authority, account, order_id)
+        if index >= len(order.authorizations):
+            raise NoSuchResource("there is no such authorization")
+        changed = deactivate_authorization(order, index)
+        try:
+            await authority.store.commit(Changes(update=(changed,)))
+        except Conflict:
+            continue
+        return replace(changed, version=changed.version + 1)
+    raise ServiceUnavailable("the order is being changed by others; try again", retry_after=1)

@@ -1,0 +1,84 @@
+"""What happens on a schedule: retention, checkpoints, and the server's own certificate.
+
+Rules: an error in one job is logged and harms no other; every job is done in small slices; everything here may run at
+any time, any number of times.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dayfly.authority.context import Authority
+from dayfly.authority.log import sign_checkpoint
+from dayfly.authority.own_certificate import OwnCertificate
+from dayfly.errors import DayflyError
+
+_LOG = logging.getLogger("dayfly.authority")
+
+TICK = 1.0  # seconds; the server's own certificate may live for a minute only
+PRUNE_EVERY = timedelta(seconds=60)
+PRUNE_SLICE = 500
+KEEP_ENDED_ORDERS = timedelta(hours=24)
+CHECKPOINT_EVERY = timedelta(minutes=10)
+
+
+@dataclass(slots=True)
+class _Job:
+    every: timedelta
+    run: Callable[[datetime], Awaitable[None]]
+    due: datetime
+
+
+class Upkeep:
+    """The loop of timed work of one server process."""
+
+    def __init__(self, authority: Authority, own_certificate: OwnCertificate) -> None:
+        """Every job is due at once."""
+        now = authority.clock.now()
+        self._authority = authority
+        self._own_certificate = own_certificate
+        self._checkpointed = 0
+        self._jobs = (
+            _Job(timedelta(0), self._renew_own_certificate, now),
+            _Job(PRUNE_EVERY, self._prune, now),
+            _Job(CHECKPOINT_EVERY, self._checkpoint, now),
+        )
+
+    async def run(self) -> None:
+        """Look every second what is due, until cancelled."""
+        while True:
+            await self.tick()
+            await self._authority.sleep(TICK)
+
+    async def tick(self) -> None:
+        """Run what is due now."""
+        now = self._authority.clock.now()
+        for job in self._jobs:
+            if job.due <= now:
+                job.due = now + job.every
+                await self._guard(job, now)
+
+    async def finish(self) -> None:
+        """The last checkpoint, at a graceful stop."""
+        await self._checkpoint(self._authority.clock.now())
+
+    async def _guard(self, job: _Job, now: datetime) -> None:
+        try:
+            await job.run(now)
+        except DayflyError as error:
+            _LOG.error("upkeep failed", extra={"job": job.run.__name__.strip("_"), "detail": str(error)})
+
+    async def _renew_own_certificate(self, now: datetime) -> None:
+        await self._own_certificate.renew_if_due(now)
+
+    async def _prune(self, now: datetime) -> None:
+        before = now - KEEP_ENDED_ORDERS
+        while await self._authority.store.prune(orders_before=before, limit=PRUNE_SLICE) == PRUNE_SLICE:
+            await self._authority.sleep(0.05)  # others get their turn between slices
+
+    async def _checkpoint(self, now: datetime) -> None:
+        del now
+        self._checkpointed = await sign_checkpoint(self._authority, last_size=self._checkpointed)

@@ -1,0 +1,1 @@
+"""The ACME server's words and decisions (RFC 8555)."""

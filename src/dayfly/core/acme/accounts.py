@@ -1,0 +1,72 @@
+"""Accounts: what may be created and changed (RFC 8555 7.3).
+
+Rules: a contact is one `mailto:` address without header fields; at most ten of them; an account belongs to one
+provisioner and is found there by its key's thumbprint.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import datetime
+
+from dayfly.core.acme.messages import AccountUpdate, NewAccount
+from dayfly.core.acme.objects import Account, AccountStatus
+from dayfly.core.events import AccountCreated, AccountDeactivated, AccountUpdated
+from dayfly.core.jose.jwk import PublicKey
+from dayfly.core.problems import InvalidContact, Malformed, Unauthorized, UnsupportedContact
+
+MAX_CONTACTS = 10
+MAX_CONTACT_LENGTH = 320
+
+# One address, no quoting, no header fields: what a person writes, and nothing that a mailer would interpret.
+_MAILTO = re.compile(r"mailto:[A-Za-z0-9.!#$&'*+/=^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
+
+
+def check_contacts(contacts: tuple[str, ...]) -> None:
+    """Raise InvalidContact, or UnsupportedContact for another scheme than mailto: (RFC 8555 7.3)."""
+    if len(contacts) > MAX_CONTACTS:
+        raise InvalidContact(f"{len(contacts)} contacts; at most {MAX_CONTACTS} are kept")
+    for contact in contacts:
+        if not contact.startswith("mailto:"):
+            raise UnsupportedContact("only mailto: contacts are supported")
+        if len(contact) > MAX_CONTACT_LENGTH or _MAILTO.fullmatch(contact) is None:
+            raise InvalidContact("a contact must be mailto: with one plain address and no header fields")
+
+
+def plan_new_account(
+    request: NewAccount, key: PublicKey, *, account_id: int, provisioner: str, now: datetime
+) -> tuple[Account, AccountCreated]:
+    """The account to create for a key that has none yet (RFC 8555 7.3)."""
+    check_contacts(request.contact)
+    account = Account(
+        id=account_id,
+        provisioner=provisioner,
+        thumbprint=key.thumbprint,
+        jwk=key.jwk,
+        created_at=now,
+        contacts=request.contact,
+        terms_agreed=request.terms_of_service_agreed,
+    )
+    return account, AccountCreated(now, account_id, provisioner, key.thumbprint)
+
+
+def plan_account_update(
+    account: Account, update: AccountUpdate, *, now: datetime
+) -> tuple[Account, AccountUpdated | AccountDeactivated] | None:
+    """What an update makes of the account, None where it changes nothing (RFC 8555 7.3.2, 7.3.6)."""
+    if update.status == AccountStatus.DEACTIVATED:
+        event = AccountDeactivated(now, account.id, account.provisioner)
+        return replace(account, status=AccountStatus.DEACTIVATED), event
+    if update.status not in {None, account.status}:
+        raise Malformed("an account's status can only be changed to deactivated")
+    if update.contact is None or update.contact == account.contacts:
+        return None
+    check_contacts(update.contact)
+    return replace(account, contacts=update.contact), AccountUpdated(now, account.id, account.provisioner)
+
+
+def check_usable(account: Account) -> None:
+    """Raise Unauthorized, 401, for an account that is deactivated or revoked (RFC 8555 7.3.6)."""
+    if account.status is not AccountStatus.VALID:
+        raise Unauthorized(f"the account is {account.status}", status=401)

@@ -1,0 +1,146 @@
+"""Challenges: what proves control, and what a validation's outcome makes of an order (RFC 8555 7.1.6, 8).
+
+Rules: a key authorization is computed here and never shown; an outcome is applied to the order as it is when the
+outcome comes, so a late one cannot make a dead order live; the first failure decides (8.2: no second try of a settled
+challenge).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from dayfly.core.acme.objects import (
+    Authorization,
+    AuthorizationStatus,
+    Challenge,
+    ChallengeStatus,
+    Order,
+    OrderStatus,
+    StoredProblem,
+)
+from dayfly.core.acme.ordering import as_of, replace_authorization
+from dayfly.core.acme.states import (
+    AuthorizationEvent,
+    ChallengeEvent,
+    OrderEvent,
+    advance_authorization,
+    advance_challenge,
+    advance_order,
+)
+from dayfly.core.problems import Malformed, Refused
+
+# Tries within 45 s, since stock `step` polls for 46 s (acme.md part 7); seconds from one try to the next, before
+# jitter.
+RETRY_SPACING = (1.0, 3.0, 8.0, 20.0)
+TRIES = len(RETRY_SPACING) + 1
+VALIDATION_SPAN = timedelta(seconds=45)
+POLL_AFTER = 1  # seconds, in Retry-After while a challenge is processing
+
+_SETTLED = frozenset({ChallengeStatus.VALID, ChallengeStatus.INVALID})
+
+
+def key_authorization(token: str, thumbprint: str) -> str:
+    """RFC 8555 8.1: the token and the account key's thumbprint."""
+    return f"{token}.{thumbprint}"
+
+
+def retry_delay(tries: int, jitter: float) -> float | None:
+    """Seconds until the next try after `tries` failed ones, None where they are used up; `jitter` is in [0, 1)."""
+    if tries >= TRIES:
+        return None
+    return RETRY_SPACING[tries - 1] * (0.75 + jitter / 2)
+
+
+def find_challenge(authorization: Authorization, challenge_type: str) -> Challenge | None:
+    """The authorization's challenge of this type."""
+    return next((one for one in authorization.challenges if one.type == challenge_type), None)
+
+
+def needs_validation(order: Order, authorization: Authorization, challenge: Challenge) -> bool:
+    """Must an answer to this challenge start a validation? Malformed where it can never succeed (RFC 8555 7.5.1)."""
+    if challenge.status in _SETTLED:
+        return False
+    if authorization.status is not AuthorizationStatus.PENDING:
+        raise Malformed(f"the authorization is {authorization.status}; make a new order")
+    if order.status is not OrderStatus.PENDING:
+        raise Malformed(f"the order is {order.status}; make a new order")
+    return True
+
+
+def settle(
+    order: Order,
+    index: int,
+    challenge_type: str,
+    *,
+    failure: Refused | None,
+    address: str,
+    attempts: int,
+    now: datetime,
+) -> Order | None:
+    """The order after a validation's final outcome, None where the outcome comes too late to matter.
+
+    1. As of now the order must be pending and the authorization too.
+    2. The challenge settles, and with it the authorization.
+    3. The order becomes ready with its last authorization, or invalid with its first failed one.
+    """
+    current = as_of(order, now)
+    authorization = current.authorizations[index]
+    if current.status is not OrderStatus.PENDING or authorization.status is not AuthorizationStatus.PENDING:
+        return None
+    challenge = find_challenge(authorization, challenge_type)
+    if challenge is None:
+        return None
+    if failure is None:
+        return _proved(current, index, challenge, address=address, attempts=attempts, now=now)
+    return _failed(current, index, challenge, failure=failure, attempts=attempts)
+
+
+def _settle_authorization(authorization: Authorization, challenge: Challenge) -> tuple[Challenge, ...]:
+    return tuple(challenge if one.type == challenge.type else one for one in authorization.challenges)
+
+
+def _proved(order: Order, index: int, challenge: Challenge, *, address: str, attempts: int, now: datetime) -> Order:
+    authorization = order.authorizations[index]
+    started = advance_challenge(challenge.status, ChallengeEvent.ANSWERED)
+    proved = replace(
+        challenge,
+        status=advance_challenge(started, ChallengeEvent.PROVED),
+        validated_at=now.replace(microsecond=0),
+        attempts=attempts,
+        error=None,
+    )
+    updated = replace(
+        authorization,
+        status=advance_authorization(authorization.status, AuthorizationEvent.PROVED),
+        challenges=_settle_authorization(authorization, proved),
+        validated_by=challenge.type,
+        validated_address=address,
+    )
+    result = replace_authorization(order, index, updated)
+    if all(one.status is AuthorizationStatus.VALID for one in result.authorizations):
+        return replace(result, status=advance_order(order.status, OrderEvent.AUTHORIZED))
+    return result
+
+
+def _failed(order: Order, index: int, challenge: Challenge, *, failure: Refused, attempts: int) -> Order:
+    authorization = order.authorizations[index]
+    started = advance_challenge(challenge.status, ChallengeEvent.ANSWERED)
+    problem = StoredProblem(failure.type, failure.detail, failure.http_status)
+    failed = replace(
+        challenge, status=advance_challenge(started, ChallengeEvent.FAILED), error=problem, attempts=attempts
+    )
+    updated = replace(
+        authorization,
+        status=advance_authorization(authorization.status, AuthorizationEvent.FAILED),
+        challenges=_settle_authorization(authorization, failed),
+    )
+    identifier = authorization.identifier
+    cause = StoredProblem(
+        failure.type,
+        f"{identifier.value}: {challenge.type} failed: {failure.detail}",
+        failure.http_status,
+        subproblems=(replace(problem, identifier=identifier),),
+    )
+    result = replace_authorization(order, index, updated)
+    return replace(result, status=advance_order(order.status, OrderEvent.FAILED), error=cause)

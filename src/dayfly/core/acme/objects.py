@@ -1,0 +1,183 @@
+"""ACME's objects as frozen values (RFC 8555 7.1), and the certificates that come of them.
+
+Rules: an order embeds its authorizations and their challenges, and is one row; an object is never changed, only
+replaced; `version` is the number under which the row was read, and every update names it; times are aware and UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from dayfly.core.identifiers import Identifier
+from dayfly.core.ids import parse_id, render_id
+
+_AUTHORIZATION_ID = re.compile(r"([0-9a-f]{16})-([0-9]{1,3})")
+
+
+class AccountStatus(StrEnum):
+    """RFC 8555 7.1.2."""
+
+    VALID = "valid"
+    DEACTIVATED = "deactivated"
+    REVOKED = "revoked"
+
+
+class OrderStatus(StrEnum):
+    """RFC 8555 7.1.3."""
+
+    PENDING = "pending"
+    READY = "ready"
+    PROCESSING = "processing"
+    VALID = "valid"
+    INVALID = "invalid"
+
+
+class AuthorizationStatus(StrEnum):
+    """RFC 8555 7.1.4."""
+
+    PENDING = "pending"
+    VALID = "valid"
+    INVALID = "invalid"
+    DEACTIVATED = "deactivated"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+class ChallengeStatus(StrEnum):
+    """RFC 8555 7.1.5."""
+
+    PENDING = "pending"
+    PROCESSING = "processing"
+    VALID = "valid"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProblem:
+    """A problem kept with an object: the type without its URN prefix, the status, and our own text."""
+
+    type: str
+    detail: str
+    status: int = 400
+    identifier: Identifier | None = None
+    subproblems: tuple[StoredProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of one provisioner (RFC 8555 7.1.2); `jwk` is canonical JSON, `thumbprint` that of RFC 7638."""
+
+    id: int
+    provisioner: str
+    thumbprint: str
+    jwk: bytes
+    created_at: datetime
+    status: AccountStatus = AccountStatus.VALID
+    contacts: tuple[str, ...] = ()
+    terms_agreed: bool = False
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One way to prove control of an identifier (RFC 8555 7.1.5, 8)."""
+
+    type: str
+    token: str
+    status: ChallengeStatus = ChallengeStatus.PENDING
+    validated_at: datetime | None = None
+    error: StoredProblem | None = None
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """The server's record that an account may speak for an identifier (RFC 8555 7.1.4).
+
+    `identifier` keeps its `*.`; on the wire the wildcard is a flag of its own. `validated_by` is the challenge type
+    that proved control, `validated_address` the address and port that were dialled.
+    """
+
+    identifier: Identifier
+    challenges: tuple[Challenge, ...]
+    expires: datetime
+    status: AuthorizationStatus = AuthorizationStatus.PENDING
+    validated_by: str = ""
+    validated_address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request for a certificate (RFC 8555 7.1.3) with its authorizations."""
+
+    id: int
+    account_id: int
+    provisioner: str
+    authorizations: tuple[Authorization, ...]
+    created_at: datetime
+    expires: datetime
+    status: OrderStatus = OrderStatus.PENDING
+    profile: str = ""
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    certificate_id: int | None = None
+    csr_digest: str = ""
+    error: StoredProblem | None = None
+    version: int = 0
+
+    @property
+    def identifiers(self) -> tuple[Identifier, ...]:
+        """The names that the order asks for, in the order of its authorizations."""
+        return tuple(authorization.identifier for authorization in self.authorizations)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """An issued certificate as stored.
+
+    `der` is the leaf alone, `issuer` the SHA-256 (hex) of its issuer's certificate. `serial` is the number in the
+    certificate; the row id is its upper part. `owner` and `rule` are those of the name rule that decided.
+    """
+
+    id: int
+    serial: int
+    der: bytes
+    issuer: str
+    names: tuple[Identifier, ...]
+    not_before: datetime
+    not_after: datetime
+    provisioner: str
+    owner: str
+    rule: str
+    profile: str
+    profile_hash: str
+    account_id: int | None = None
+    order_id: int | None = None
+    revoked_at: datetime | None = None
+    revocation_reason: int | None = None
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationRef:
+    """Which authorization of which order; its text form is the id in authorization and challenge URLs."""
+
+    order_id: int
+    index: int
+
+
+def render_authorization_ref(ref: AuthorizationRef) -> str:
+    """The id of an authorization in URLs, as `00000b1e5f400000-0`."""
+    return f"{render_id(ref.order_id)}-{ref.index}"
+
+
+def parse_authorization_ref(text: str) -> AuthorizationRef | None:
+    """The reference in `text`, or None where it is none."""
+    match = _AUTHORIZATION_ID.fullmatch(text)
+    order_id = parse_id(match[1]) if match else None
+    if match is None or order_id is None or (len(match[2]) > 1 and match[2][0] == "0"):
+        return None
+    return AuthorizationRef(order_id, int(match[2]))

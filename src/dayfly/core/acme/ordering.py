@@ -1,0 +1,226 @@
+"""Orders: what may be asked for, and what an order is as of now (RFC 8555 7.1.3, 7.1.6, 7.4).
+
+Rules: names are canonical before policy sees them; every name of an order is allowed by a rule at the time of the
+order, and again at finalize; duplicates are merged; objects are read "as of now", so that expiry needs no timer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address
+
+from dayfly.core.acme.messages import NewOrder, WireIdentifier, parse_asked_time
+from dayfly.core.acme.objects import (
+    Authorization,
+    AuthorizationStatus,
+    Challenge,
+    ChallengeStatus,
+    Order,
+    OrderStatus,
+    StoredProblem,
+)
+from dayfly.core.acme.states import AuthorizationEvent, OrderEvent, advance_authorization, advance_order
+from dayfly.core.events import OrderCreated
+from dayfly.core.identifiers import Identifier, IdentifierType, parse_identifier
+from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.lifetimes import plan_validity
+from dayfly.core.policy.names import check_names
+from dayfly.core.problems import (
+    InvalidProfile,
+    Malformed,
+    Refused,
+    RejectedIdentifier,
+    Subproblem,
+    UnsupportedIdentifier,
+)
+
+MAX_NAMES = 100
+MAX_NAMES_OCTETS = 25 * 1024
+ORDER_LIFE = timedelta(hours=1)
+
+_OPEN = frozenset({OrderStatus.PENDING, OrderStatus.READY, OrderStatus.PROCESSING})
+_LIVE_AUTHORIZATIONS = frozenset({AuthorizationStatus.PENDING, AuthorizationStatus.VALID})
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeOffer:
+    """A challenge type that can be offered: for which identifier types, and for wildcards or not."""
+
+    type: str
+    identifier_types: frozenset[IdentifierType]
+    wildcards: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """A newOrder payload that was read and canonicalised; nothing is allowed yet."""
+
+    identifiers: tuple[Identifier, ...]
+    not_before: datetime | None
+    not_after: datetime | None
+    profile: str
+
+
+def parse_order_request(payload: NewOrder) -> OrderRequest:
+    """The canonical request in a newOrder payload; Malformed or UnsupportedIdentifier (RFC 8555 7.4)."""
+    identifiers = _parse_identifiers(payload.identifiers)
+    return OrderRequest(
+        identifiers=identifiers,
+        not_before=parse_asked_time(payload.not_before, "notBefore"),
+        not_after=parse_asked_time(payload.not_after, "notAfter"),
+        profile=payload.profile or "",
+    )
+
+
+def _parse_identifiers(wire: tuple[WireIdentifier, ...]) -> tuple[Identifier, ...]:
+    if not wire:
+        raise Malformed("the order names no identifiers")
+    if len(wire) > MAX_NAMES:
+        raise Malformed(f"the order names {len(wire)} identifiers; at most {MAX_NAMES} are taken")
+    if sum(len(one.value) for one in wire) > MAX_NAMES_OCTETS:
+        raise Malformed(f"the identifiers are longer than {MAX_NAMES_OCTETS} octets together")
+    parsed: dict[Identifier, None] = {}
+    failures: list[Malformed | UnsupportedIdentifier] = []
+    for one in wire:
+        try:
+            parsed[parse_identifier(one.type, one.value)] = None
+        except (Malformed, UnsupportedIdentifier) as error:
+            failures.append(error)
+    if failures:
+        raise _compound(failures)
+    return tuple(parsed)
+
+
+def _compound(failures: list[Malformed | UnsupportedIdentifier]) -> Refused:
+    """One problem for all bad names (RFC 8555 6.7.1); a single one stands for itself."""
+    if len(failures) == 1:
+        return failures[0]
+    kinds = {type(failure) for failure in failures}
+    kind = kinds.pop() if len(kinds) == 1 else Malformed
+    subproblems = [Subproblem(failure.type, failure.detail) for failure in failures]
+    return kind(f"{len(failures)} identifiers are not acceptable", subproblems=subproblems)
+
+
+def plan_new_order(
+    request: OrderRequest,
+    *,
+    order_id: int,
+    account_id: int,
+    tokens: Iterable[str],
+    grant: Grant,
+    offers: tuple[ChallengeOffer, ...],
+    source: IPv4Address | IPv6Address | None,
+    issuer_not_after: datetime,
+    now: datetime,
+) -> tuple[Order, OrderCreated]:
+    """The order to create.
+
+    Raises RejectedIdentifier where no rule gives a name or no challenge type can prove it, InvalidProfile, and
+    Malformed for a validity that the provisioner does not allow. `tokens` yields a fresh challenge token at each
+    step.
+    """
+    if request.profile:
+        raise InvalidProfile("this CA offers no profiles yet; leave `profile` out")
+    check_names(grant.rules, request.identifiers, provisioner=grant.provisioner, source=source)
+    plan_validity(
+        now,
+        lifetimes=grant.lifetimes,
+        requested_not_before=request.not_before,
+        requested_not_after=request.not_after,
+        issuer_not_after=issuer_not_after,
+    )
+    expires = now.replace(microsecond=0) + ORDER_LIFE
+    fresh = iter(tokens)
+    order = Order(
+        id=order_id,
+        account_id=account_id,
+        provisioner=grant.provisioner,
+        authorizations=tuple(
+            Authorization(identifier, _challenges(identifier, grant=grant, offers=offers, tokens=fresh), expires)
+            for identifier in request.identifiers
+        ),
+        created_at=now,
+        expires=expires,
+        profile=request.profile,
+        not_before=request.not_before,
+        not_after=request.not_after,
+    )
+    return order, OrderCreated(now, grant.provisioner, len(request.identifiers))
+
+
+def _challenges(
+    identifier: Identifier, *, grant: Grant, offers: tuple[ChallengeOffer, ...], tokens: Iterable[str]
+) -> tuple[Challenge, ...]:
+    """The challenges that may prove the name; a wildcard by DNS challenges only (RFC 8555 7.1.3)."""
+    challenges = tuple(
+        Challenge(offer.type, next(iter(tokens)))
+        for offer in offers
+        if offer.type in grant.challenges
+        and identifier.type in offer.identifier_types
+        and (offer.wildcards or not identifier.is_wildcard)
+    )
+    if not challenges:
+        what = "a wildcard" if identifier.is_wildcard else f"an identifier of type {identifier.type}"
+        raise RejectedIdentifier(
+            f"{identifier.value}: provisioner {grant.provisioner} offers no challenge type that can prove {what}"
+        )
+    return challenges
+
+
+def is_same_request(order: Order, request: OrderRequest, *, now: datetime) -> bool:
+    """Does an open order already ask for exactly this? Then the client gets it again, and a loop fills no table."""
+    return (
+        as_of(order, now).status in {OrderStatus.PENDING, OrderStatus.READY}
+        and frozenset(order.identifiers) == frozenset(request.identifiers)
+        and order.profile == request.profile
+        and order.not_before == request.not_before
+        and order.not_after == request.not_after
+    )
+
+
+def as_of(order: Order, now: datetime) -> Order:
+    """The order as it is now: what has expired is expired (RFC 8555 7.1.6)."""
+    if order.expires > now and all(one.expires > now for one in order.authorizations):
+        return order
+    authorizations = tuple(_authorization_as_of(one, now) for one in order.authorizations)
+    if order.status not in _OPEN:
+        return replace(order, authorizations=authorizations)
+    return replace(
+        order,
+        authorizations=authorizations,
+        status=advance_order(order.status, OrderEvent.EXPIRED),
+        error=StoredProblem("malformed", "the order expired before it was finalized"),
+    )
+
+
+def _authorization_as_of(authorization: Authorization, now: datetime) -> Authorization:
+    if authorization.expires > now or authorization.status not in _LIVE_AUTHORIZATIONS:
+        return authorization
+    status = advance_authorization(authorization.status, AuthorizationEvent.EXPIRED)
+    return replace(authorization, status=status)
+
+
+def deactivate_authorization(order: Order, index: int) -> Order:
+    """The order once its owner gave up one of its authorizations (RFC 8555 7.5.2): invalid, with the reason."""
+    authorization = order.authorizations[index]
+    if authorization.status not in _LIVE_AUTHORIZATIONS:
+        raise Malformed(f"the authorization is {authorization.status}")
+    status = advance_authorization(authorization.status, AuthorizationEvent.DEACTIVATED)
+    replaced = replace_authorization(order, index, replace(authorization, status=status))
+    if order.status not in {OrderStatus.PENDING, OrderStatus.READY}:
+        return replaced
+    problem = StoredProblem("unauthorized", "an authorization of the order was deactivated by its owner", 403)
+    return replace(replaced, status=advance_order(order.status, OrderEvent.FAILED), error=problem)
+
+
+def replace_authorization(order: Order, index: int, authorization: Authorization) -> Order:
+    """The order with one authorization replaced; its own status is not touched."""
+    before, after = order.authorizations[:index], order.authorizations[index + 1 :]
+    return replace(order, authorizations=(*before, authorization, *after))
+
+
+def is_waiting(challenge: Challenge) -> bool:
+    """Can the client still start this challenge?"""
+    return challenge.status is ChallengeStatus.PENDING

@@ -1,0 +1,326 @@
+"""What may be asked of the world: Protocols, and the frozen values that cross them.
+
+Rules: a port has at most six methods; what crosses it is plain data; ports are async where the world is slow; a missing
+thing is `NotFound`, a lost race `Conflict`, a store that cannot be used right now `Unavailable` (errors.py). Each
+Protocol's prose is its contract, and tests/contracts holds every adapter to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from dayfly.core.acme.objects import Account, Certificate, Order
+from dayfly.core.events import Event
+from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.core.problems import Refused
+from dayfly.core.settings.documents import Settings, SettingsChange
+from dayfly.core.transparency.checkpoint import Checkpoint
+from dayfly.core.x509.lint import LintedCertificate
+from dayfly.core.x509.profile import IssuerFacts
+from dayfly.errors import DayflyError
+
+Record = Account | Order | Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """One use case's writes: they happen together, or not at all.
+
+    `insert` holds new rows. `update` holds rows as they shall become, with the `version` they were *read* at; the store
+    raises `Conflict` where a row has another version by now, and writes version + 1. `settings` is a change of the
+    settings documents. `settings_revision`, where given, is the revision the plan relied on: another one by now is a
+    `Conflict`. Logged events become entries of the log in the same transaction; all events go to the observers after
+    the commit.
+    """
+
+    insert: tuple[Record, ...] = ()
+    update: tuple[Record, ...] = ()
+    settings: SettingsChange | None = None
+    settings_revision: int | None = None
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The proof of a durable commit: `log_size` is the size of the log after this change set's group."""
+
+    log_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """The log as committed: number of entries, root hash (RFC 6962), and the bytes of the Merkle frontier."""
+
+    size: int
+    root: bytes
+    frontier: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """One row of the log: its index, canonical bytes, and leaf hash."""
+
+    index: int
+    body: bytes
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGroup:
+    """One commit's mark in the log: its size and root hash after the group."""
+
+    size: int
+    root: bytes
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> datetime:
+        """Now: aware, UTC, with microseconds."""
+        ...
+
+
+class Entropy(Protocol):
+    """Randomness from the system's CSPRNG."""
+
+    def octets(self, count: int) -> bytes:
+        """`count` random octets, for serials, tokens and jitter."""
+        ...
+
+
+class Ids(Protocol):
+    """Row ids."""
+
+    def new(self) -> int:
+        """A new time-ordered id (core/ids): never one that this worker gave before, also when the clock steps back."""
+        ...
+
+
+class AccountReads(Protocol):
+    """Accounts, as committed."""
+
+    async def account(self, account_id: int) -> Account:
+        """The account with this id; NotFound."""
+        ...
+
+    async def account_by_key(self, provisioner: str, thumbprint: str) -> Account | None:
+        """The account of this provisioner with this key's thumbprint, in whatever status."""
+        ...
+
+
+class OrderReads(Protocol):
+    """Orders, as committed."""
+
+    async def order(self, order_id: int) -> Order:
+        """The order with this id; NotFound."""
+        ...
+
+    async def open_orders(self, account_id: int, *, limit: int) -> tuple[Order, ...]:
+        """The account's pending and ready orders, newest first, at most `limit`; for reuse of the same order."""
+        ...
+
+    async def count_open_orders(self, account_id: int) -> int:
+        """How many orders of the account are pending or ready."""
+        ...
+
+    async def order_counts(self) -> dict[str, int]:
+        """How many orders there are in each status, by the status's word; for metrics."""
+        ...
+
+
+class CertificateReads(Protocol):
+    """Certificates, as committed."""
+
+    async def certificate(self, certificate_id: int) -> Certificate:
+        """The certificate with this row id; NotFound."""
+        ...
+
+    async def certificates(self, *, after: int, limit: int) -> tuple[Certificate, ...]:
+        """Certificates with ids above `after`, ascending, at most `limit`: a page."""
+        ...
+
+    async def live_certificates(self, now: datetime, *, after: int, limit: int) -> tuple[Certificate, ...]:
+        """The same for those with notAfter at or after `now` that are not revoked."""
+        ...
+
+
+class SettingsReads(Protocol):
+    """Provisioners, rules and owners, under one revision number."""
+
+    async def settings(self) -> Settings:
+        """The settings of the newest committed revision; parsed once per revision, cheap to call for every request."""
+        ...
+
+
+class LogReads(Protocol):
+    """The append-only log, as committed."""
+
+    async def head(self) -> LogHead:
+        """The newest head."""
+        ...
+
+    async def entries(self, start: int, *, limit: int) -> tuple[StoredEntry, ...]:
+        """Entries with index >= `start`, ascending, at most `limit`."""
+        ...
+
+    async def groups(self, after_size: int, *, limit: int) -> tuple[StoredGroup, ...]:
+        """Group marks with size > `after_size`, ascending, at most `limit`."""
+        ...
+
+    async def checkpoints(self, after_size: int, *, limit: int) -> tuple[str, ...]:
+        """Signed notes of checkpoints with size > `after_size`, ascending, at most `limit`."""
+        ...
+
+    async def add_checkpoint(self, size: int, note: str) -> None:
+        """Keep a signed checkpoint; a second one of the same size replaces the first."""
+        ...
+
+
+class Store(Protocol):
+    """All that is durable.
+
+    Any number of coroutines of one event loop may use it at once. Reads see committed rows only. `commit` returns only
+    when the group that holds the changes is durable, log entries included; if it raises, nothing of this change set has
+    happened (Conflict, Unavailable), and other change sets of the same group are not harmed. `prune` removes what
+    retention says is over, in slices of at most `limit` rows, and gives the number removed: orders whose `expires`
+    lies before `orders_before`; never certificates, accounts or log entries. `check` raises Unavailable when the
+    store cannot be used.
+    """
+
+    accounts: AccountReads
+    orders: OrderReads
+    certificates: CertificateReads
+    settings: SettingsReads
+    log: LogReads
+
+    async def commit(self, changes: Changes) -> Receipt:
+        """Write the change set durably, with its log entries."""
+        ...
+
+    async def prune(self, *, orders_before: datetime, limit: int) -> int:
+        """Remove ended orders; how many went."""
+        ...
+
+    async def check(self) -> None:
+        """Raise Unavailable when the store cannot be read or written."""
+        ...
+
+    async def size_bytes(self) -> int:
+        """The space that the store takes, in bytes."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is under way, and let go of files and connections."""
+        ...
+
+
+class Nonces(Protocol):
+    """Replay nonces, each good for one request (RFC 8555 6.5)."""
+
+    def issue(self) -> str:
+        """A fresh nonce: base64url, at least 128 bits, no row written."""
+        ...
+
+    async def spend(self, nonce: str) -> None:
+        """Use it up; BadNonce when it is unknown, too old or spent, all with one text."""
+        ...
+
+
+class Signer(Protocol):
+    """The issuing key. It signs what the lint has passed, and nothing else."""
+
+    @property
+    def issuer(self) -> IssuerFacts:
+        """What the profile needs to know of the issuing certificate."""
+        ...
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """The certificates (DER) to hand out after the leaf, issuer first, without the root."""
+        ...
+
+    async def sign_certificate(self, linted: LintedCertificate) -> bytes:
+        """The certificate (DER) for the linted bytes; each draft once. SignerError."""
+        ...
+
+
+class NoteSigner(Protocol):
+    """The log's own key."""
+
+    @property
+    def origin(self) -> str:
+        """The log's origin line, also the key's name in signed notes."""
+        ...
+
+    async def sign_checkpoint(self, checkpoint: Checkpoint) -> str:
+        """The checkpoint as a signed note. SignerError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorSpec:
+    """What a validator can prove: the challenge type, the identifier types, and whether a wildcard may be proved so."""
+
+    type: str
+    identifier_types: frozenset[IdentifierType]
+    wildcards: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationTarget:
+    """What to fetch and what to expect; `key_authorization` is compared in constant time and never shown."""
+
+    identifier: Identifier
+    token: str
+    key_authorization: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """A proof that matched; `address` is the address and port dialled, for the record."""
+
+    address: str
+
+
+class ValidationFailed(DayflyError):
+    """A proof was not found.
+
+    `problem` (Connection, Dns, Tls, IncorrectResponse, Unauthorized) says which step failed and holds no fetched byte.
+    `transient` says that another try may mend it. `operator_note` is for the CA's own log only: the address that was
+    refused and the setting that would open it.
+    """
+
+    def __init__(self, problem: Refused, *, transient: bool, operator_note: str = "") -> None:
+        """Keep what the client may know beside what only the operator may."""
+        super().__init__(problem.detail)
+        self.problem = problem
+        self.transient = transient
+        self.operator_note = operator_note
+
+
+class Validator(Protocol):
+    """Looks whether the answer to a challenge is where it should be (RFC 8555 8).
+
+    Every failure is a `ValidationFailed`; nothing else leaves `validate`.
+    """
+
+    @property
+    def spec(self) -> ValidatorSpec:
+        """What this validator can prove."""
+        ...
+
+    async def validate(self, target: ValidationTarget) -> Validated:
+        """Look once, in bounded time and memory."""
+        ...
+
+
+class Observer(Protocol):
+    """Hears of events, after the commit; it must be quick, and an error in it harms nobody."""
+
+    def notify(self, events: Sequence[Event]) -> None:
+        """Take note of the events."""
+        ...
