@@ -1,0 +1,169 @@
+"""The gate of every ACME request: envelope, URL, account, signature, nonce, in this order (RFC 8555 6.2 to 6.5).
+
+Rules: nothing behind the gate sees an unverified payload; a request whose signature fails leaves its nonce unspent,
+one that passes spends it even if it is refused later; `url` and `kid` are compared as strings with URLs built from
+the configuration, never with the Host header.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import msgspec
+
+from dayfly.authority.context import Authority, Source
+from dayfly.core.acme.accounts import check_usable
+from dayfly.core.acme.messages import Urls
+from dayfly.core.acme.objects import Account
+from dayfly.core.ids import parse_id
+from dayfly.core.jose.jwk import PublicKey, parse_jwk
+from dayfly.core.jose.jws import UnverifiedJWS, parse_flattened, verify
+from dayfly.core.problems import (
+    AccountDoesNotExist,
+    BadNonce,
+    Malformed,
+    PayloadTooLarge,
+    Unauthorized,
+    UnsupportedMediaType,
+)
+from dayfly.errors import NotFound
+from dayfly.server.app import Request
+
+JOSE = b"application/jose+json"
+MAX_BODY = 64 * 1024
+CACHED_KEYS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A request that passed the gate with an account."""
+
+    account: Account
+    key: PublicKey
+    payload: bytes
+    urls: Urls
+    source: Source | None
+
+    @property
+    def is_read(self) -> bool:
+        """Is it a POST-as-GET (RFC 8555 6.3)?"""
+        return not self.payload
+
+
+@dataclass(frozen=True, slots=True)
+class SignedByKey:
+    """A request that passed the gate with a key in its header, as newAccount asks for (RFC 8555 7.3)."""
+
+    key: PublicKey
+    payload: bytes
+    urls: Urls
+    source: Source | None
+
+
+class Bases:
+    """The configured base URLs: requests are answered under the one that the client asked for, if it is configured."""
+
+    def __init__(self, base_urls: tuple[str, ...]) -> None:
+        """The first of the base URLs is the canonical one."""
+        self._first = base_urls[0]
+        self._by_host = {base.removeprefix("https://").encode(): base for base in base_urls}
+        self._urls: dict[tuple[str, str], Urls] = {}
+        self.all = base_urls
+
+    def urls(self, request: Request, provisioner: str) -> Urls:
+        """The URLs of a provisioner as this request shall see them."""
+        base = self._by_host.get(request.header(b"host") or b"", self._first)
+        return self.urls_under(base, provisioner)
+
+    @staticmethod
+    def urls_under(base: str, provisioner: str) -> Urls:
+        """The URLs of a provisioner under one base URL."""
+        return Urls(f"{base}/acme/{provisioner}")
+
+
+class Gate:
+    """Authenticates ACME requests for one CA; keeps parsed account keys, at most 10,000 of them."""
+
+    def __init__(self, authority: Authority, bases: Bases) -> None:
+        """Nothing is cached yet."""
+        self._authority = authority
+        self._bases = bases
+        self._keys: OrderedDict[int, tuple[bytes, PublicKey]] = OrderedDict()
+
+    async def with_account(self, request: Request) -> Signed:
+        """A request signed by an account's key (`kid`).
+
+        1. The envelope is read, and `url` compared.
+        2. The account is found by the id in `kid`.
+        3. The signature is checked with the account's key, then the account's status.
+        4. The nonce is spent.
+        """
+        jws, urls = self._open(request)
+        if jws.header.kid is None:
+            raise Malformed("this resource takes a request signed by an account: `kid`, not `jwk` (RFC 8555 6.2)")
+        account = await self._account(request, jws.header.kid)
+        key = self._key(account)
+        verify(jws.signing_input, jws.signature, key=key, alg=jws.header.alg)
+        check_usable(account)
+        await self._spend(jws)
+        return Signed(account, key, jws.payload, urls, source_of(request))
+
+    async def with_key(self, request: Request) -> SignedByKey:
+        """A request signed by the key in its header (`jwk`)."""
+        jws, urls = self._open(request)
+        if jws.header.jwk is None:
+            raise Malformed("this resource takes a request with the key in it: `jwk`, not `kid` (RFC 8555 6.2)")
+        verify(jws.signing_input, jws.signature, key=jws.header.jwk, alg=jws.header.alg)
+        await self._spend(jws)
+        return SignedByKey(jws.header.jwk, jws.payload, urls, source_of(request))
+
+    def _open(self, request: Request) -> tuple[UnverifiedJWS, Urls]:
+        if request.header(b"content-type") != JOSE:
+            raise UnsupportedMediaType("the Content-Type must be application/jose+json (RFC 8555 6.2)")
+        if len(request.body) > MAX_BODY:
+            raise PayloadTooLarge(f"the body is larger than {MAX_BODY} octets")
+        jws = parse_flattened(request.body)
+        if jws.header.url not in {base + request.path for base in self._bases.all}:
+            raise Unauthorized("`url` in the protected header is not the URL of this resource (RFC 8555 6.4)")
+        return jws, self._bases.urls(request, request.params["provisioner"])
+
+    async def _account(self, request: Request, kid: str) -> Account:
+        provisioner = request.params["provisioner"]
+        account_id = parse_id(kid.rpartition("/")[2])
+        if account_id is None or all(
+            kid != Bases.urls_under(base, provisioner).account(account_id) for base in self._bases.all
+        ):
+            raise AccountDoesNotExist("`kid` is not the URL of an account of this provisioner")
+        try:
+            account = await self._authority.store.accounts.account(account_id)
+        except NotFound:
+            raise AccountDoesNotExist("there is no such account") from None
+        if account.provisioner != provisioner:
+            raise AccountDoesNotExist("there is no such account")
+        return account
+
+    def _key(self, account: Account) -> PublicKey:
+        """The account's parsed key; a rolled-over one differs in its bytes and is parsed anew."""
+        cached = self._keys.get(account.id)
+        if cached is not None and cached[0] == account.jwk:
+            return cached[1]
+        key = parse_jwk(msgspec.json.decode(account.jwk))
+        self._keys[account.id] = (account.jwk, key)
+        if len(self._keys) > CACHED_KEYS:
+            self._keys.popitem(last=False)
+        return key
+
+    async def _spend(self, jws: UnverifiedJWS) -> None:
+        if jws.header.nonce is None:
+            raise BadNonce("the request has no nonce")
+        await self._authority.nonces.spend(jws.header.nonce)
+
+
+def source_of(request: Request) -> Source | None:
+    """The address that the request came from, None where the transport has none."""
+    try:
+        return ip_address(request.peer[0])
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,250 @@
+"""ACME's resources (RFC 8555 7.1): each handler authenticates, asks one use case, and renders.
+
+Rules: no rule of ACME lives here; every answer to a POST carries a fresh nonce, also a refused one (6.5); every
+answer but the directory links to it (7.1).
+"""
+
+from __future__ import annotations
+
+from dayfly.authority import accounts, orders
+from dayfly.authority.challenges import Validations
+from dayfly.authority.context import Authority
+from dayfly.core.acme import messages
+from dayfly.core.acme.challenges import POLL_AFTER, find_challenge
+from dayfly.core.acme.messages import Urls, parse_payload
+from dayfly.core.acme.objects import (
+    AuthorizationRef,
+    ChallengeStatus,
+    Order,
+    OrderStatus,
+    parse_authorization_ref,
+)
+from dayfly.core.ids import parse_id
+from dayfly.core.jose.encoding import b64u_encode
+from dayfly.core.problems import Malformed, NoSuchResource
+from dayfly.core.x509.pem import render_pem
+from dayfly.server.acme_gate import Bases, Gate, Signed
+from dayfly.server.app import Header, Request, Response, Route
+
+JSON = b"application/json"
+PEM_CHAIN = b"application/pem-certificate-chain"
+PREFIX = "/acme/{provisioner}"
+
+
+class AcmeRoutes:
+    """The handlers of all ACME provisioners of one CA."""
+
+    def __init__(self, authority: Authority, validations: Validations, bases: Bases) -> None:
+        """The gate is made here; `bases` are the configured base URLs."""
+        self._authority = authority
+        self._validations = validations
+        self._bases = bases
+        self._gate = Gate(authority, bases)
+        self._pem_chain = "".join(render_pem(der) for der in authority.signer.chain)
+
+    def routes(self) -> tuple[Route, ...]:
+        """The table of routes; the paths are those of step-ca, so that saved account URLs survive a replacement."""
+        return tuple(
+            Route(method, PREFIX + path, handler, name=name, headers=self.common_headers)
+            for method, path, handler, name in (
+                ("GET", "/directory", self.directory, "acme_directory"),
+                ("POST", "/directory", self.read_directory, "acme_directory"),
+                ("HEAD", "/new-nonce", self.head_nonce, "acme_new_nonce"),
+                ("GET", "/new-nonce", self.get_nonce, "acme_new_nonce"),
+                ("POST", "/new-nonce", self.post_nonce, "acme_new_nonce"),
+                ("POST", "/new-account", self.new_account, "acme_new_account"),
+                ("POST", "/account/{account}", self.account, "acme_account"),
+                ("POST", "/new-order", self.new_order, "acme_new_order"),
+                ("POST", "/order/{order}", self.order, "acme_order"),
+                ("POST", "/order/{order}/finalize", self.finalize, "acme_finalize"),
+                ("POST", "/authz/{authorization}", self.authorization, "acme_authz"),
+                ("POST", "/challenge/{authorization}/{type}", self.challenge, "acme_challenge"),
+                ("POST", "/certificate/{certificate}", self.certificate, "acme_certificate"),
+            )
+        )
+
+    def common_headers(self, request: Request) -> tuple[Header, ...]:
+        """What every ACME answer carries, refused ones too: CORS, the directory link, and a nonce after a POST."""
+        directory = self._bases.urls(request, request.params["provisioner"]).directory
+        headers: list[Header] = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
+        if not request.path.endswith("/directory"):
+            headers.append((b"link", f'<{directory}>;rel="index"'.encode()))
+        if request.method == "POST":
+            headers.append((b"replay-nonce", self._authority.nonces.issue().encode()))
+        return tuple(headers)
+
+    # --- resources without an account ---------------------------------------------------------------------------------
+
+    async def directory(self, request: Request) -> Response:
+        """GET directory (RFC 8555 7.1.1)."""
+        provisioner = request.params["provisioner"]
+        await self._authority.acme_grant(provisioner)
+        noise = b64u_encode(self._authority.entropy.octets(9))
+        body = messages.render_directory(
+            self._bases.urls(request, provisioner),
+            meta={},
+            extra=(noise, "clients ignore keys that they do not know (RFC 8555 7.1.1)"),
+        )
+        return Response(200, body, media_type=JSON, headers=((b"cache-control", b"no-cache"),))
+
+    async def read_directory(self, request: Request) -> Response:
+        """POST-as-GET directory (RFC 8555 6.3)."""
+        await self._read(request)
+        return await self.directory(request)
+
+    async def head_nonce(self, request: Request) -> Response:
+        """HEAD newNonce (RFC 8555 7.2)."""
+        return await self._nonce(request, 200)
+
+    async def get_nonce(self, request: Request) -> Response:
+        """GET newNonce (RFC 8555 7.2)."""
+        return await self._nonce(request, 204)
+
+    async def _nonce(self, request: Request, status: int) -> Response:
+        await self._authority.acme_grant(request.params["provisioner"])
+        nonce = self._authority.nonces.issue().encode()
+        return Response(status, b"", headers=((b"replay-nonce", nonce), _NO_STORE))
+
+    async def post_nonce(self, request: Request) -> Response:
+        """POST-as-GET newNonce; the nonce comes with every answer to a POST."""
+        await self._read(request)
+        return Response(204, b"", headers=(_NO_STORE,))
+
+    async def new_account(self, request: Request) -> Response:
+        """POST newAccount (RFC 8555 7.3)."""
+        signed = await self._gate.with_key(request)
+        provisioner = request.params["provisioner"]
+        await self._authority.acme_grant(provisioner)
+        payload = parse_payload(signed.payload, messages.NewAccount)
+        account, created = await accounts.new_account(self._authority, provisioner, payload, signed.key)
+        return Response(
+            201 if created else 200,
+            messages.render_account(account, signed.urls),
+            media_type=JSON,
+            headers=((b"location", signed.urls.account(account.id).encode()),),
+        )
+
+    # --- resources of an account --------------------------------------------------------------------------------------
+
+    async def account(self, request: Request) -> Response:
+        """POST account: read, update, deactivate (RFC 8555 7.3.2, 7.3.6)."""
+        signed = await self._gate.with_account(request)
+        if parse_id(request.params["account"]) != signed.account.id:
+            raise NoSuchResource("there is no such account")
+        account = signed.account
+        if not signed.is_read:
+            update = parse_payload(signed.payload, messages.AccountUpdate)
+            account = await accounts.update_account(self._authority, account, update)
+        return Response(200, messages.render_account(account, signed.urls), media_type=JSON)
+
+    async def new_order(self, request: Request) -> Response:
+        """POST newOrder (RFC 8555 7.4)."""
+        signed = await self._gate.with_account(request)
+        payload = parse_payload(signed.payload, messages.NewOrder)
+        order, created = await orders.new_order(self._authority, signed.account, payload, source=signed.source)
+        location = (b"location", signed.urls.order(order.id).encode())
+        body = messages.render_order(order, signed.urls)
+        return Response(201 if created else 200, body, media_type=JSON, headers=(location,))
+
+    async def order(self, request: Request) -> Response:
+        """POST-as-GET order (RFC 8555 7.4)."""
+        signed = await self._read(request)
+        order = await orders.load_order(self._authority, signed.account, _id(request, "order"))
+        return _order_response(order, signed.urls)
+
+    async def finalize(self, request: Request) -> Response:
+        """POST finalize (RFC 8555 7.4)."""
+        signed = await self._gate.with_account(request)
+        csr = messages.parse_csr_member(parse_payload(signed.payload, messages.Finalize))
+        order = await orders.finalize(
+            self._authority, signed.account, signed.key, _id(request, "order"), csr, source=signed.source
+        )
+        return _order_response(order, signed.urls)
+
+    async def authorization(self, request: Request) -> Response:
+        """POST authorization: read it, or give it up (RFC 8555 7.5, 7.5.2)."""
+        signed = await self._gate.with_account(request)
+        ref = _ref(request)
+        if signed.is_read:
+            order = await orders.load_order(self._authority, signed.account, ref.order_id)
+        else:
+            if parse_payload(signed.payload, messages.AuthorizationUpdate).status != "deactivated":
+                raise Malformed("an authorization's status can only be changed to deactivated")
+            order = await orders.give_up_authorization(self._authority, signed.account, ref.order_id, ref.index)
+        order = self._validations.overlay(order)
+        if ref.index >= len(order.authorizations):
+            raise NoSuchResource("there is no such authorization")
+        authorization = order.authorizations[ref.index]
+        waiting = any(one.status is ChallengeStatus.PROCESSING for one in authorization.challenges)
+        body = messages.render_authorization(authorization, ref, signed.urls)
+        return Response(200, body, media_type=JSON, headers=_POLL if waiting else ())
+
+    async def challenge(self, request: Request) -> Response:
+        """POST challenge: start the validation, or read (RFC 8555 7.5.1)."""
+        signed = await self._gate.with_account(request)
+        ref, challenge_type = _ref(request), request.params["type"]
+        if signed.is_read:
+            stored = await orders.load_order(self._authority, signed.account, ref.order_id)
+            order = self._validations.overlay(stored)
+        else:
+            _check_answer(signed.payload)
+            order = await self._validations.answer(signed.account, ref, challenge_type)
+        return _challenge_response(order, ref, challenge_type, signed.urls)
+
+    async def certificate(self, request: Request) -> Response:
+        """POST-as-GET certificate: the leaf and its chain, without the root (RFC 8555 7.4.2)."""
+        signed = await self._read(request)
+        certificate = await orders.load_certificate(self._authority, signed.account, _id(request, "certificate"))
+        body = (render_pem(certificate.der) + self._pem_chain).encode()
+        return Response(200, body, media_type=PEM_CHAIN)
+
+    async def _read(self, request: Request) -> Signed:
+        signed = await self._gate.with_account(request)
+        if not signed.is_read:
+            raise Malformed("this resource is read by POST-as-GET: the payload is the empty string (RFC 8555 6.3)")
+        return signed
+
+
+_EXPOSED = b"Link, Replay-Nonce, Location, Retry-After"
+_NO_STORE: Header = (b"cache-control", b"no-store")
+_POLL: tuple[Header, ...] = ((b"retry-after", str(POLL_AFTER).encode()),)
+
+
+def _id(request: Request, name: str) -> int:
+    row_id = parse_id(request.params[name])
+    if row_id is None:
+        raise NoSuchResource(f"there is no such {name}")
+    return row_id
+
+
+def _ref(request: Request) -> AuthorizationRef:
+    ref = parse_authorization_ref(request.params["authorization"])
+    if ref is None:
+        raise NoSuchResource("there is no such authorization")
+    return ref
+
+
+def _check_answer(payload: bytes) -> None:
+    """A challenge is answered with an object; a legacy key authorization in it is refused (acme.md part 3.6)."""
+    answer = parse_payload(payload, messages.ChallengeAnswer)
+    if answer.key_authorization is not None:
+        raise Malformed("the answer must be {}; keyAuthorization belongs to a draft before RFC 8555")
+
+
+def _order_response(order: Order, urls: Urls) -> Response:
+    headers: tuple[Header, ...] = ((b"location", urls.order(order.id).encode()),)
+    if order.status is OrderStatus.PROCESSING:
+        headers += _POLL
+    return Response(200, messages.render_order(order, urls), media_type=JSON, headers=headers)
+
+
+def _challenge_response(order: Order, ref: AuthorizationRef, challenge_type: str, urls: Urls) -> Response:
+    if ref.index >= len(order.authorizations):
+        raise NoSuchResource("there is no such challenge")
+    challenge = find_challenge(order.authorizations[ref.index], challenge_type)
+    if challenge is None:
+        raise NoSuchResource("there is no such challenge")
+    headers: tuple[Header, ...] = ((b"link", f'<{urls.authorization(ref)}>;rel="up"'.encode()),)
+    if challenge.status is ChallengeStatus.PROCESSING:
+        headers += _POLL
+    return Response(200, messages.render_challenge(challenge, ref, urls), media_type=JSON, headers=headers)

@@ -1,0 +1,111 @@
+"""The only renderer of refusals: as a problem document for ACME, as `{"status", "message"}` for the step API.
+
+Rules: what goes out is the text that the refusal carries, and never its hint, its cause or a traceback; a refusal by
+policy names the rule, its owner, the nearest allowed thing and the denial's id (acme.md 14); 429, 500 and 503 always
+carry Retry-After, in whole seconds.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from dayfly.core.problems import (
+    URN,
+    BadSignatureAlgorithm,
+    Denial,
+    MethodNotAllowed,
+    Refused,
+    ServerInternal,
+    ServiceUnavailable,
+    Subproblem,
+)
+from dayfly.errors import SignerError, Unavailable
+from dayfly.server.exchange import JSON, PROBLEM_JSON, Dialect, Header, Response
+
+RETRY_AFTER = 5
+"""Seconds, where a refusal that needs a Retry-After does not say."""
+
+_WAITING = frozenset({429, 500, 503})
+_OPENINGS = {
+    400: "The request could not be completed: ",
+    403: "The request was forbidden by the certificate authority: ",
+}
+_encode = msgspec.json.encode
+
+
+def as_refused(error: Exception) -> Refused:
+    """What a client may know of any error: a refusal as it is, 503 when store or signer are away, 500 for the rest."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, Unavailable | SignerError):
+        return ServiceUnavailable("The certificate authority cannot do this for the moment; try again.")
+    return ServerInternal("The certificate authority met an error of its own; its log has the details.")
+
+
+def render_refused(refused: Refused, dialect: Dialect, *, request_id: str) -> Response:
+    """The refusal in the dialect of its route."""
+    render = render_problem if dialect is Dialect.ACME else render_step_error
+    return render(refused, request_id=request_id)
+
+
+def render_problem(refused: Refused, *, request_id: str) -> Response:
+    """A problem document (RFC 8555 6.7, RFC 9457).
+
+    An error of ours carries the request id in its text, because clients print the text and not the headers.
+    """
+    problem: dict[str, object] = {
+        "type": URN + refused.type,
+        "detail": f"{refused.detail} (request {request_id})" if refused.http_status >= 500 else refused.detail,
+        "status": refused.http_status,
+        **_denial_members(refused.denial),
+    }
+    if refused.subproblems:
+        problem["subproblems"] = [_subproblem(subproblem) for subproblem in refused.subproblems]
+    if isinstance(refused, BadSignatureAlgorithm):
+        problem["algorithms"] = refused.algorithms
+    return _response(refused, _encode(problem), PROBLEM_JSON)
+
+
+def render_step_error(refused: Refused, *, request_id: str) -> Response:
+    """The error body of the step API, with step-ca's openings and our reasons (step-compat.md 1 and 12)."""
+    parts = [refused.detail.rstrip("."), *(_sentence(subproblem) for subproblem in refused.subproblems)]
+    notes = "; ".join([*_denial_notes(refused.denial), f"request {request_id}"])
+    message = f"{_OPENINGS.get(refused.http_status, '')}{'; '.join(parts)} ({notes})."
+    return _response(refused, _encode({"status": refused.http_status, "message": message}), JSON)
+
+
+def _response(refused: Refused, body: bytes, media_type: bytes) -> Response:
+    headers: list[Header] = []
+    retry_after = refused.retry_after
+    if retry_after is None and refused.http_status in _WAITING:
+        retry_after = RETRY_AFTER
+    if retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(retry_after, 0)))
+    if isinstance(refused, MethodNotAllowed):
+        headers.append((b"allow", ", ".join(refused.allow).encode("ascii")))
+    return Response(refused.http_status, body, tuple(headers), media_type, refused.type)
+
+
+def _subproblem(subproblem: Subproblem) -> dict[str, object]:
+    members: dict[str, object] = {"type": URN + subproblem.type, "detail": subproblem.detail}
+    if subproblem.identifier is not None:
+        members["identifier"] = {"type": subproblem.identifier.type, "value": subproblem.identifier.value}
+    return members | _denial_members(subproblem.denial)
+
+
+def _denial_members(denial: Denial | None) -> dict[str, str]:
+    if denial is None:
+        return {}
+    members = {"rule": denial.rule, "owner": denial.owner, "nearest": denial.nearest, "denial": denial.id}
+    return {name: value for name, value in members.items() if value}
+
+
+def _denial_notes(denial: Denial | None) -> list[str]:
+    words = {"rule": "rule", "owner": "owner", "nearest": "would pass", "denial": "denial"}
+    return [f"{words[name]}: {value}" for name, value in _denial_members(denial).items()]
+
+
+def _sentence(subproblem: Subproblem) -> str:
+    name = f"{subproblem.identifier.value}: " if subproblem.identifier else ""
+    notes = "; ".join(_denial_notes(subproblem.denial))
+    return f"{name}{subproblem.detail.rstrip('.')}" + (f" ({notes})" if notes else "")

@@ -1,0 +1,275 @@
+"""A server in one call: accept, hand to the front, drain.
+
+Rules: the listening sockets are the caller's, made and bound; a place is taken before the handshake and given back when
+the connection is gone, whatever became of it; stopping means no new request, the ones being handled are finished.
+
+uvicorn's own `Server` is not used: it accepts through `create_server`, which shows a connection to the protocol only
+after the handshake, so that half-open ones could be neither counted nor dropped, and it cannot set the TLS timeouts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import functools
+import logging
+import resource
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from dayfly.server.admission import Admission
+from dayfly.server.front import Phase, StrictProtocol
+from dayfly.server.limits import FrontLimits
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIApplication
+
+    from dayfly.server.tls import SwappableContext
+
+GRACE = 8.0
+"""Seconds for requests in flight when the server stops; `ca start` has to end within 10 (interfaces.md 4)."""
+
+_BURST = 64
+"""Connections accepted in one turn of the loop, so that the ones already there are served too."""
+_RESERVED_DESCRIPTORS = 128
+"""For the database, logs, validations."""
+_OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_logger = logging.getLogger("dayfly.server")
+
+
+async def serve(
+    app: ASGIApplication,
+    *,
+    context: SwappableContext | None,
+    sockets: Sequence[socket.socket],
+    new_request_id: Callable[[], str],
+    limits: FrontLimits | None = None,
+    on_ready: Callable[[], None] | None = None,
+    stop: asyncio.Event | None = None,
+    signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
+    grace: float = GRACE,
+) -> None:
+    """Serve `app` on listening sockets until `stop` is set or one of `signals` comes, then drain and close them.
+
+    1. places and limits are cut to what the descriptor limit allows; 2. accepting begins, and `on_ready` is called;
+    3. on stop the sockets are closed, idle connections too; 4. requests in flight get `grace` seconds; what is left is
+    cancelled. Without a `context` it speaks plain HTTP. Signals need the main thread; () leaves them alone.
+    """
+    loop = asyncio.get_running_loop()
+    stop = stop or asyncio.Event()
+    listener = _Listener(app, context, _within_descriptors(limits or FrontLimits()), new_request_id)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        listener.open(sockets)
+        if on_ready is not None:
+            on_ready()
+        await stop.wait()
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+        await listener.close(sockets, grace)
+
+
+class _Listener:
+    """The accept loop of a server, and all its connections."""
+
+    def __init__(
+        self,
+        app: ASGIApplication,
+        context: SwappableContext | None,
+        limits: FrontLimits,
+        new_request_id: Callable[[], str],
+    ) -> None:
+        """Nothing is accepted yet."""
+        self._loop = asyncio.get_running_loop()
+        self._limits = limits
+        self._new_request_id = new_request_id
+        self._config = _configuration(app)
+        self._tls = None if context is None else context.outer
+        self._state = ServerState()
+        self._admission = Admission(limits)
+        self._half_open: dict[asyncio.Task[None], None] = {}
+        self._gone = asyncio.Event()
+        self._date_timer: asyncio.TimerHandle | None = None
+        self._open = False
+
+    def open(self, sockets: Sequence[socket.socket]) -> None:
+        """Begin to accept."""
+        self._open = True
+        self._set_date()
+        for listening in sockets:
+            listening.setblocking(False)  # noqa: FBT003 - the standard library's signature
+            self._loop.add_reader(listening, self._accept, listening)
+
+    async def close(self, sockets: Sequence[socket.socket], grace: float) -> None:
+        """Stop accepting, let requests in flight finish within `grace` seconds, cancel the rest."""
+        self._open = False
+        for listening in sockets:
+            self._loop.remove_reader(listening)
+            listening.close()
+        for handshake in tuple(self._half_open):
+            handshake.cancel()
+        for connection in tuple(self._connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._drained()
+        await self._cut_off()
+        if self._date_timer is not None:
+            self._date_timer.cancel()
+
+    @property
+    def _connections(self) -> set[StrictProtocol]:
+        return self._state.connections  # type: ignore[return-value]  # `_greet` makes them all
+
+    async def _drained(self) -> None:
+        while self._state.tasks:
+            await asyncio.wait(tuple(self._state.tasks))
+        while self._state.connections or self._half_open:
+            self._gone.clear()
+            await self._gone.wait()
+
+    async def _cut_off(self) -> None:
+        tasks = tuple(self._state.tasks)
+        if tasks:
+            _logger.warning("stopping: %d requests were not finished in time and are dropped", len(tasks))
+        for task in tasks:
+            task.cancel()
+        for connection in tuple(self._connections):
+            connection.transport.abort()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+        await asyncio.sleep(0)
+
+    # --- accepting ----------------------------------------------------------------------------------------------------
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_BURST):
+            try:
+                connection, address = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _OUT_OF_ROOM:
+                    raise
+                _logger.error("cannot accept connections: %s; trying again in a second", error)  # noqa: TRY400 - no stack
+                self._loop.remove_reader(listening)
+                self._loop.call_later(1.0, self._accept_again, listening)
+                return
+            self._admit(connection, address[0])
+
+    def _accept_again(self, listening: socket.socket) -> None:
+        if self._open:
+            self._loop.add_reader(listening, self._accept, listening)
+
+    def _admit(self, connection: socket.socket, peer: str) -> None:
+        if self._admission.is_full:
+            self._drop_idle()
+        place = self._admission.admit(peer, self._loop.time())
+        if place is None:
+            _logger.debug("connection from %s refused: its share is taken", peer)
+            connection.close()
+            return
+        if len(self._half_open) >= self._limits.half_open:
+            next(iter(self._half_open)).cancel()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        handshake = self._loop.create_task(self._greet(connection, place))
+        self._half_open[handshake] = None
+        handshake.add_done_callback(self._greeted)
+
+    def _drop_idle(self) -> None:
+        """Make room: the connection that has been idle for longest goes."""
+        idle = [connection for connection in self._connections if connection.phase is Phase.IDLE]
+        if idle:
+            min(idle, key=lambda connection: connection.deadline).transport.abort()
+
+    async def _greet(self, connection: socket.socket, place: int) -> None:
+        """The handshake; from its end on the place belongs to the protocol."""
+        made: list[StrictProtocol] = []
+
+        def protocol() -> StrictProtocol:
+            made.append(
+                StrictProtocol(
+                    self._config, self._state, {}, self._loop, limits=self._limits, new_request_id=self._new_request_id
+                )
+            )
+            return made[0]
+
+        try:
+            await self._loop.connect_accepted_socket(
+                protocol,
+                connection,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._limits.handshake_timeout if self._tls else None,
+                ssl_shutdown_timeout=self._limits.shutdown_timeout if self._tls else None,
+            )
+        except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
+            _logger.debug("handshake failed: %s", error)
+        finally:
+            self._hand_over(made, connection, place)
+
+    def _hand_over(self, made: list[StrictProtocol], connection: socket.socket, place: int) -> None:
+        """Tie the place to the connection, or give it back if there is none."""
+        release = functools.partial(self._release, place)
+        if made and made[0] in self._connections:
+            made[0].on_closed = release
+            if not self._open:
+                made[0].shutdown()
+            return
+        if not made:
+            connection.close()
+        release()
+
+    def _release(self, place: int) -> None:
+        self._admission.release(place)
+        self._gone.set()
+
+    def _greeted(self, handshake: asyncio.Task[None]) -> None:
+        self._half_open.pop(handshake, None)
+        self._gone.set()
+        if not handshake.cancelled() and (error := handshake.exception()) is not None:
+            _logger.error("a connection could not be taken over", exc_info=error)
+
+    def _set_date(self) -> None:
+        """Date is made once a second, for all answers (RFC 9110 6.6.1); agents compare their clock with it."""
+        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode("ascii"))]
+        self._date_timer = self._loop.call_later(1.0, self._set_date)
+
+
+def _configuration(app: ASGIApplication) -> Config:
+    """What is left of uvicorn's configuration: no logging set-up, no lifespan, no trust in X-Forwarded-*."""
+    config = Config(
+        app,
+        http=StrictProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+    )
+    config.load()
+    return config
+
+
+def _within_descriptors(limits: FrontLimits) -> FrontLimits:
+    """Raise the soft descriptor limit as far as needed and allowed; fewer connections where that is not enough."""
+    wanted = limits.connections + _RESERVED_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return limits
+    return replace(limits, connections=max(soft - _RESERVED_DESCRIPTORS, 1))
