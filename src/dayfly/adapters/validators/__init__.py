@@ -1,0 +1,15 @@
+"""Validators, by challenge type; a new one is a file and a line in this table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dayfly.adapters.validators.http01 import Http01
+from dayfly.adapters.validators.reach import Reach
+from dayfly.ports import Validator
+
+
+def make_validators(reach: Reach, *, http_port: int, tls_port: int) -> Mapping[str, Validator]:
+    """All validators by the type of their challenge."""
+    validators = (Http01(reach, port=http_port, tls_port=tls_port),)
+    return {validator.spec.type: validator for validator in validators}
