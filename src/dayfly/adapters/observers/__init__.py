@@ -1,0 +1,1 @@
+"""Observers: who hears of events after their commit."""

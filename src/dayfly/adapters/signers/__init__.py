@@ -1,0 +1,1 @@
+"""Signers: the issuing key, and the log's own."""
