@@ -12,12 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dayfly.authority.context import Authority
 from dayfly.authority.issuing import issue
@@ -34,11 +29,11 @@ _LOG = logging.getLogger("dayfly.authority")
 
 LIFETIME = timedelta(hours=24)
 SELF = Allowed(rule="own-names", owner="dayfly")
-Install = Callable[[str, bytes], None]
+Install = Callable[[bytes, ec.EllipticCurvePrivateKey], None]
 
 
 class OwnCertificate:
-    """Keeps the listener's certificate fresh; `install` gets the chain (PEM) and the key (PEM, in memory)."""
+    """Keeps the listener's certificate fresh; `install` gets the chain (PEM) and the key."""
 
     def __init__(
         self, authority: Authority, names: tuple[Identifier, ...], install: Install, *, lifetime: timedelta = LIFETIME
@@ -75,7 +70,7 @@ class OwnCertificate:
         made = await issue(self._authority, plan, mark=None, kind=IssueKind.INTERNAL)
         await self._authority.store.commit(Changes(insert=(made.certificate,), events=(made.event,)))
         chain = "".join(render_pem(der) for der in (made.certificate.der, *self._authority.signer.chain))
-        self._install(chain, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        self._install(chain.encode(), key)
         self.not_before, self.not_after = validity.not_before, validity.not_after
         self._due = validity.not_before + (validity.not_after - validity.not_before) * 2 / 3
         _LOG.info("own certificate installed", extra={"serial": f"{made.certificate.serial:x}"})

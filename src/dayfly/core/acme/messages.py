@@ -136,6 +136,12 @@ class Finalize(msgspec.Struct, frozen=True):
     csr: str
 
 
+class ChallengeAnswer(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """The payload that starts a validation (RFC 8555 7.5.1): an empty object; the member is a draft's, to be refused."""
+
+    key_authorization: msgspec.Raw | None = None
+
+
 class AuthorizationUpdate(msgspec.Struct, frozen=True):
     """The payload of an authorization update (RFC 8555 7.5.2)."""
 

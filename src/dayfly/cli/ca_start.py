@@ -1,0 +1,63 @@
+"""`dayfly ca start`: the server, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from dayfly.adapters.keyfiles import is_encrypted, read_password
+from dayfly.cli.output import home_option
+from dayfly.config import Config, load_config
+from dayfly.errors import ConfigError, UsageError
+from dayfly.home import resolve_home
+from dayfly.server.logs import configure_logging
+from dayfly.wiring.server import run_server
+
+CREDENTIAL = "key-password"
+
+
+@click.command()
+@home_option
+@click.option("--password-file", type=click.Path(path_type=Path), help="Password of the CA's keys.")
+@click.option("--workers", type=click.IntRange(1, 1), default=1, show_default=True, help="Worker processes.")
+@click.option("--log-format", type=click.Choice(["json", "console"]), help="JSON when standard error is no terminal.")
+def start(home: str | None, password_file: Path | None, workers: int, log_format: str | None) -> None:
+    """Run the certificate authority."""
+    del workers
+    configure_logging(log_format, stream=sys.stderr)
+    os.umask(0o077)
+    config = load_config(resolve_home(home, os.environ, Path.home()))
+    password = _password(config, password_file)
+    asyncio.run(run_server(config, password))
+
+
+def _password(config: Config, option: Path | None) -> bytes | None:
+    """The flag's file, else DAYFLY_PASSWORD_FILE, else the credentials directory, else a prompt (interfaces.md 4)."""
+    if option is not None:
+        return read_password(option, flag="--password-file")
+    if named := os.environ.get("DAYFLY_PASSWORD_FILE"):
+        return read_password(Path(named), flag="DAYFLY_PASSWORD_FILE")
+    if directory := os.environ.get("CREDENTIALS_DIRECTORY"):
+        credential = Path(directory) / CREDENTIAL
+        if credential.exists():
+            return read_password(credential, flag="the credential key-password")
+    return _prompt(config)
+
+
+def _prompt(config: Config) -> bytes | None:
+    key_file = config.home / config.issuer_key.removeprefix("file:")
+    if not is_encrypted(key_file):
+        return None
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "the CA's keys are encrypted, and there is no terminal to ask for the password at",
+            hint="name a file: --password-file FILE or DAYFLY_PASSWORD_FILE=FILE",
+        )
+    answer: str = click.prompt("Password of the CA's keys", hide_input=True, err=True)
+    if not answer:
+        raise ConfigError("", "an empty password opens nothing")
+    return answer.encode()

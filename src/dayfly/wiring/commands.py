@@ -1,0 +1,64 @@
+"""What CLI commands do with a CA's home, beside a running server or without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dayfly.adapters.stores import open_store
+from dayfly.adapters.system import SystemClock
+from dayfly.authority.log import verify_log
+from dayfly.authority.settings import Plan, change_settings
+from dayfly.config import Config
+from dayfly.core.events import LogStarted
+from dayfly.core.settings.documents import Document, Settings, SettingsChange
+from dayfly.core.transparency.checkpoint import parse_verifier_key
+from dayfly.core.transparency.verifying import LogReport
+from dayfly.errors import ConfigError
+from dayfly.ports import Changes
+
+
+def is_public_suffix() -> Callable[[str], bool]:
+    """The question whether a domain is a public suffix, answered by the list that the extra `server` brings."""
+    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 - half a megabyte, needed when a CA is founded
+
+    suffixes = PublicSuffixList(accept_unknown=False)
+    return lambda domain: suffixes.publicsuffix(domain) == domain
+
+
+def verifier_key_of(config: Config) -> str:
+    """The public line with which the log's checkpoints are verified; ConfigError where it is missing."""
+    path = config.root.parent / "log_key.pub"
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError("", f"{path} cannot be read: the log's verifier key is missing") from None
+
+
+async def found_database(config: Config, *, documents: tuple[Document, ...], origin: str) -> None:
+    """Make the database of a new CA: the log's first entry, then the first settings."""
+    clock = SystemClock()
+    store = await open_store(config.database, home=config.home)
+    try:
+        await store.commit(Changes(events=(LogStarted(clock.now(), origin),)))
+        await change_settings(store, clock, lambda current: SettingsChange(current.revision, put=documents, remove=()))
+    finally:
+        await store.close()
+
+
+async def change_settings_of(config: Config, plan: Plan) -> Settings:
+    """Change the settings of a CA, beside its running server or without one."""
+    store = await open_store(config.database, home=config.home)
+    try:
+        return await change_settings(store, SystemClock(), plan)
+    finally:
+        await store.close()
+
+
+async def verify_log_of(config: Config) -> LogReport:
+    """Check the whole log of a CA, beside its running server or without one."""
+    key = parse_verifier_key(verifier_key_of(config))
+    store = await open_store(config.database, home=config.home)
+    try:
+        return await verify_log(store, key)
+    finally:
+        await store.close()

@@ -1,0 +1,52 @@
+"""The checks of readiness (observability.md 7)."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dayfly.authority.own_certificate import OwnCertificate
+from dayfly.errors import Unavailable
+from dayfly.ports import Clock, Signer, Store
+
+LOW_DISK = 200 * 1024 * 1024  # octets (reliability.md R4)
+
+
+@dataclass(slots=True)
+class Health:
+    """The checks of readiness; the last answers are kept for the collector."""
+
+    store: Store
+    signer: Signer
+    own: OwnCertificate
+    clock: Clock
+    home: Path
+    last: dict[str, bool] = field(default_factory=dict)
+    log_size: int = 0
+
+    async def checks(self) -> dict[str, bool]:
+        """Each check by its name; none of them raises."""
+        now = self.clock.now()
+        database = await self._database()
+        self.last = {
+            "db": database,
+            "signer": self.signer.issuer.not_before <= now < self.signer.issuer.not_after,
+            "audit": database and self.log_size > 0,
+            "tls": self.own.not_after is not None and now < self.own.not_after,
+            "disk": shutil.disk_usage(self.home).free >= LOW_DISK,
+        }
+        return self.last
+
+    async def can_issue(self) -> bool:
+        """Can the database and the signer be used? What `/health` answers."""
+        checks = await self.checks()
+        return checks["db"] and checks["signer"]
+
+    async def _database(self) -> bool:
+        try:
+            await self.store.check()
+            self.log_size = (await self.store.log.head()).size
+        except Unavailable:
+            return False
+        return True

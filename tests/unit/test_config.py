@@ -1,0 +1,132 @@
+"""ca.toml: what is read, and what each mistake says."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from dayfly.config import Address, Config, load_config, parse_config
+from dayfly.errors import ConfigError
+from factories import dns
+
+HOME = Path("/srv/ca")
+GOOD = """
+version = 1
+name = "Internal CA"
+address = ":9000"
+dns_names = ["ca.internal.example", "10.0.0.1", "2001:db8::1"]
+database = "sqlite:db/dayfly.db"
+root = "certs/root_ca.crt"
+[issuer]
+certificate = "certs/intermediate_ca.crt"
+key = "file:secrets/intermediate_ca_key"
+[log]
+key = "file:secrets/log_key"
+"""
+
+
+def parse(text: str) -> Config:
+    """The settings in a text."""
+    return parse_config(text.encode(), home=HOME)
+
+
+def test_good_file_is_read_with_defaults() -> None:
+    """What is absent has its default; paths are relative to the home."""
+    config = parse(GOOD)
+    assert config.root == HOME / "certs/root_ca.crt"
+    assert config.metrics == Address("127.0.0.1", 9180)
+    assert config.validation.http_port == 80
+    assert config.limits_enabled is True
+    assert config.dns_names[0] == dns("ca.internal.example")
+
+
+def test_base_urls_are_built_from_the_names() -> None:
+    """The first is canonical; IPv6 addresses stand in brackets."""
+    assert parse(GOOD).base_urls == (
+        "https://ca.internal.example:9000",
+        "https://10.0.0.1:9000",
+        "https://[2001:db8::1]:9000",
+    )
+
+
+def test_port_443_is_left_out_of_urls() -> None:
+    """The default port of https is not written."""
+    assert parse(GOOD.replace(":9000", ":443")).base_urls[0] == "https://ca.internal.example"
+
+
+def test_validation_table_is_read() -> None:
+    """Laboratory settings come as networks and addresses."""
+    table = 'allow = ["127.0.0.0/8"]\nhosts = { "Web.Internal.Example" = "127.0.0.1" }\nresolver = "10.0.0.53:53"'
+    validation = parse(f"{GOOD}[validation]\n{table}").validation
+    assert validation.allow == (ip_network("127.0.0.0/8"),)
+    assert validation.hosts == {"web.internal.example": "127.0.0.1"}
+    assert validation.resolver == ("10.0.0.53:53",)
+
+
+def test_metrics_can_be_off() -> None:
+    """An empty address switches the port off."""
+    assert parse(GOOD + '[metrics]\naddress = ""').metrics is None
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("version = 1", "version = 2"), "version: found 2, this Dayfly reads version 1"),
+        (("version = 1", 'version = "1"'), "version: expected `int`, got `str`"),
+        (('name = "Internal CA"', ""), "name: is missing"),
+        (('name = "Internal CA"', 'name = ""'), "name: expected 1 to 64 printable characters"),
+        (("[log]", "colour = 1\n[log]"), "issuer.colour: unknown key"),
+        (("version = 1", "version = 1\nspeed = 9"), "speed: unknown key"),
+        ((":9000", ":0"), "address: port 0 cannot be used"),
+        ((":9000", ":70000"), "address: port 70000 cannot be used"),
+        ((":9000", "9000"), "address: found '9000', expected HOST:PORT"),
+        ((":9000", "ca.internal.example:9000"), "address: 'ca.internal.example' is no IP address"),
+        (('"ca.internal.example", ', '"bad name", '), "dns_names: 'bad name' is not a name that the CA can have"),
+        (('"ca.internal.example", ', '"*.internal.example", '), "dns_names:"),
+        (('["ca.internal.example", "10.0.0.1", "2001:db8::1"]', "[]"), "dns_names: expected 1 to 20 names, found 0"),
+        (("file:secrets/log_key", "pkcs11:x"), "log.key: found 'pkcs11:x', expected a key URI"),
+        (("[log]", "[validation]\nhttp_port = 0\n[log]"), "validation.http_port: found 0"),
+        (("[log]", '[validation]\nallow = ["127.0.0.1/8"]\n[log]'), "validation.allow: '127.0.0.1/8' is no network"),
+        (("[log]", '[validation]\nhosts = { a = "b" }\n[log]'), "validation.hosts.a: 'b' is no IP address"),
+        (("[log]", '[validation]\nresolver = "x"\n[log]'), "validation.resolver: found 'x'"),
+        (("version = 1", "version = = 1"), "ca.toml is not valid TOML"),
+    ],
+)
+def test_mistake_names_the_path_and_what_was_expected(change: tuple[str, str], says: str) -> None:
+    """Each error says where, what was found and what was expected."""
+    with pytest.raises(ConfigError) as caught:
+        parse(GOOD.replace(*change))
+    assert str(caught.value).startswith(says)
+
+
+def test_large_file_is_refused() -> None:
+    """A file above the cap is not parsed."""
+    with pytest.raises(ConfigError, match="at most"):
+        parse("#" * (1024 * 1024 + 1))
+
+
+def test_missing_file_says_what_to_run(tmp_path: Path) -> None:
+    """Where there is no CA, the next step is named."""
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path)
+    assert "dayfly ca init" in caught.value.hint
+
+
+def test_file_is_loaded_from_the_home(tmp_path: Path) -> None:
+    """The home's ca.toml is the one."""
+    (tmp_path / "ca.toml").write_text(GOOD)
+    assert load_config(tmp_path).home == tmp_path
+
+
+def test_directory_in_its_place_is_an_error(tmp_path: Path) -> None:
+    """What cannot be read is told, with the reason."""
+    (tmp_path / "ca.toml").mkdir()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+def test_address_is_written_as_it_is_read() -> None:
+    """IPv6 hosts stand in brackets."""
+    assert (str(Address("::1", 9000)), str(Address("", 9000))) == ("[::1]:9000", ":9000")
