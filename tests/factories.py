@@ -1,0 +1,121 @@
+"""Builders that give a complete valid object; a test states its one deviation (style.md)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from dayfly.core.acme.objects import (
+    Account,
+    Authorization,
+    AuthorizationStatus,
+    Certificate,
+    Challenge,
+    ChallengeStatus,
+    Order,
+    OrderStatus,
+)
+from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.core.jose.jwk import PublicKey, public_key_of
+
+NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
+NAME = "api.internal.example"
+TOKEN = "dG9rZW4tb2YtMTI4LWJpdHMtb3ItbW9yZQ"
+
+
+def dns(name: str = NAME) -> Identifier:
+    """A DNS identifier."""
+    return Identifier(IdentifierType.DNS, name)
+
+
+def ec_key() -> ec.EllipticCurvePrivateKey:
+    """A fresh P-256 key."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def account_key() -> PublicKey:
+    """The public half of a fresh account key."""
+    return public_key_of(ec_key().public_key())
+
+
+def account(**changes: Any) -> Account:
+    """A valid account of provisioner `acme`."""
+    key = changes.pop("key", None) or account_key()
+    made = Account(id=7, provisioner="acme", thumbprint=key.thumbprint, jwk=key.jwk, created_at=NOW)
+    return replace(made, **changes)
+
+
+def challenge(**changes: Any) -> Challenge:
+    """A pending http-01 challenge."""
+    return replace(Challenge("http-01", TOKEN), **changes)
+
+
+def authorization(name: str = NAME, **changes: Any) -> Authorization:
+    """A pending authorization with one challenge."""
+    return replace(Authorization(dns(name), (challenge(),), NOW + timedelta(hours=1)), **changes)
+
+
+def valid_authorization(name: str = NAME, **changes: Any) -> Authorization:
+    """An authorization that was proved."""
+    proved = challenge(status=ChallengeStatus.VALID, validated_at=NOW)
+    return authorization(
+        name, status=AuthorizationStatus.VALID, challenges=(proved,), validated_by="http-01", **changes
+    )
+
+
+def order(**changes: Any) -> Order:
+    """A pending order of account 7 for one name."""
+    made = Order(
+        id=0x1234567890,
+        account_id=7,
+        provisioner="acme",
+        authorizations=(authorization(),),
+        created_at=NOW,
+        expires=NOW + timedelta(hours=1),
+    )
+    return replace(made, **changes)
+
+
+def ready_order(**changes: Any) -> Order:
+    """The same order with its authorization proved."""
+    return order(status=OrderStatus.READY, authorizations=(valid_authorization(),), **changes)
+
+
+def certificate(**changes: Any) -> Certificate:
+    """An issued certificate as stored; its DER is not one."""
+    made = Certificate(
+        id=0x22334455,
+        serial=0x22334455 << 96 | 1,
+        der=b"not a certificate",
+        issuer=hashlib.sha256(b"issuer").hexdigest(),
+        names=(dns(),),
+        not_before=NOW,
+        not_after=NOW + timedelta(hours=24) - timedelta(seconds=1),
+        provisioner="acme",
+        owner="platform-team",
+        rule="r1",
+        profile="service",
+        profile_hash="00",
+        account_id=7,
+        order_id=0x1234567890,
+    )
+    return replace(made, **changes)
+
+
+def csr_der(*names: str, key: ec.EllipticCurvePrivateKey | None = None) -> bytes:
+    """A good CSR for DNS names."""
+    san = x509.SubjectAlternativeName([x509.DNSName(name) for name in names or (NAME,)])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(san, critical=False)
+    return builder.sign(key or ec_key(), SHA256()).public_bytes(Encoding.DER)
+
+
+def spki_of(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """The SubjectPublicKeyInfo (DER) of a key."""
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
