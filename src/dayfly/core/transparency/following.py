@@ -29,7 +29,7 @@ from dayfly.core.transparency.merkle import (
     root_hash,
 )
 
-MAX_SWAP_SPAN = 64  # entries; all pairs of so many are tried in a tenth of a second
+MAX_SWAP_SPAN = 128  # entries; all pairs of so many are tried in a third of a second
 
 _BODY_EDITED = "its body was edited: it does not have the leaf hash that was logged"
 _LEAF_EDITED = "its leaf hash was edited: it is not that of the body that was logged"
@@ -110,10 +110,7 @@ class TreeFollower:
         self._groups = deque(group for group in groups if group.size > self.size)
 
     def add(self, entry: EntryRow) -> bool:
-        """Follow one more entry; whether its body has its leaf hash."""
-        if entry.index < self.size:
-            self._findings.add(entry.index, "there is a second entry at this index")
-            return False
+        """Follow one more entry, of a higher index than all before; whether its body has its leaf hash."""
         if entry.index > self.size:
             self._findings.add(self.size, f"{_entries(self.size, entry.index)} missing")
             self._lost = True
@@ -124,14 +121,15 @@ class TreeFollower:
         elif not intact:
             self._findings.add(entry.index, _DISAGREE)
         self.size = entry.index + 1
-        for mark in self._marks_here():
-            self._hold(mark)
+        self._hold_all(tuple(self._marks_here()))
         return intact
 
     def finish(self, head: HeadRow) -> None:
         """Hold the whole against the stored head, and say what is left over."""
         if self.size < head.size:
-            self._findings.add(self.size, f"{_entries(self.size, head.size)} missing: the log ends before its head")
+            missing = f"{_entries(self.size, head.size)} missing: the log ends before its head"
+            loose = f", and no mark that holds covers those from {self._base.size} on"
+            self._findings.add(self.size, missing + (loose if self._base.size < self.size else ""))
         elif not self._lost:
             self._hold_head(head)
         if self._checkpoints and self._checkpoints[-1].size > self.size:
@@ -167,13 +165,21 @@ class TreeFollower:
             if group.size == self.size:
                 yield Mark(group.size, group.root)
 
+    def _hold_all(self, marks: tuple[Mark, ...]) -> None:
+        """Hold against all marks of one size: where the signed one fails, the group's first, which narrows the span."""
+        if marks and marks[0].signed and not self._lost and not self._explains(marks[0]):
+            marks = marks[::-1]
+        for mark in marks:
+            self._hold(mark)
+
     def _hold(self, mark: Mark) -> None:
         if self._lost:
             return
         if self._explains(mark):
             self._held(mark)
         elif mark.signed:
-            self._lose(self._base.size if self._doubted else self.signed_size, self._doubted or mark, signed=mark)
+            start = self._base.size if self._doubted else self.signed_size
+            self._lose(start, self._doubted or mark, who=f"signed in the checkpoint of size {mark.size}")
         elif mark.size == self._base.size:
             self._findings.add(None, f"the recorded root hash of size {mark.size} was edited: the signed one holds")
         else:
@@ -183,8 +189,10 @@ class TreeFollower:
         """The head is the mark that is edited most easily: it confirms what no other mark doubts, and no more."""
         mark = Mark(head.size, head.root)
         if self._doubted is not None:
-            return
-        if self._explains(mark):
+            agrees = root_hash(self._tree) == head.root
+            who = "of their commit, though that of the head: it was edited too, or their commit's mark alone"
+            self._lose(self._base.size, self._doubted, who=who if agrees else "recorded")
+        elif self._explains(mark):
             self._held(mark)
         elif self._base.size == head.size:
             self._findings.add(None, "the head was edited: its root hash is not that of its entries")
@@ -226,9 +234,8 @@ class TreeFollower:
         if mark.signed:
             self.signed_size = mark.size
 
-    def _lose(self, start: int, mark: Mark, *, signed: Mark | None = None) -> None:
+    def _lose(self, start: int, mark: Mark, *, who: str = "recorded") -> None:
         """Name the span in which the first bad entry is; behind it no mark can hold."""
-        who = f"signed in the checkpoint of size {signed.size}" if signed else "recorded"
         span = f"entry {start}" if mark.size - start == 1 else f"one of the entries {start} to {mark.size - 1}"
         self._findings.add(
             start, f"{span} was edited together with its leaf hash, moved or removed: they do not give the root {who}"

@@ -75,7 +75,10 @@ class LogVerifier:
         for entry in entries:
             if entry.index >= self._head.size:
                 break
-            self._look(entry, intact=self._tree.add(entry))
+            if entry.index < self._tree.size:
+                self._findings.add(entry.index, "there is a second entry at this index")
+            else:
+                self._look(entry, intact=self._tree.add(entry))
         self.next_index = self._tree.size
         self.entries_read = not entries or entries[-1].index + 1 >= self._head.size
 
