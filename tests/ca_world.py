@@ -1,0 +1,213 @@
+"""A real CA process in a scratch home on loopback, for tests that need the whole of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+NAME = "api.internal.example"
+PASSWORD = "a password for tests only"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody has right now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+@dataclass
+class CA:
+    """One CA: its home, ports, and the process while it runs."""
+
+    home: Path
+    port: int
+    metrics: int
+    http_port: int
+    process: subprocess.Popen[bytes] | None = None
+    init: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """The base URL that the tests use."""
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def directory(self) -> str:
+        """The ACME directory."""
+        return f"{self.url}/acme/acme/directory"
+
+    @property
+    def root(self) -> Path:
+        """The root's certificate."""
+        return self.home / "certs" / "root_ca.crt"
+
+    @property
+    def log(self) -> Path:
+        """What the process wrote to standard error."""
+        return self.home.parent / "ca.log"
+
+    @property
+    def database(self) -> Path:
+        """The database file."""
+        return self.home / "db" / "dayfly.db"
+
+    def start(self) -> dict[str, Any]:
+        """Start the process and wait for its ready line."""
+        password = self.home.parent / "password"
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "dayfly",
+                    "ca",
+                    "start",
+                    "--home",
+                    str(self.home),
+                    "--password-file",
+                    str(password),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment(self.home.parent),
+            )
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            for line in self.log.read_text().splitlines():
+                if line.startswith('{"event":"ready"'):
+                    ready: dict[str, Any] = json.loads(line)
+                    return ready
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.05)
+        raise AssertionError(f"not ready: {self.log.read_text()}")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End the process; its exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        status = self.process.wait(timeout=20)
+        self.process = None
+        return status
+
+    def dayfly(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command with this home."""
+        return dayfly(*arguments, "--home", str(self.home), check=check, home=self.home.parent)
+
+    def certificate(self, name: str, where: Path, *extra: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`dayfly ca certificate` against this CA."""
+        return dayfly(
+            "ca",
+            "certificate",
+            name,
+            str(where / "api.crt"),
+            str(where / "api.key"),
+            "--provisioner",
+            "acme",
+            "--ca-url",
+            self.url,
+            "--root",
+            str(self.root),
+            "--http-listen",
+            f"127.0.0.1:{self.http_port}",
+            *extra,
+            check=check,
+            home=self.home.parent,
+        )
+
+    def verify(self) -> dict[str, Any]:
+        """`dayfly ca log verify --json`."""
+        report: dict[str, Any] = json.loads(self.dayfly("ca", "log", "verify", "--json", check=False).stdout)
+        return report
+
+    def sql(self, statement: str, *values: object) -> list[Any]:
+        """Run a statement on the database file, as somebody who has the disk would."""
+        with contextlib.closing(sqlite3.connect(self.database, timeout=5)) as connection, connection:
+            return connection.execute(statement, values).fetchall()
+
+
+def environment(home: Path) -> dict[str, str]:
+    """A clean environment for a child."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DAYFLY_", "STEP"))}
+    return {**kept, "HOME": str(home), "PYTHONWARNINGS": "default"}
+
+
+def dayfly(
+    *arguments: str, check: bool = True, home: Path, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a `dayfly` command to its end."""
+    result = subprocess.run(
+        [sys.executable, "-m", "dayfly", *arguments],
+        env=environment(home),
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert not check or result.returncode == 0, (arguments, result.stdout, result.stderr)
+    assert "Traceback" not in result.stderr, result.stderr
+    return result
+
+
+def found(where: Path, *extra: str, lifetime: Sequence[str] = ("--x509-min-dur", "30s")) -> CA:
+    """A new CA with an ACME provisioner named `acme`; not started."""
+    port, metrics, http_port = free_ports(3)
+    ca = CA(where / "ca", port, metrics, http_port)
+    (where / "password").touch(mode=0o600)
+    (where / "password").write_text(PASSWORD + "\n")
+    result = ca.dayfly(
+        "ca",
+        "init",
+        "--name",
+        "Test CA",
+        "--dns",
+        "ca.internal.example",
+        "--dns",
+        "127.0.0.1",
+        "--address",
+        f"127.0.0.1:{port}",
+        "--provisioner",
+        "platform-team",
+        "--password-file",
+        str(where / "password"),
+        "--json",
+        *extra,
+    )
+    ca.init = json.loads(result.stdout)
+    ca.dayfly("ca", "provisioner", "add", "acme", "--type", "ACME", *lifetime)
+    toml = ca.home / "ca.toml"
+    hosts = ", ".join(f'"{name}" = "127.0.0.1"' for name in (NAME, "b.internal.example", "c.internal.example"))
+    toml.write_text(
+        toml.read_text().replace("127.0.0.1:9180", f"127.0.0.1:{metrics}")
+        + f'\n[validation]\nhttp_port = {http_port}\nallow = ["127.0.0.0/8"]\nhosts = {{ {hosts} }}\n'
+    )
+    return ca
+
+
+@contextlib.contextmanager
+def running(where: Path, *extra: str) -> Iterator[CA]:
+    """A new CA that runs, and is stopped at the end."""
+    ca = found(where, *extra)
+    ca.start()
+    try:
+        yield ca
+    finally:
+        if ca.process is not None:
+            ca.stop()
