@@ -218,16 +218,14 @@ def _known(key: object) -> tuple[LoadedKey, KeyKind]:
 
 
 def _members(key: LoadedKey, kind: KeyKind) -> dict[str, str]:
-    match key:
-        case ec.EllipticCurvePublicKey():
-            point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
-            half = len(point) // 2
-            return {"crv": kind, "kty": "EC", "x": b64u_encode(point[:half]), "y": b64u_encode(point[half:])}
-        case rsa.RSAPublicKey():
-            numbers = key.public_numbers()
-            return {"e": _uint(numbers.e), "kty": "RSA", "n": _uint(numbers.n)}
-        case ed25519.Ed25519PublicKey():
-            return {"crv": kind, "kty": "OKP", "x": b64u_encode(key.public_bytes_raw())}
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
+        half = len(point) // 2
+        return {"crv": kind, "kty": "EC", "x": b64u_encode(point[:half]), "y": b64u_encode(point[half:])}
+    if isinstance(key, rsa.RSAPublicKey):
+        numbers = key.public_numbers()
+        return {"e": _uint(numbers.e), "kty": "RSA", "n": _uint(numbers.n)}
+    return {"crv": kind, "kty": "OKP", "x": b64u_encode(key.public_bytes_raw())}
 
 
 def _uint(number: int) -> str:
