@@ -24,6 +24,8 @@ from dayfly.core.acme.objects import (
 )
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.jose.jwk import PublicKey, public_key_of
+from dayfly.core.policy.names import Rule, RuleKind
+from dayfly.core.settings.documents import Owner, Provisioner, ProvisionerType, Settings, make_settings
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 NAME = "api.internal.example"
@@ -85,7 +87,8 @@ def order(**changes: Any) -> Order:
 
 def ready_order(**changes: Any) -> Order:
     """The same order with its authorization proved."""
-    return order(status=OrderStatus.READY, authorizations=(valid_authorization(),), **changes)
+    made = order(status=OrderStatus.READY, authorizations=(valid_authorization(),))
+    return replace(made, **changes)
 
 
 def certificate(**changes: Any) -> Certificate:
@@ -119,3 +122,16 @@ def csr_der(*names: str, key: ec.EllipticCurvePrivateKey | None = None) -> bytes
 def spki_of(key: ec.EllipticCurvePrivateKey) -> bytes:
     """The SubjectPublicKeyInfo (DER) of a key."""
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def settings(*documents: Owner | Provisioner | Rule) -> Settings:
+    """A small CA's settings: an ACME and a JWK provisioner, rules for internal.example and 10.0.0.0/8; and `documents`."""
+    basic = (
+        Owner("platform-team"),
+        Provisioner("acme", ProvisionerType.ACME),
+        Provisioner("platform-team", ProvisionerType.JWK, kid="kid"),
+        Rule("r1", RuleKind.DNS, "internal.example", "platform-team", excluded=("ca.internal.example",)),
+        Rule("r2", RuleKind.DNS, "**.internal.example", "platform-team", excluded=("ca.internal.example",)),
+        Rule("r3", RuleKind.IP, "10.0.0.0/8", "platform-team"),
+    )
+    return make_settings(1, (*basic, *documents))

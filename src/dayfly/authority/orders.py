@@ -138,7 +138,7 @@ async def _finalize_once(
         made = await issue(
             authority,
             plan,
-            mark=mark_for(settings.provisioner(grant.provisioner)),
+            mark=mark_for(settings, grant.provisioner),
             kind=IssueKind.NEW,
             account_id=order.account_id,
             order_id=order.id,

@@ -1,9 +1,26 @@
-"""DNS names and IP addresses as identifiers."""
+"""DNS names and IP addresses as identifiers: parsed strictly, canonical ever after (RFC 8555 7.1.3, RFC 8738).
+
+Rules: a name is checked for ASCII before it is lower-cased, once; what looks like an address is no name; an address
+has one spelling, that of RFC 5952; each defect has a text of its own.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+
+from dayfly.core.problems import Malformed, UnsupportedIdentifier
+
+MAX_NAME = 253  # RFC 1035 2.3.4, without the trailing dot
+MAX_LABEL = 63
+
+_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# What inet_aton takes for an address: decimal, octal or hex numbers, one to four of them.
+_ADDRESS_LIKE = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}")
+_RESERVED_LABEL = re.compile(r"..--")
 
 
 class IdentifierType(StrEnum):
@@ -24,3 +41,97 @@ class Identifier:
     def is_wildcard(self) -> bool:
         """Is it a wildcard DNS name?"""
         return self.value.startswith("*.")
+
+
+def parse_identifier(kind: str, value: str) -> Identifier:
+    """The identifier of a wire object; UnsupportedIdentifier for another type, Malformed for a bad value."""
+    if kind == IdentifierType.DNS:
+        return parse_dns(value)
+    if kind == IdentifierType.IP:
+        return parse_ip(value)
+    raise UnsupportedIdentifier(f"identifiers of type {kind[:40]!r} are not supported; dns and ip are")
+
+
+def parse_dns(text: str, *, wildcard: bool = True, underscore: bool = False) -> Identifier:
+    """The canonical DNS name in `text`; Malformed with the defect.
+
+    `wildcard` lets one leftmost `*.` pass; `underscore` lets `_` pass, which no host name has.
+    """
+    if not text.isascii():
+        raise Malformed(f"{_shown(text)} has characters beyond ASCII; write it as A-labels (xn--…)")
+    name = text.lower()
+    base = name[2:] if wildcard and name.startswith("*.") else name
+    plain = base.replace("_", "x") if underscore else base
+    if (
+        len(base) > MAX_NAME
+        or _NAME.fullmatch(plain) is None
+        or "--" in base
+        or base.rpartition(".")[2][0] in "0123456789"
+    ):
+        _check_slowly(base, plain)
+    return Identifier(IdentifierType.DNS, name)
+
+
+def _check_slowly(base: str, plain: str) -> None:
+    """Raise for the first defect of a name that the quick pattern did not take; some of them are none."""
+    shown = _shown(base)
+    if not base:
+        raise Malformed("the name is empty")
+    if len(base) > MAX_NAME:
+        raise Malformed(f"{shown} is longer than {MAX_NAME} octets")
+    if any(not one.isprintable() or one == " " for one in base):
+        raise Malformed(f"{shown} has a space or a control character")
+    if base.endswith("."):
+        raise Malformed(f"{shown} ends with a dot; leave it out")
+    if "*" in base:
+        raise Malformed(f"{shown}: a wildcard is one `*.` at the left, and nothing else")
+    if _ADDRESS_LIKE.fullmatch(base) or ":" in base or base.startswith("["):
+        raise Malformed(f"{shown} is an address, not a name; ask for an identifier of type ip")
+    for label in plain.split("."):
+        _check_label(label, shown)
+
+
+def _check_label(label: str, shown: str) -> None:
+    if not label:
+        raise Malformed(f"{shown} has an empty label")
+    if len(label) > MAX_LABEL:
+        raise Malformed(f"{shown} has a label longer than {MAX_LABEL} octets")
+    if label[0] == "-" or label[-1] == "-":
+        raise Malformed(f"{shown} has a label that begins or ends with a hyphen")
+    if _LABEL.fullmatch(label) is None:
+        raise Malformed(f"{shown} has a character that is no letter, digit or hyphen")
+    if _RESERVED_LABEL.match(label) and not _is_a_label(label):
+        raise Malformed(f"{shown} has `--` in places 3 and 4 of a label that is no valid A-label")
+
+
+def _is_a_label(label: str) -> bool:
+    """Does the label decode to something that encodes to it again (RFC 5891 4.2.1)?"""
+    if not label.startswith("xn--"):
+        return False
+    try:
+        unicode = label[4:].encode("ascii").decode("punycode")
+        return not unicode.isascii() and unicode.encode("idna") == label.encode("ascii")
+    except UnicodeError:
+        return False
+
+
+def parse_ip(text: str) -> Identifier:
+    """The address in `text`, which must be its canonical spelling (RFC 8738 3, RFC 5952); Malformed."""
+    address: IPv4Address | IPv6Address
+    try:
+        address = IPv6Address(text) if ":" in text else IPv4Address(text)
+    except (AddressValueError, ValueError):
+        raise Malformed(f"{_shown(text)} is not an IP address") from None
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            raise Malformed(f"{_shown(text)} has a zone; an identifier has none")
+        if address.ipv4_mapped is not None:
+            raise Malformed(f"{_shown(text)} is an IPv4-mapped address; write the IPv4 address")
+    if str(address) != text:
+        raise Malformed(f"{_shown(text)} is not the canonical spelling of the address; write {address}")
+    return Identifier(IdentifierType.IP, text)
+
+
+def _shown(text: str) -> str:
+    """A piece of a bad name that is safe to show."""
+    return repr(text[:80])[:100]

@@ -122,6 +122,8 @@ def _location(answer: _Answer) -> str:
 def _redirect_host(text: str, asked: Identifier) -> Identifier:
     """The host of a redirect; an address only if the identifier is one."""
     bare = text.strip("[]")
+    if bare.endswith(".well-known"):
+        raise _final(Connection("a redirect lost the slash between its host and its path"))
     try:
         ip_address(bare)
     except ValueError:
@@ -133,8 +135,7 @@ def _redirect_host(text: str, asked: Identifier) -> Identifier:
     try:
         return parse_ip(bare) if is_address else parse_dns(bare, wildcard=False)
     except Refused as error:
-        lost_slash = "; it looks as if a slash between host and path was lost" if ".well-known" in bare else ""
-        raise _final(Connection(f"a redirect leads to a host that is no valid name{lost_slash}")) from error
+        raise _final(Connection("a redirect leads to a host that is no valid name")) from error
 
 
 async def _fetch(connected: Connected, hop: _Hop) -> _Answer:

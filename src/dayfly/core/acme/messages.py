@@ -137,7 +137,7 @@ class Finalize(msgspec.Struct, frozen=True):
 
 
 class ChallengeAnswer(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """The payload that starts a validation (RFC 8555 7.5.1): an empty object; the member is a draft's, to be refused."""
+    """The payload that starts a validation (RFC 8555 7.5.1): an empty object; the member belongs to a draft."""
 
     key_authorization: msgspec.Raw | None = None
 

@@ -1,0 +1,1 @@
+"""Where certificates stand on their hosts."""

@@ -1,0 +1,1 @@
+"""What policy decides: names, keys, lifetimes, addresses."""

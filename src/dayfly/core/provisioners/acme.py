@@ -1,0 +1,20 @@
+"""The ACME provisioner: accounts prove control of names by challenges (RFC 8555)."""
+
+from __future__ import annotations
+
+from dayfly.core.policy.grant import Grant
+from dayfly.core.settings.documents import Provisioner, Settings
+
+PROFILE = "service"
+
+
+def grant(provisioner: Provisioner, settings: Settings) -> Grant:
+    """What accounts of this provisioner may ask for."""
+    return Grant(
+        provisioner=provisioner.name,
+        rules=settings.name_rules,
+        lifetimes=provisioner.claims.lifetimes,
+        challenges=provisioner.challenges,
+        profile=PROFILE,
+        force_cn=provisioner.force_cn,
+    )

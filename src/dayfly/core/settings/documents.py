@@ -1,0 +1,233 @@
+"""The settings documents: provisioners, rules and owners, kept in the database under one revision number.
+
+Rules: a document is canonical JSON, one row each; an unknown member is refused; every change raises the revision and is
+checked as a whole before it is made; a parsed revision is a frozen value, shared by all requests that rely on it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
+from functools import cached_property
+
+import msgspec
+
+from dayfly.core.policy.lifetimes import LONGEST, SHORTEST, LifetimeError, Lifetimes, check_lifetimes
+from dayfly.core.policy.names import NameRules, Rule, RuleError, check_rule, compile_rules
+from dayfly.errors import ConfigError
+
+DEFAULT_MINIMUM = timedelta(minutes=5)  # step's defaults
+DEFAULT_LIFETIME = timedelta(hours=24)
+DEFAULT_MAXIMUM = timedelta(hours=24)
+MAX_PROVISIONERS = 1_000
+MAX_RULES = 10_000
+MAX_OWNERS = 10_000
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}")
+
+
+class ProvisionerType(StrEnum):
+    """The kinds of provisioners that we know."""
+
+    ACME = "ACME"
+    JWK = "JWK"
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a provisioner may give: lifetimes, and whether its certificates renew."""
+
+    min_lifetime: timedelta = DEFAULT_MINIMUM
+    default_lifetime: timedelta = DEFAULT_LIFETIME
+    max_lifetime: timedelta = DEFAULT_MAXIMUM
+    disable_renewal: bool = False
+    allow_renewal_after_expiry: bool = False
+
+    @property
+    def lifetimes(self) -> Lifetimes:
+        """The three lifetimes as policy takes them."""
+        return Lifetimes(self.min_lifetime, self.default_lifetime, self.max_lifetime)
+
+
+def make_claims(
+    *, minimum: timedelta | None = None, default: timedelta | None = None, maximum: timedelta | None = None
+) -> Claims:
+    """Claims from flags; where only the default is set outside minimum to maximum, they stretch to it (step's rule).
+
+    ConfigError where the three do not fit together.
+    """
+    shortest, longest = minimum or DEFAULT_MINIMUM, maximum or DEFAULT_MAXIMUM
+    usual = default or min(max(DEFAULT_LIFETIME, shortest), longest)
+    if minimum is None:
+        shortest = min(shortest, usual)
+    if maximum is None:
+        longest = max(longest, usual)
+    claims = Claims(shortest, usual, longest)
+    _check_claims(claims)
+    return claims
+
+
+def _check_claims(claims: Claims) -> None:
+    try:
+        check_lifetimes(claims.lifetimes)
+    except LifetimeError as error:
+        hint = f"choose lifetimes between {SHORTEST.total_seconds():.0f}s and {LONGEST.days}d, shortest first"
+        raise ConfigError("", str(error), hint=hint) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioner:
+    """Who may ask, and how; `key`, `kid` and `encrypted_key` belong to the type JWK."""
+
+    name: str
+    type: ProvisionerType
+    claims: Claims = field(default_factory=Claims)
+    enabled: bool = True
+    challenges: tuple[str, ...] = ("http-01",)
+    force_cn: bool = False
+    key: str = ""
+    kid: str = ""
+    encrypted_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who answers for a rule and the certificates that it allows."""
+
+    name: str
+    contact: str = ""
+
+
+Document = Provisioner | Rule | Owner
+_KINDS: Mapping[str, type[Document]] = {"provisioner": Provisioner, "rule": Rule, "owner": Owner}
+_encode: Callable[[object], bytes] = msgspec.json.Encoder(order="deterministic").encode
+
+
+def document_kind(document: Document) -> str:
+    """The kind under which a document is stored."""
+    return type(document).__name__.lower()
+
+
+def document_name(document: Document) -> str:
+    """The name of a document within its kind."""
+    return document.id if isinstance(document, Rule) else document.name
+
+
+def render_document(document: Document) -> bytes:
+    """The canonical JSON of a document."""
+    return _encode(document)
+
+
+def parse_document(kind: str, body: bytes) -> Document:
+    """The document in a stored row; ConfigError where it is none."""
+    if kind not in _KINDS:
+        raise ConfigError("", f"the database holds a settings document of the unknown kind {kind!r}")
+    try:
+        document = msgspec.json.decode(body, type=_KINDS[kind])
+    except msgspec.DecodeError as error:
+        raise ConfigError("", f"a settings document of kind {kind} cannot be read: {error}") from None
+    if render_document(document) != body:
+        raise ConfigError("", f"a settings document of kind {kind} is not canonical: it has members that are not ours")
+    return document
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All documents of one revision."""
+
+    revision: int = 0
+    provisioners: tuple[Provisioner, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    owners: tuple[Owner, ...] = ()
+
+    @cached_property
+    def name_rules(self) -> NameRules:
+        """The rules, compiled once per revision."""
+        return compile_rules(self.rules)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Provisioner]:
+        return {one.name: one for one in self.provisioners}
+
+    def find_provisioner(self, name: str) -> Provisioner | None:
+        """The provisioner of this name."""
+        return self._by_name.get(name)
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """All documents, owners first."""
+        return (*self.owners, *self.provisioners, *self.rules)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChange:
+    """What to put and what to remove (kind, name), planned on `revision`."""
+
+    revision: int
+    put: tuple[Document, ...] = ()
+    remove: tuple[tuple[str, str], ...] = ()
+
+
+def make_settings(revision: int, documents: tuple[Document, ...]) -> Settings:
+    """The settings that these documents make; ConfigError where they do not fit together."""
+    settings = Settings(
+        revision,
+        tuple(one for one in documents if isinstance(one, Provisioner)),
+        tuple(one for one in documents if isinstance(one, Rule)),
+        tuple(one for one in documents if isinstance(one, Owner)),
+    )
+    _check(settings)
+    return settings
+
+
+def apply_change(settings: Settings, change: SettingsChange) -> Settings:
+    """The settings of the next revision; ConfigError where the change cannot be."""
+    kept = {(document_kind(one), document_name(one)): one for one in settings.documents}
+    for key in change.remove:
+        if kept.pop(key, None) is None:
+            raise ConfigError("", f"there is no {key[0]} named {key[1]}")
+    for document in change.put:
+        kept[(document_kind(document), document_name(document))] = document
+    return replace(make_settings(settings.revision + 1, tuple(kept.values())))
+
+
+def _check(settings: Settings) -> None:
+    for what, count, most in (
+        ("provisioners", len(settings.provisioners), MAX_PROVISIONERS),
+        ("rules", len(settings.rules), MAX_RULES),
+        ("owners", len(settings.owners), MAX_OWNERS),
+    ):
+        if count > most:
+            raise ConfigError("", f"{count} {what}; at most {most} are kept")
+    for owner in settings.owners:
+        _check_name("owner", owner.name)
+    for provisioner in settings.provisioners:
+        _check_name("provisioner", provisioner.name)
+        _check_claims(provisioner.claims)
+    owners = {owner.name for owner in settings.owners}
+    names = {one.name for one in settings.provisioners}
+    for rule in settings.rules:
+        _check_rule(rule, owners=owners, provisioners=names)
+
+
+def _check_rule(rule: Rule, *, owners: set[str], provisioners: set[str]) -> None:
+    try:
+        check_rule(rule)
+    except RuleError as error:
+        raise ConfigError("", str(error)) from None
+    if rule.owner not in owners:
+        raise ConfigError("", f"rule {rule.id} names the owner {rule.owner!r}, whom nobody knows")
+    if rule.provisioner and rule.provisioner not in provisioners:
+        raise ConfigError("", f"rule {rule.id} names the provisioner {rule.provisioner!r}, which is not there")
+
+
+def _check_name(what: str, name: str) -> None:
+    if _NAME.fullmatch(name) is None:
+        raise ConfigError(
+            "",
+            f"{name[:80]!r} cannot name {what}s",
+            hint="use 1 to 63 letters, digits, and _ . @ -, a letter or digit first",
+        )

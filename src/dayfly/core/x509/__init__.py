@@ -1,0 +1,1 @@
+"""X.509: requests, profiles, the lint, chains (RFC 5280)."""

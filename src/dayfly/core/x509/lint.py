@@ -1,0 +1,239 @@
+"""The lint that gates every certificate: reads the drafted bytes back and holds them against the plan (security.md 12).
+
+Rules: it reads with its own reader, and compares values, not the writer's pieces; it is the only maker of what a signer
+accepts; what was linted can be taken once. Whatever is not expected is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.core.policy.lifetimes import SHORTEST, Validity
+from dayfly.core.x509 import der
+from dayfly.core.x509.profile import DraftCertificate, IssuerFacts, Profile, ProvisionerMark
+from dayfly.errors import DayflyError
+
+MAX_SERIAL_OCTETS = 20  # RFC 5280 4.1.2.2
+MIN_SERIAL_BITS = 64  # CA/B BR 7.1; ours carry 96 random ones
+MAX_CN = 64  # RFC 5280 appendix A, ub-common-name
+
+_KEY_USAGE, _EKU, _SAN = "2.5.29.15", "2.5.29.37", "2.5.29.17"
+_AKI, _SKI, _NO_REV_AVAIL = "2.5.29.35", "2.5.29.14", "2.5.29.56"
+_PROVISIONER, _COMMON_NAME = "1.3.6.1.4.1.37476.9000.64.1", "2.5.4.3"
+_MAKER = object()
+
+
+class LintRefused(DayflyError):
+    """A draft is not what the plan says; nothing is signed."""
+
+
+class LintedCertificate:
+    """Bytes that passed the lint, to be signed once."""
+
+    __slots__ = ("_tbs",)
+
+    def __init__(self, tbs: bytes, *, maker: object) -> None:
+        """Only `check` can make one."""
+        if maker is not _MAKER:
+            raise TypeError("a LintedCertificate comes from lint.check and from nowhere else")
+        self._tbs: bytes | None = tbs
+
+    def take(self) -> bytes:
+        """The linted bytes, once; LintRefused the second time, so that no draft is signed twice."""
+        tbs, self._tbs = self._tbs, None
+        if tbs is None:
+            raise LintRefused("this draft was signed already")
+        return tbs
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """What the draft must say."""
+
+    profile: Profile
+    issuer: IssuerFacts
+    serial: int
+    names: tuple[Identifier, ...]
+    spki: bytes
+    validity: Validity
+    common_name: str | None
+    provisioner: ProvisionerMark | None
+
+
+def check(
+    draft: DraftCertificate,
+    *,
+    profile: Profile,
+    issuer: IssuerFacts,
+    serial: int,
+    names: tuple[Identifier, ...],
+    spki: bytes,
+    validity: Validity,
+    common_name: str | None,
+    provisioner: ProvisionerMark | None,
+) -> LintedCertificate:
+    """The draft as something that may be signed; LintRefused names what does not hold.
+
+    1. The plan itself: names, serial, times within the issuer's.
+    2. The fields before the extensions.
+    3. Each extension by its value and criticality; none is missing, none is extra.
+    """
+    expected = _Expected(profile, issuer, serial, names, spki, validity, common_name, provisioner)
+    _check_plan(expected)
+    try:
+        _check_fields(draft.tbs, expected)
+    except der.DERError as error:
+        raise LintRefused(f"the draft is not DER: {error}") from None
+    return LintedCertificate(draft.tbs, maker=_MAKER)
+
+
+def _need(holds: object, what: str) -> None:
+    if not holds:
+        raise LintRefused(what)
+
+
+def _check_plan(expected: _Expected) -> None:
+    names, validity = expected.names, expected.validity
+    _need(names, "there is no name")
+    _need(len(set(names)) == len(names), "a name stands twice")
+    _need(expected.profile.ekus and "2.5.29.37.0" not in expected.profile.ekus, "the profile has no purpose, or any")
+    _need(expected.serial.bit_length() >= MIN_SERIAL_BITS, "the serial is too short")
+    _need(expected.serial.bit_length() < 8 * MAX_SERIAL_OCTETS, "the serial is too long")
+    _need(validity.lifetime >= SHORTEST, "the lifetime is below ten seconds")
+    _need(validity.not_before >= expected.issuer.not_before - timedelta(hours=1), "it begins before its issuer")
+    _need(validity.not_after <= expected.issuer.not_after, "it outlives its issuer")
+    if expected.common_name is not None:
+        _need(len(expected.common_name) <= MAX_CN, "the CN is too long")
+        _need(expected.common_name in {name.value for name in names}, "the CN is none of the names")
+
+
+def _check_fields(tbs: bytes, expected: _Expected) -> None:
+    fields = der.read_all(der.read_one(tbs, der.SEQUENCE).content)
+    _need(len(fields) == 8, "the draft has another number of fields")
+    version, serial, algorithm, issuer, validity, subject, spki, extensions = fields
+    _need(version.whole == b"\xa0\x03\x02\x01\x02", "the version is not 3")
+    _need(der.read_integer(serial) == expected.serial, "the serial is another one")
+    _need(algorithm.whole == expected.issuer.signature_algorithm, "the algorithm is not the issuer's")
+    _need(issuer.whole == expected.issuer.subject, "the issuer's name is another one")
+    _check_validity(validity, expected.validity)
+    _need(_common_name(subject) == expected.common_name, "the subject is another one")
+    _need(spki.whole == expected.spki, "the key is another one")
+    _need(extensions.tag == 0xA3, "the extensions are not where they belong")
+    _check_extensions(der.read_one(extensions.content, der.SEQUENCE), expected)
+
+
+def _check_validity(element: der.Element, expected: Validity) -> None:
+    begin, end = der.read_all(element.content)
+    _need(_time(begin) == expected.not_before, "notBefore is another one")
+    _need(_time(end) == expected.not_after, "notAfter is another one")
+
+
+def _time(element: der.Element) -> datetime:
+    """UTCTime until 2049, GeneralizedTime from 2050 (RFC 5280 4.1.2.5)."""
+    text = element.content.decode("ascii", "replace")
+    try:
+        if element.tag == der.UTC_TIME:
+            year = int(text[:2])
+            return _moment((2000 if year < 50 else 1900) + year, text[2:])
+        moment = _moment(int(text[:4]), text[4:])
+    except ValueError:
+        raise LintRefused("a time is not well formed") from None
+    _need(element.tag == der.GENERALIZED_TIME and moment.year >= 2050, "a time has the wrong form")
+    return moment
+
+
+def _moment(year: int, text: str) -> datetime:
+    if len(text) != 11 or text[10] != "Z" or not text[:10].isdigit():
+        raise ValueError(text)
+    month, day, hour, minute, second = (int(text[at : at + 2]) for at in range(0, 10, 2))
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+
+
+def _common_name(subject: der.Element) -> str | None:
+    """The CN of a subject that holds nothing else; None for an empty one."""
+    if not subject.content:
+        return None
+    attribute = der.read_one(der.read_one(subject.content, der.SET).content, der.SEQUENCE)
+    kind, value = der.read_all(attribute.content)
+    _need(kind.whole == der.oid(_COMMON_NAME) and value.tag == der.UTF8_STRING, "the subject is no plain CN")
+    return value.content.decode()
+
+
+def _check_extensions(element: der.Element, expected: _Expected) -> None:
+    found: dict[bytes, tuple[bool, bytes]] = {}
+    for one in der.read_all(element.content):
+        identifier, critical, value = _extension(one)
+        _need(identifier not in found, "an extension stands twice")
+        found[identifier] = (critical, value)
+    wanted = _wanted(expected)
+    _need(found.keys() == wanted.keys(), "an extension is missing, or one is extra")
+    for identifier, (critical, value) in wanted.items():
+        _need(found[identifier] == (critical, value), f"extension {identifier.hex()} is not what the plan says")
+
+
+def _extension(element: der.Element) -> tuple[bytes, bool, bytes]:
+    parts = der.read_all(element.content)
+    critical = len(parts) == 3
+    _need(len(parts) in {2, 3}, "an extension has another number of parts")
+    _need(not critical or parts[1].whole == b"\x01\x01\xff", "a criticality is not TRUE")
+    _need(parts[-1].tag == der.OCTET_STRING, "an extension's value is no OCTET STRING")
+    return parts[0].whole, critical, parts[-1].content
+
+
+def _wanted(expected: _Expected) -> dict[bytes, tuple[bool, bytes]]:
+    """What must be there, and nothing else: identifier to criticality and value."""
+    profile = expected.profile
+    wanted = {
+        _OIDS[_AKI]: (False, b"\x30" + _sized(b"\x80" + _sized(expected.issuer.key_id))),
+        _OIDS[_SKI]: (False, b"\x04" + _sized(_key_id(expected.spki))),
+        _OIDS[_KEY_USAGE]: (True, b"\x03\x02\x07\x80"),
+        _OIDS[_EKU]: (False, b"\x30" + _sized(b"".join(_oid(one) for one in profile.ekus))),
+        _OIDS[_SAN]: (expected.common_name is None, b"\x30" + _sized(b"".join(map(_name, expected.names)))),
+    }
+    if expected.validity.lifetime <= profile.no_rev_avail_up_to:
+        wanted[_OIDS[_NO_REV_AVAIL]] = (False, b"\x05\x00")
+    mark = expected.provisioner
+    if mark is not None and profile.include_provisioner:
+        content = (
+            bytes((2, 1, mark.type))
+            + b"\x04"
+            + _sized(mark.name.encode())
+            + b"\x04"
+            + _sized(mark.credential_id.encode())
+        )
+        wanted[_OIDS[_PROVISIONER]] = (False, b"\x30" + _sized(content))
+    return wanted
+
+
+# A second, independent writer, for comparison only: the first one is what is being judged.
+
+
+def _sized(content: bytes) -> bytes:
+    size = len(content)
+    if size < 128:
+        return bytes((size,)) + content
+    octets = size.to_bytes(2 if size > 255 else 1)
+    return bytes((0x80 + len(octets),)) + octets + content
+
+
+def _oid(dotted: str) -> bytes:
+    return _OIDS[dotted] if dotted in _OIDS else der.oid(dotted)
+
+
+def _name(name: Identifier) -> bytes:
+    if name.type is IdentifierType.DNS:
+        return b"\x82" + _sized(name.value.encode("ascii"))
+    return b"\x87" + _sized(ip_address(name.value).packed)
+
+
+def _key_id(spki: bytes) -> bytes:
+    """SHA-1 of the key's bits (RFC 5280 4.2.1.2, method 1)."""
+    _, bits = der.read_all(der.read_one(spki, der.SEQUENCE).content)
+    return hashlib.sha1(bits.content[1:], usedforsecurity=False).digest()
+
+
+_OIDS = {dotted: der.oid(dotted) for dotted in (_KEY_USAGE, _EKU, _SAN, _AKI, _SKI, _NO_REV_AVAIL, _PROVISIONER)}

@@ -1,0 +1,170 @@
+"""Profiles: what a certificate is for, and the bytes that follow from it (RFC 5280 4, RFC 9608).
+
+Rules: every extension comes from the profile and the plan, none from the client; the draft holds the exact bytes to be
+signed, and is good for one lint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from dayfly.core.identifiers import Identifier
+from dayfly.core.policy.lifetimes import Validity
+from dayfly.core.x509 import template
+from dayfly.core.x509.der import BIT_STRING, NULL, OCTET_STRING, SEQUENCE, integer, oid, read, tlv
+
+SERVER_AUTH = "1.3.6.1.5.5.7.3.1"
+CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
+AKI, SKI, KEY_USAGE, SAN = oid("2.5.29.35"), oid("2.5.29.14"), oid("2.5.29.15"), oid("2.5.29.17")
+EKU, NO_REV_AVAIL = oid("2.5.29.37"), oid("2.5.29.56")
+PROVISIONER = oid("1.3.6.1.4.1.37476.9000.64.1")
+
+DIGITAL_SIGNATURE = tlv(BIT_STRING, b"\x07\x80")  # bit 0 alone, 7 unused bits
+ECDSA_SHA256 = tlv(SEQUENCE, oid("1.2.840.10045.4.3.2"))
+ECDSA_SHA384 = tlv(SEQUENCE, oid("1.2.840.10045.4.3.3"))
+_ALGORITHMS = {"secp256r1": ECDSA_SHA256, "secp384r1": ECDSA_SHA384}
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a certificate is for: `no_rev_avail_up_to` is the longest lifetime that goes without revocation."""
+
+    name: str
+    ekus: tuple[str, ...]
+    include_provisioner: bool = True
+    no_rev_avail_up_to: timedelta = timedelta(days=7)
+
+
+SERVICE = Profile("service", (SERVER_AUTH, CLIENT_AUTH))
+SERVER_TLS = Profile("server-tls", (SERVER_AUTH,), include_provisioner=False)
+
+
+def profile_hash(profile: Profile) -> str:
+    """The SHA-256 (hex) of a profile's content, kept with each certificate."""
+    document = (profile.name, profile.ekus, profile.include_provisioner, profile.no_rev_avail_up_to.total_seconds())
+    return hashlib.sha256(msgspec.json.encode(document)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionerMark:
+    """step's provisioner extension: type number, name, credential (step-compat.md part 9)."""
+
+    type: int
+    name: str
+    credential_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerFacts:
+    """What of the issuing certificate goes into a leaf, and bounds it; DER but for times and hex."""
+
+    subject: bytes
+    key_id: bytes
+    spki: bytes
+    signature_algorithm: bytes
+    not_before: datetime
+    not_after: datetime
+    fingerprint: str
+
+
+def issuer_facts(der: bytes) -> IssuerFacts:
+    """The facts of an issuing certificate; ValueError where it cannot issue."""
+    certificate = x509.load_der_x509_certificate(der)
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _ALGORITHMS:
+        raise ValueError("the issuing certificate's key is not P-256 or P-384")
+    if not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+        raise ValueError("the issuing certificate is not a CA's")
+    return IssuerFacts(
+        subject=certificate.subject.public_bytes(),
+        key_id=certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest,
+        spki=key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        signature_algorithm=_ALGORITHMS[key.curve.name],
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        fingerprint=hashlib.sha256(der).hexdigest(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DraftCertificate:
+    """The exact bytes to be signed, before anybody judged them."""
+
+    tbs: bytes
+
+
+def key_identifier(spki: bytes) -> bytes:
+    """The key identifier of a public key: SHA-1 of its bits (RFC 5280 4.2.1.2, method 1)."""
+    outer, _ = read(spki)
+    _, position = read(outer.content)
+    bits, _ = read(outer.content, position)
+    return hashlib.sha1(bits.content[1:], usedforsecurity=False).digest()
+
+
+@lru_cache(maxsize=256)
+def _head(profile: Profile, issuer: IssuerFacts) -> tuple[bytes, bytes]:
+    """What is constant for a profile under an issuer: AKI before the SKI; key usage and EKU after it."""
+    aki = template.extension(AKI, tlv(SEQUENCE, tlv(0x80, issuer.key_id)))
+    usage = template.extension(KEY_USAGE, DIGITAL_SIGNATURE, critical=True)
+    purposes = template.extension(EKU, tlv(SEQUENCE, b"".join(map(oid, profile.ekus))))
+    return aki, usage + purposes
+
+
+@lru_cache(maxsize=1024)
+def mark_extension(mark: ProvisionerMark) -> bytes:
+    """The provisioner extension of a mark."""
+    value = integer(mark.type) + tlv(OCTET_STRING, mark.name.encode()) + tlv(OCTET_STRING, mark.credential_id.encode())
+    return template.extension(PROVISIONER, tlv(SEQUENCE, value))
+
+
+NO_REV_AVAIL_EXTENSION = template.extension(NO_REV_AVAIL, tlv(NULL, b""))
+
+
+def build(
+    profile: Profile,
+    *,
+    issuer: IssuerFacts,
+    serial: int,
+    names: tuple[Identifier, ...],
+    spki: bytes,
+    validity: Validity,
+    common_name: str | None,
+    provisioner: ProvisionerMark | None,
+) -> DraftCertificate:
+    """The draft for this plan (RFC 5280 4.1)."""
+    aki, fixed = _head(profile, issuer)
+    extensions = [
+        aki,
+        template.extension(SKI, tlv(OCTET_STRING, key_identifier(spki))),
+        fixed,
+        template.extension(SAN, template.general_names(names), critical=common_name is None),
+    ]
+    if validity.lifetime <= profile.no_rev_avail_up_to:
+        extensions.append(NO_REV_AVAIL_EXTENSION)
+    if provisioner is not None and profile.include_provisioner:
+        extensions.append(mark_extension(provisioner))
+    return DraftCertificate(
+        tlv(
+            SEQUENCE,
+            b"".join(
+                (
+                    template.VERSION_3,
+                    integer(serial),
+                    issuer.signature_algorithm,
+                    issuer.subject,
+                    template.validity(validity.not_before, validity.not_after),
+                    template.subject(common_name),
+                    spki,
+                    tlv(0xA3, tlv(SEQUENCE, b"".join(extensions))),
+                )
+            ),
+        )
+    )
