@@ -23,6 +23,7 @@ class Health:
     clock: Clock
     home: Path
     last: dict[str, bool] = field(default_factory=dict)
+    provisioners: tuple[tuple[str, str, bool, float], ...] = ()
     log_size: int = 0
 
     async def checks(self) -> dict[str, bool]:
@@ -47,6 +48,10 @@ class Health:
         try:
             await self.store.check()
             self.log_size = (await self.store.log.head()).size
+            self.provisioners = tuple(
+                (one.name, one.type.value, one.enabled, one.claims.max_lifetime.total_seconds())
+                for one in (await self.store.settings.settings()).provisioners
+            )
         except Unavailable:
             return False
         return True

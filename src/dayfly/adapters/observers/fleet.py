@@ -33,7 +33,7 @@ class Fleet:
                 self._keep(certificate.names, life)
 
     def add(self, event: CertificateIssued) -> float | None:
-        """Take a new certificate up; the share of life that the older one of its first name had used, if there is one."""
+        """Take a new certificate up; the share of life that the older one of its first name had used, if any."""
         if event.provisioner == OWN_PROVISIONER:
             return None
         known = self._lives.get(event.names[0])

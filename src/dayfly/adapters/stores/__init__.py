@@ -1,0 +1,40 @@
+"""Stores, by the scheme of the database URL; a new engine is a file and a line in this table."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from dayfly.core.events import Event
+from dayfly.errors import ConfigError
+from dayfly.ports import Store
+
+Notify = Callable[[Sequence[Event]], None]
+OnFatal = Callable[[Exception], None]
+
+STORES: Mapping[str, str] = {
+    "sqlite": "dayfly.adapters.stores.sqlite:open_sqlite",
+    "memory": "dayfly.adapters.stores.memory:open_memory",
+}
+
+
+def _nobody(_: object) -> None:
+    """Hear, and do nothing."""
+
+
+async def open_store(url: str, *, home: Path, notify: Notify = _nobody, on_fatal: OnFatal = _nobody) -> Store:
+    """The store of a database URL, opened and migrated; ConfigError for the URL, Unavailable for the database.
+
+    `notify` hears the events of each committed group; `on_fatal` is called once, when what is on disk is unknown.
+    """
+    scheme, colon, place = url.partition(":")
+    if not colon or scheme not in STORES:
+        raise ConfigError(
+            "database",
+            f"found {scheme!r}, expected one of: {', '.join(STORES)}",
+            hint='write it as "sqlite:db/dayfly.db"',
+        )
+    module, _, name = STORES[scheme].partition(":")
+    factory: Callable[..., Store] = getattr(importlib.import_module(module), name)
+    return factory(place, home=home, notify=notify, on_fatal=on_fatal)

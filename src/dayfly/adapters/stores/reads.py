@@ -1,0 +1,185 @@
+"""The read side of SQLite: what is committed, from a connection of its own, on the event loop.
+
+Rules: a read takes microseconds, or a page; nothing here writes but `add_checkpoint`, which goes through the writer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from dayfly.adapters.stores import rows
+from dayfly.core.acme.objects import Account, Certificate, Order
+from dayfly.core.ids import make_id
+from dayfly.core.settings.documents import Settings, make_settings, parse_document
+from dayfly.core.transparency.merkle import EMPTY_FRONTIER, EMPTY_ROOT, render_frontier
+from dayfly.errors import NotFound, Unavailable
+from dayfly.ports import LogHead, StoredEntry, StoredGroup
+
+LONGEST_LIFE = timedelta(days=8)  # the longest lifetime of a leaf, and a day of margin
+
+
+class Reader:
+    """A connection that reads committed rows."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Nobody else uses this connection."""
+        self.connection = connection
+
+    def one(self, statement: str, *values: object) -> tuple[Any, ...] | None:
+        """The first row; Unavailable."""
+        try:
+            row: tuple[Any, ...] | None = self.connection.execute(statement, values).fetchone()
+        except sqlite3.Error as error:
+            raise Unavailable(f"the database cannot be read: {error}") from error
+        return row
+
+    def all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """All rows; Unavailable."""
+        try:
+            found: list[tuple[Any, ...]] = self.connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise Unavailable(f"the database cannot be read: {error}") from error
+        return found
+
+
+class AccountTable:
+    """Accounts."""
+
+    def __init__(self, reader: Reader) -> None:
+        """Read through `reader`."""
+        self._reader = reader
+
+    async def account(self, account_id: int) -> Account:
+        """The account with this id; NotFound."""
+        row = self._reader.one("SELECT document FROM accounts WHERE id = ?", account_id)
+        if row is None:
+            raise NotFound(f"no account {account_id:016x}")
+        return rows.parse_account(row[0])
+
+    async def account_by_key(self, provisioner: str, thumbprint: str) -> Account | None:
+        """The account of this provisioner with this key."""
+        statement = "SELECT document FROM accounts WHERE provisioner = ? AND thumbprint = ?"
+        row = self._reader.one(statement, provisioner, thumbprint)
+        return None if row is None else rows.parse_account(row[0])
+
+
+class OrderTable:
+    """Orders."""
+
+    def __init__(self, reader: Reader) -> None:
+        """Read through `reader`."""
+        self._reader = reader
+
+    async def order(self, order_id: int) -> Order:
+        """The order with this id; NotFound."""
+        row = self._reader.one("SELECT document FROM orders WHERE id = ?", order_id)
+        if row is None:
+            raise NotFound(f"no order {order_id:016x}")
+        return rows.parse_order(row[0])
+
+    async def open_orders(self, account_id: int, *, limit: int) -> tuple[Order, ...]:
+        """The account's pending and ready orders, newest first."""
+        statement = (
+            "SELECT document FROM orders WHERE account_id = ? AND status IN ('pending', 'ready') "
+            "ORDER BY id DESC LIMIT ?"
+        )
+        return tuple(rows.parse_order(row[0]) for row in self._reader.all(statement, account_id, limit))
+
+    async def count_open_orders(self, account_id: int) -> int:
+        """How many orders of the account are pending or ready."""
+        statement = "SELECT count(*) FROM orders WHERE account_id = ? AND status IN ('pending', 'ready')"
+        return int((self._reader.one(statement, account_id) or (0,))[0])
+
+    async def order_counts(self) -> dict[str, int]:
+        """How many orders there are in each status."""
+        return dict(self._reader.all("SELECT status, count(*) FROM orders GROUP BY status"))
+
+
+class CertificateTable:
+    """Certificates."""
+
+    _SELECT = f"SELECT {rows.CERTIFICATE_COLUMNS} FROM certificates"  # noqa: S608 - a constant of ours
+
+    def __init__(self, reader: Reader) -> None:
+        """Read through `reader`."""
+        self._reader = reader
+
+    async def certificate(self, certificate_id: int) -> Certificate:
+        """The certificate with this row id; NotFound."""
+        row = self._reader.one(f"{self._SELECT} WHERE id = ?", certificate_id)
+        if row is None:
+            raise NotFound(f"no certificate {certificate_id:016x}")
+        return rows.parse_certificate(row)
+
+    async def certificates(self, *, after: int, limit: int) -> tuple[Certificate, ...]:
+        """A page of certificates by id."""
+        found = self._reader.all(f"{self._SELECT} WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+        return tuple(map(rows.parse_certificate, found))
+
+    async def live_certificates(self, now: datetime, *, after: int, limit: int) -> tuple[Certificate, ...]:
+        """A page of those that live at `now`; ids tell when they were issued, so nothing older than a life is read."""
+        earliest = max(make_id(int((now - LONGEST_LIFE).timestamp() * 1000), 0, 0), after)
+        statement = f"{self._SELECT} WHERE id > ? AND not_after >= ? AND revoked_at IS NULL ORDER BY id LIMIT ?"
+        return tuple(map(rows.parse_certificate, self._reader.all(statement, earliest, int(now.timestamp()), limit)))
+
+
+class SettingsTable:
+    """Provisioners, rules and owners of the newest revision, parsed once."""
+
+    def __init__(self, reader: Reader) -> None:
+        """Nothing is read yet."""
+        self._reader = reader
+        self._settings = Settings()
+
+    async def settings(self) -> Settings:
+        """The settings of the newest committed revision."""
+        row = self._reader.one("SELECT revision FROM settings_revision")
+        revision = 0 if row is None else row[0]
+        if revision != self._settings.revision:
+            self._settings = self._load()
+        return self._settings
+
+    def _load(self) -> Settings:
+        """All documents and their revision, as of one moment."""
+        statement = (
+            "SELECT (SELECT revision FROM settings_revision), kind, name, body FROM settings ORDER BY kind, name"
+        )
+        found = self._reader.all(statement)
+        revision = found[0][0] if found else 0
+        return make_settings(revision, tuple(parse_document(kind, body) for _, kind, _, body in found))
+
+
+class LogTable:
+    """The append-only log."""
+
+    def __init__(self, reader: Reader, write: Callable[[str, Sequence[object]], Any]) -> None:
+        """`write` carries one statement through the writer."""
+        self._reader = reader
+        self._write = write
+
+    async def head(self) -> LogHead:
+        """The newest head."""
+        row = self._reader.one("SELECT size, root, frontier FROM log_head")
+        return LogHead(0, EMPTY_ROOT, render_frontier(EMPTY_FRONTIER)) if row is None else LogHead(*row)
+
+    async def entries(self, start: int, *, limit: int) -> tuple[StoredEntry, ...]:
+        """Entries from `start` on."""
+        statement = "SELECT idx, body, leaf_hash FROM log_entries WHERE idx >= ? ORDER BY idx LIMIT ?"
+        return tuple(StoredEntry(*row) for row in self._reader.all(statement, start, limit))
+
+    async def groups(self, after_size: int, *, limit: int) -> tuple[StoredGroup, ...]:
+        """Group marks above `after_size`."""
+        statement = "SELECT size, root FROM log_groups WHERE size > ? ORDER BY size LIMIT ?"
+        return tuple(StoredGroup(*row) for row in self._reader.all(statement, after_size, limit))
+
+    async def checkpoints(self, after_size: int, *, limit: int) -> tuple[str, ...]:
+        """Signed notes of sizes above `after_size`."""
+        statement = "SELECT note FROM log_checkpoints WHERE size > ? ORDER BY size LIMIT ?"
+        return tuple(row[0] for row in self._reader.all(statement, after_size, limit))
+
+    async def add_checkpoint(self, size: int, note: str) -> None:
+        """Keep a signed checkpoint."""
+        await self._write("INSERT OR REPLACE INTO log_checkpoints (size, note) VALUES (?, ?)", (size, note))

@@ -1,0 +1,99 @@
+"""Rows: frozen objects to columns and back, strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from dayfly.core.acme.objects import Account, Certificate, Order
+from dayfly.core.identifiers import Identifier, IdentifierType
+
+_encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
+_accounts = msgspec.json.Decoder(Account)
+_orders = msgspec.json.Decoder(Order)
+_names = msgspec.json.Decoder(list[tuple[IdentifierType, str]])
+
+CERTIFICATE_COLUMNS = (
+    "id, serial, issuer, not_before, not_after, provisioner, owner, rule, profile, profile_hash, account_id, order_id, "
+    "revoked_at, revocation_reason, version, names, der"
+)
+
+
+def account_row(account: Account) -> tuple[Any, ...]:
+    """id, provisioner, thumbprint, version, document."""
+    return account.id, account.provisioner, account.thumbprint, account.version, _encode(account)
+
+
+def parse_account(document: bytes) -> Account:
+    """The account in a document."""
+    return _accounts.decode(document)
+
+
+def order_row(order: Order) -> tuple[Any, ...]:
+    """id, account_id, status, version, document."""
+    return order.id, order.account_id, order.status.value, order.version, _encode(order)
+
+
+def parse_order(document: bytes) -> Order:
+    """The order in a document."""
+    return _orders.decode(document)
+
+
+def certificate_row(certificate: Certificate) -> tuple[Any, ...]:
+    """The columns of CERTIFICATE_COLUMNS; the serial is hex, since it is wider than any column."""
+    names = _encode([(name.type.value, name.value) for name in certificate.names]).decode()
+    return (
+        certificate.id,
+        f"{certificate.serial:x}",
+        certificate.issuer,
+        _seconds(certificate.not_before),
+        _seconds(certificate.not_after),
+        certificate.provisioner,
+        certificate.owner,
+        certificate.rule,
+        certificate.profile,
+        certificate.profile_hash,
+        certificate.account_id,
+        certificate.order_id,
+        None if certificate.revoked_at is None else _seconds(certificate.revoked_at),
+        certificate.revocation_reason,
+        certificate.version,
+        names,
+        certificate.der,
+    )
+
+
+def parse_certificate(row: Sequence[Any]) -> Certificate:
+    """The certificate in the columns of CERTIFICATE_COLUMNS."""
+    (id_, serial, issuer, begin, end, provisioner, owner, rule, profile, profile_hash, account, order, *rest) = row
+    revoked, reason, version, names, der = rest
+    return Certificate(
+        id=id_,
+        serial=int(serial, 16),
+        der=der,
+        issuer=issuer,
+        names=tuple(Identifier(kind, value) for kind, value in _names.decode(names)),
+        not_before=_moment(begin),
+        not_after=_moment(end),
+        provisioner=provisioner,
+        owner=owner,
+        rule=rule,
+        profile=profile,
+        profile_hash=profile_hash,
+        account_id=account,
+        order_id=order,
+        revoked_at=None if revoked is None else _moment(revoked),
+        revocation_reason=reason,
+        version=version,
+    )
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())
+
+
+def _moment(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,181 @@
+"""Group commit: what arrives while one group is being synced is the next group (architecture.md section 6).
+
+Rules: no timer; in a group each set's conditions are tested before it writes, and one that fails is left out and hears
+`Conflict`, the others go on; nobody gets an answer before the sync of the group that holds his writes; a failed sync of
+unknown outcome ends the store, because what is on disk is then unknown.
+
+The statements run on the event loop, only BEGIN under contention and COMMIT in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dayfly.core.events import Event
+from dayfly.errors import Conflict, StoreError, Unavailable
+
+MAX_GROUP = 256
+MAX_WAITING = 4096
+LOCK_WAIT = 5.0  # seconds for another process's turn at the write lock
+
+
+class Fatal(StoreError):
+    """What is on disk is unknown."""
+
+
+class Engine(Protocol):
+    """What the writer needs of a database; every method may raise Unavailable or Fatal."""
+
+    def try_begin(self) -> bool:
+        """Open a transaction with the write lock; False where another process has it."""
+        ...
+
+    def wait_begin(self, seconds: float) -> None:
+        """The same, waiting; called in the thread."""
+        ...
+
+    def finish(self) -> int:
+        """Write the group's log entries and head; the log's size."""
+        ...
+
+    def commit(self) -> None:
+        """Make it durable; called in the thread."""
+        ...
+
+    def rollback(self) -> None:
+        """Undo the open transaction."""
+        ...
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """One piece of work, and who waits for it."""
+
+    work: Callable[[], Any]
+    events: tuple[Event, ...]
+    answer: asyncio.Future[tuple[Any, int]]
+
+
+class GroupWriter:
+    """Collects work and carries it out in groups."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        notify: Callable[[Sequence[Event]], None],
+        on_fatal: Callable[[Exception], None],
+    ) -> None:
+        """`notify` hears the events of each group after its commit."""
+        self._engine = engine
+        self._notify = notify
+        self._on_fatal = on_fatal
+        self._waiting: deque[_Waiting] = deque()
+        self._running: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dayfly-commit")
+        self.broken: Exception | None = None
+
+    async def write(self, work: Callable[[], Any], events: tuple[Event, ...] = ()) -> tuple[Any, int]:
+        """Do `work` in the next group; its result and the log's size. Conflict, Unavailable."""
+        if self.broken is not None:
+            raise Unavailable("the database failed; this process is ending")
+        if len(self._waiting) >= MAX_WAITING:
+            raise Unavailable(f"{MAX_WAITING} writes are waiting already")
+        loop = asyncio.get_running_loop()
+        item = _Waiting(work, events, loop.create_future())
+        self._waiting.append(item)
+        if self._running is None:
+            self._running = loop.create_task(self._run())
+        return await item.answer
+
+    async def close(self) -> None:
+        """Finish what is waiting, then stop the thread."""
+        while self._running is not None:
+            await asyncio.wait([self._running])
+        self._thread.shutdown()
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
+                await self._write_group(group)
+        finally:
+            self._running = None
+
+    async def _write_group(self, group: list[_Waiting]) -> None:
+        """1. Begin. 2. Each set by itself. 3. The log's head. 4. Commit. 5. Answers, then observers."""
+        try:
+            if not self._engine.try_begin():
+                await self._in_thread(self._engine.wait_begin, LOCK_WAIT)
+            done = self._apply(group)
+            if done is None:
+                for item in group:
+                    await self._write_group([item])
+                return
+            if not done:
+                self._engine.rollback()
+                return
+            size = self._engine.finish()
+            await self._in_thread(self._engine.commit)
+        except Fatal as error:
+            self._break(group, error)
+        except Unavailable as error:
+            _fail(group, error)
+        else:
+            self._answer(done, size)
+
+    def _apply(self, group: list[_Waiting]) -> list[tuple[_Waiting, Any]] | None:
+        """The sets that were written, with their results; None where the group was undone and must go one by one."""
+        done = []
+        for item in group:
+            try:
+                done.append((item, item.work()))
+            except Conflict as error:
+                _fail([item], error)
+            except ConstraintBroken as error:
+                self._engine.rollback()
+                if len(group) > 1:
+                    return None
+                _fail([item], Conflict(str(error)))
+                return self._nothing()
+        return done
+
+    def _nothing(self) -> list[tuple[_Waiting, Any]]:
+        """An empty group, inside a transaction again, as the caller expects it."""
+        if not self._engine.try_begin():
+            raise Unavailable("another process holds the database's write lock")
+        return []
+
+    def _answer(self, done: list[tuple[_Waiting, Any]], size: int) -> None:
+        events: list[Event] = []
+        for item, result in done:
+            if not item.answer.done():
+                item.answer.set_result((result, size))
+            events.extend(item.events)
+        if events:
+            self._notify(events)
+
+    def _break(self, group: list[_Waiting], error: Exception) -> None:
+        self.broken = error
+        unavailable = Unavailable("the database failed; this process is ending")
+        _fail([*group, *self._waiting], unavailable)
+        self._waiting.clear()
+        self._on_fatal(error)
+
+    async def _in_thread(self, call: Callable[..., None], *arguments: object) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+
+class ConstraintBroken(StoreError):
+    """A set met a constraint that its conditions did not foresee."""
+
+
+def _fail(group: Sequence[_Waiting], error: StoreError) -> None:
+    for item in group:
+        if not item.answer.done():
+            item.answer.set_exception(error)

@@ -1,0 +1,1 @@
+"""The command line: a thin front; a command's module is imported when it is called."""

@@ -1,0 +1,157 @@
+"""The `dayfly` command: one table of commands, each loaded when it is called.
+
+Rules: `--home` stands before or after the subcommand; step's verbs exit with 0 or 1, usage errors too; ours as
+agent.md 17 says; what is unexpected ends with 255 and one line, and with DAYFLY_DEBUG=1 the stack.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from dayfly import __version__
+from dayfly.cli.output import emit, json_option, show_error
+from dayfly.errors import DayflyError, UsageError
+
+# Group to command to "module:attribute", and the line that help shows without loading it.
+COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "": {
+        "agent": ("dayfly.cli.agent:agent", "Keep this host's certificates fresh, and prove it."),
+        "ca": ("", "Run and use the certificate authority."),
+        "certificate": ("", "Look at certificates."),
+        "demo": ("dayfly.cli.demo:demo", "Show the main job, with real processes, in under three minutes."),
+        "version": ("dayfly.cli.main:version", "Print the version."),
+    },
+    "ca": {
+        "certificate": ("dayfly.cli.ca_certificate:certificate", "Get a certificate by ACME."),
+        "health": ("dayfly.cli.ca_certificate:health", "Ask the CA whether it is well."),
+        "init": ("dayfly.cli.ca_init:init", "Make a new certificate authority."),
+        "log": ("dayfly.cli.log:log", "Look into the append-only log."),
+        "provisioner": ("dayfly.cli.provisioner:provisioner", "Manage provisioners."),
+        "root": ("dayfly.cli.ca_certificate:root", "Fetch the CA's root certificate."),
+        "start": ("dayfly.cli.ca_start:start", "Run the certificate authority."),
+    },
+    "certificate": {
+        "fingerprint": ("dayfly.cli.certificate:fingerprint", "Print a certificate's SHA-256."),
+        "inspect": ("dayfly.cli.certificate:inspect", "Print what is in a certificate."),
+        "verify": ("dayfly.cli.certificate:verify", "Check a certificate against roots."),
+    },
+}
+# Commands of this module's group exit with 2 for usage errors; all others with 1, as step does.
+OUR_OWN = frozenset({"agent", "demo"})
+EXTRAS = {"uvicorn": "server", "httptools": "server", "uvloop": "server", "publicsuffixlist": "server"}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands come from the table."""
+
+    def __init__(self, *arguments: Any, table: str, **options: Any) -> None:  # noqa: ANN401 - click's own
+        """`table` is the group's key in COMMANDS."""
+        super().__init__(*arguments, **options)
+        self._table = COMMANDS[table]
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """All names, in order."""
+        del context
+        return sorted(self._table)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command, loaded now."""
+        del context
+        if name not in self._table:
+            return None
+        target, help_line = self._table[name]
+        if not target:
+            return LazyGroup(name, table=name, help=help_line, no_args_is_help=True)
+        return _load(target)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The lines of the table; nothing is loaded for help."""
+        del context
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in sorted(self._table.items())])
+
+
+def _load(target: str) -> click.Command:
+    module, _, name = target.partition(":")
+    try:
+        command: click.Command = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        raise UsageError(
+            f"this command needs {error.name}, which is not installed", hint=f"pip install 'dayfly[{extra}]'"
+        ) from None
+    return command
+
+
+@click.command()
+@json_option
+def version(as_json: bool) -> None:
+    """Print the version."""
+    if as_json:
+        emit({"version": __version__})
+    else:
+        click.echo(f"Dayfly/{__version__}")
+
+
+@click.group(cls=LazyGroup, table="", no_args_is_help=True)
+@click.option("--home", metavar="DIR", help="The home directory; else DAYFLY_HOME, else ~/.dayfly.")
+def cli(home: str | None) -> None:
+    """Dayfly: a private certificate authority for short-lived certificates."""
+    if home is not None:
+        os.environ["DAYFLY_HOME"] = home
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    raise SystemExit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit code."""
+    as_json = "--json" in arguments
+    own = next((one for one in arguments if not one.startswith("-")), "") in OUR_OWN
+    try:
+        result = cli.main(arguments, prog_name="dayfly", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else error.format_message(), err=True)
+        return 2 if own else 1
+    except click.ClickException as error:
+        where = (
+            f"{error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else "dayfly --help"
+        )
+        show_error(UsageError(error.format_message(), hint=where), as_json=as_json)
+        return 2 if own else 1
+    except click.exceptions.Abort:
+        return 130
+    except DayflyError as error:
+        show_error(error, as_json=as_json)
+        return _exit_code(error, own=own)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except Exception as error:
+        if os.environ.get("DAYFLY_DEBUG") == "1":
+            raise
+        what = f"something unexpected happened ({type(error).__name__}); this is a bug in Dayfly"
+        show_error(
+            DayflyError(what, hint="run it again with DAYFLY_DEBUG=1 and report what it prints"), as_json=as_json
+        )
+        return 255
+    return result if isinstance(result, int) else 0
+
+
+def _exit_code(error: DayflyError, *, own: bool) -> int:
+    """Step's verbs know 0 and 1; ours say usage errors and missing files with 2 (agent.md 17)."""
+    from dayfly.errors import ConfigError
+
+    return 2 if own and isinstance(error, UsageError | ConfigError) else 1

@@ -1,0 +1,54 @@
+"""What commands print, and how they fail (style.md, "Commands").
+
+Rules: data on standard output, words on standard error; an error says what happened, why, and what to run next, as
+text or with --json as an object; no stack trace reaches a person unless DAYFLY_DEBUG=1 asks for it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+import msgspec
+
+from dayfly.errors import DayflyError
+
+home_option = click.option("--home", metavar="DIR", help="The home directory; else DAYFLY_HOME, else ~/.dayfly.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+def emit(document: object) -> None:
+    """Data, as indented JSON, on standard output."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=3).decode() + "\n")
+
+
+def say(text: str) -> None:
+    """Words, on standard error."""
+    click.echo(text, err=True)
+
+
+def tick(label: str, value: str) -> None:
+    """One of step's lines: `✔ Label: value`."""
+    say(f"✔ {label}: {value}")
+
+
+def error_document(error: DayflyError) -> dict[str, Any]:
+    """An error as an object; a refusal has the fields of interfaces.md 6."""
+    document: dict[str, Any] = {"error": error.message}
+    for name in ("kind", "rule", "owner", "nearest", "denial"):
+        value = getattr(error, name, "")
+        if isinstance(value, str) and value:
+            document[name] = value
+    if error.hint:
+        document["next"] = error.hint
+    return document
+
+
+def show_error(error: DayflyError, *, as_json: bool) -> None:
+    """Tell a person, or a program."""
+    if as_json:
+        emit(error_document(error))
+    say(f"error: {error.message}")
+    if error.hint:
+        say(f"next: {error.hint}")

@@ -1,0 +1,45 @@
+"""Nonces as sealed counters: instance, counter, MAC (RFC 8555 6.5, acme.md part 4).
+
+Rules: a nonce keeps no row; only who has the key can make one; whether a counter was spent is the ring's matter.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from hashlib import blake2s
+
+from dayfly.core.jose.encoding import EncodingError, b64u_decode, b64u_encode
+
+INSTANCE_OCTETS = 4
+COUNTER_OCTETS = 8
+MAC_OCTETS = 15  # with the rest 27 octets, 36 characters, no padding bits
+KEY_OCTETS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SealedCounter:
+    """What stands in a nonce that we made."""
+
+    instance: bytes
+    counter: int
+
+
+def seal(key: bytes, instance: bytes, counter: int) -> str:
+    """The nonce for a counter of an instance."""
+    body = instance + counter.to_bytes(COUNTER_OCTETS)
+    return b64u_encode(body + blake2s(body, digest_size=MAC_OCTETS, key=key).digest())
+
+
+def unseal(key: bytes, nonce: str) -> SealedCounter | None:
+    """What is in a nonce, None where it is none of ours."""
+    try:
+        data = b64u_decode(nonce)
+    except EncodingError:
+        return None
+    if len(data) != INSTANCE_OCTETS + COUNTER_OCTETS + MAC_OCTETS:
+        return None
+    body, mac = data[:-MAC_OCTETS], data[-MAC_OCTETS:]
+    if not hmac.compare_digest(mac, blake2s(body, digest_size=MAC_OCTETS, key=key).digest()):
+        return None
+    return SealedCounter(body[:INSTANCE_OCTETS], int.from_bytes(body[INSTANCE_OCTETS:]))
