@@ -26,7 +26,7 @@ class _Handler(BaseHTTPRequestHandler):
     registry: ClassVar[CollectorRegistry]
     health: ClassVar[dict[str, Answer]]
 
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
+    def do_GET(self) -> None:
         """Answer one of the three paths."""
         if self.path == "/metrics":
             encode, kind = choose_encoder(self.headers.get("Accept", ""))

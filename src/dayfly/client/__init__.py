@@ -1,0 +1,1 @@
+"""The wire dialects from the client's side, for the agent and the command line."""

@@ -1,0 +1,114 @@
+"""Is a certificate good under our roots, for this name, now (RFC 5280 6)?
+
+Rules: only the roots that are given count; the library builds and checks the path; a certificate's times, names and
+purpose are looked at by name first, so that the error says which of them it is.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+
+from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.errors import DayflyError
+
+MAX_DEPTH = 4
+
+
+class ChainError(DayflyError):
+    """The certificate is not good; the text says why."""
+
+
+def load_certificate(der: bytes) -> x509.Certificate:
+    """A certificate; ChainError."""
+    try:
+        return x509.load_der_x509_certificate(der)
+    except ValueError:
+        raise ChainError("this is not an X.509 certificate") from None
+
+
+def verify_chain(
+    leaf: bytes,
+    intermediates: Sequence[bytes],
+    roots: Sequence[bytes],
+    *,
+    now: datetime,
+    name: Identifier | None = None,
+) -> tuple[bytes, ...]:
+    """The path from the leaf to a root (DER, root last); ChainError.
+
+    1. The times of the leaf.  2. The name, if one is asked for.  3. The path to one of `roots`.
+    """
+    certificate = load_certificate(leaf)
+    check_times(certificate, now)
+    names = alternative_names(certificate)
+    if name is not None and not any(_covers(one, name) for one in names):
+        raise ChainError(
+            f"the certificate is not for {name.value}; it is for {', '.join(map(_text, names)) or 'no name'}"
+        )
+    subject = _subject(name, names)
+    verifier = (
+        PolicyBuilder()
+        .store(Store([load_certificate(der) for der in roots]))
+        .time(now)
+        .max_chain_depth(MAX_DEPTH)
+        .build_server_verifier(subject)
+    )
+    try:
+        path = verifier.verify(certificate, [load_certificate(der) for der in intermediates])
+    except VerificationError as error:
+        raise ChainError(f"the certificate does not chain to these roots: {error}") from None
+    return tuple(one.public_bytes(Encoding.DER) for one in path)
+
+
+def check_times(certificate: x509.Certificate, now: datetime) -> None:
+    """Raise ChainError for a certificate that is not valid yet, or no longer."""
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now < begin:
+        raise ChainError(f"the certificate is valid from {begin:%Y-%m-%d %H:%M:%S} UTC on", hint="is this clock right?")
+    if now > end:
+        raise ChainError(f"the certificate expired at {end:%Y-%m-%d %H:%M:%S} UTC", hint="renew it")
+
+
+def alternative_names(certificate: x509.Certificate) -> tuple[x509.GeneralName, ...]:
+    """The subject alternative names; none where the extension is absent."""
+    try:
+        return tuple(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    except x509.ExtensionNotFound:
+        return ()
+    except ValueError:
+        raise ChainError("the certificate's names cannot be read") from None
+
+
+def _covers(found: x509.GeneralName, name: Identifier) -> bool:
+    if name.type is IdentifierType.IP:
+        return isinstance(found, x509.IPAddress) and str(found.value) == name.value
+    if not isinstance(found, x509.DNSName):
+        return False
+    pattern = found.value.lower()
+    if pattern.startswith("*."):
+        return pattern[2:] == name.value.partition(".")[2]
+    return pattern == name.value
+
+
+def _subject(name: Identifier | None, names: Sequence[x509.GeneralName]) -> x509.DNSName | x509.IPAddress:
+    """The name to verify for: the one that is asked for, or any that the certificate has."""
+    if name is not None:
+        if name.type is IdentifierType.IP:
+            return x509.IPAddress(ipaddress.ip_address(name.value))
+        return x509.DNSName(name.value)
+    for one in names:
+        if isinstance(one, x509.DNSName):
+            return x509.DNSName(one.value.replace("*", "any", 1))
+        if isinstance(one, x509.IPAddress) and not hasattr(one.value, "prefixlen"):
+            return one
+    raise ChainError("the certificate has no DNS name and no address")
+
+
+def _text(name: x509.GeneralName) -> str:
+    return str(name.value)[:100]
