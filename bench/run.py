@@ -112,7 +112,7 @@ def show(workers: int, runs: list[dict[str, Any]]) -> None:
     """One line: median and range."""
     rates = sorted(run["ops_per_server_cpu_s"] for run in runs)
     wall = statistics.median(run["ops_per_s"] for run in runs)
-    p99 = statistics.median(run["steps"]["total"]["p99"] for run in runs)
+    p99 = statistics.median(run["steps"]["total"]["p99_ms"] for run in runs)
     busy = statistics.median(run["system"]["others_busy_s"] for run in runs)
     errors = sum(sum(run["errors"].values()) if isinstance(run["errors"], dict) else 0 for run in runs)
     print(
