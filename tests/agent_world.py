@@ -212,9 +212,7 @@ class Service:
             return Served(error="Connection refused")
         certificate = x509.load_der_x509_certificate(self.leaf)
         fingerprint = hashlib.sha256(self.leaf).hexdigest()
-        return Served(
-            fingerprint, f"{certificate.serial_number:x}", certificate.not_valid_after_utc, chain_valid=True
-        )
+        return Served(fingerprint, f"{certificate.serial_number:x}", certificate.not_valid_after_utc, chain_valid=True)
 
 
 class World:

@@ -1,4 +1,4 @@
-"""What all tests share: sockets stay shut in unit tests, and programs that are not ours are installed where they may be."""
+"""What all tests share: sockets stay shut in unit tests; programs that are not ours are installed where they may be."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _install(package: str, policy: Path) -> str:
 
 @pytest.fixture(scope="session")
 def program() -> Callable[..., str]:
-    """The path of a program that a test needs: found, else installed as root, else a failure in CI and a skip elsewhere."""
+    """The path of a program that a test needs: found, else installed, else a failure in CI and a skip elsewhere."""
 
     def get(name: str, package: str | None = None) -> str:
         path = find_program(name)

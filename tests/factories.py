@@ -125,7 +125,7 @@ def spki_of(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def settings(*documents: Owner | Provisioner | Rule) -> Settings:
-    """A small CA's settings: an ACME and a JWK provisioner, rules for internal.example and 10.0.0.0/8; and `documents`."""
+    """A small CA's settings: an ACME and a JWK provisioner, rules for internal.example and 10.0.0.0/8; and more."""
     basic = (
         Owner("platform-team"),
         Provisioner("acme", ProvisionerType.ACME),

@@ -360,7 +360,11 @@ def issued(tmp_path_factory: pytest.TempPathFactory) -> CA:
 
 
 EDITS = {
-    "edited entry": ("UPDATE log_entries SET body = CAST(replace(CAST(body AS TEXT), 'internal', 'infernal') AS BLOB) WHERE idx = {last}", True),
+    "edited entry": (
+        "UPDATE log_entries SET body = CAST(replace(CAST(body AS TEXT), 'internal', 'infernal') AS BLOB) "
+        "WHERE idx = {last}",
+        True,
+    ),
     "edited leaf hash": ("UPDATE log_entries SET leaf_hash = zeroblob(32) WHERE idx = {last}", True),
     "deleted entry": ("DELETE FROM log_entries WHERE idx = {last}", True),
     "deleted certificate row": ("DELETE FROM certificates WHERE id = (SELECT max(id) FROM certificates)", True),

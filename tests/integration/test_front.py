@@ -630,16 +630,15 @@ def test_tls_refuses_a_bad_client_certificate__security_n3(server: Server, tmp_p
 @pytest.mark.parametrize("name", [NAME, None], ids=["sni", "no-sni"])
 def test_tls_swaps_the_certificate_under_live_connections(name: str | None) -> None:
     """The next handshake gets the new certificate, with and without SNI; the old connection goes on."""
-    with running() as one:
-        with one.connect(name=name) as old:
-            newer = make_pair(NAME, one.root)
-            assert old.getpeercert(binary_form=True) != newer.der
-            one.context.swap(newer.pem, newer.key)
-            with one.connect(name=name) as new:
-                assert new.getpeercert(binary_form=True) == newer.der
-                for connection in (old, new):
-                    connection.sendall(GET)
-                    assert read_answer(connection)[0] == 200
+    with running() as one, one.connect(name=name) as old:
+        newer = make_pair(NAME, one.root)
+        assert old.getpeercert(binary_form=True) != newer.der
+        one.context.swap(newer.pem, newer.key)
+        with one.connect(name=name) as new:
+            assert new.getpeercert(binary_form=True) == newer.der
+            for connection in (old, new):
+                connection.sendall(GET)
+                assert read_answer(connection)[0] == 200
 
 
 def test_tls_accepts_client_certificates_of_the_new_roots_after_a_swap(tmp_path: Path) -> None:

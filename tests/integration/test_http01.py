@@ -230,9 +230,9 @@ def test_redirect_to_a_denied_address_is_not_dialled__v9() -> None:
     async def run() -> None:
         redirect = plain(status="302 Found", headers="Location: http://evil.example/x\r\n")
         async with serving(redirect, plain()) as (port, asked):
-            table = {"api_internal_example": "127.0.0.1", "evil_example": "169.254.169.254"}
+            looking = validator(port, api_internal_example="127.0.0.1", evil_example="169.254.169.254")
             with pytest.raises(ValidationFailed, match="may not dial"):
-                await validator(port, **table).validate(TARGET)
+                await looking.validate(TARGET)
             assert len(asked) == 1
 
     asyncio.run(run())

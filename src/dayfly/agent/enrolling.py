@@ -43,7 +43,7 @@ class Issuer(Protocol):
 
 
 def prepare_request(pending: Pending, settings: CertificateSettings) -> None:
-    """Step 1: key and CSR on disk. What a crash left is used again, unless it is for other names or another key type."""
+    """Step 1: key and CSR on disk. What a crash left is used again, unless something else is asked for by now."""
     wanted = _wanted(settings)
     if pending.read("names") == wanted and pending.read("request.csr") and pending.read("key.pem"):
         return

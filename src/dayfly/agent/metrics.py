@@ -7,7 +7,7 @@ serials or what a CA wrote; the scrape reads snapshots and never waits for the w
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 
 import cryptography
@@ -87,9 +87,9 @@ def _family(name: str, text: str, labels: tuple[str, ...]) -> GaugeMetricFamily:
 
 
 def _of_certificates(entries: tuple[CertificateStatus, ...]) -> Iterator[GaugeMetricFamily]:
-    times = {
-        "cert_not_after_timestamp_seconds": lambda one: one.meta and one.meta.not_after,
-        "cert_not_before_timestamp_seconds": lambda one: one.meta and one.meta.not_before,
+    times: Mapping[str, Callable[[CertificateStatus], datetime | None]] = {
+        "cert_not_after_timestamp_seconds": lambda one: one.meta.not_after if one.meta else None,
+        "cert_not_before_timestamp_seconds": lambda one: one.meta.not_before if one.meta else None,
         "cert_renewal_due_timestamp_seconds": lambda one: one.progress.due,
         "cert_next_attempt_timestamp_seconds": lambda one: one.progress.next_attempt,
         "cert_last_renewal_attempt_timestamp_seconds": lambda one: one.progress.last_attempt,

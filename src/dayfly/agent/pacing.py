@@ -47,7 +47,7 @@ def _least(constant: float, share: float) -> timedelta:
 
 
 def draw_due(meta: Meta, *, now: datetime, jitter: float, first: bool) -> datetime:
-    """The due point: random in [1/2, 2/3] of life, the first from 0.4; at least 0.4 of life from now, never past 7/8."""
+    """The due point: random in [1/2, 2/3] of life, the first from 0.4; 0.4 of life from now or more, never past 7/8."""
     life = meta.not_after - meta.not_before
     begin, end = (0.4 if first else 0.5), 2 / 3
     due = meta.not_before + life * (begin + (end - begin) * jitter)

@@ -67,7 +67,7 @@ class Table:
     def tables(self, key: str) -> dict[str, Table]:
         """The tables inside the table at `key`, by their names; none where it is missing."""
         outer = self.table(key, optional=True)
-        return {name: Table(outer.place(name), outer._data[name]) for name in outer._data}
+        return {name: Table(outer.place(name), data) for name, data in outer._data.items()}  # noqa: SLF001 - a Table too
 
     def entries(self, key: str) -> tuple[Table, ...]:
         """A list of targets: a text stands for `{addr = text}`."""

@@ -58,7 +58,7 @@ def find_ca(home: str | None, ca_url: str | None, root: Path | None) -> Target:
     if not chosen:
         raise UsageError(
             "no root certificate is named, and the system's own trust store is never used",
-            hint="fetch it: dayfly ca root root_ca.crt --ca-url URL --fingerprint SHA256, then name it: --root root_ca.crt",
+            hint="fetch it: dayfly ca root root_ca.crt --ca-url URL --fingerprint SHA256; then: --root root_ca.crt",
         )
     parse_url(url)
     return Target(url.rstrip("/"), Path(chosen))
@@ -181,11 +181,11 @@ def _names(subject: str, more: tuple[str, ...]) -> tuple[Identifier, ...]:
         try:
             ipaddress.ip_address(text)
         except ValueError:
-            parse = parse_dns
+            is_address = False
         else:
-            parse = parse_ip
+            is_address = True
         try:
-            names[parse(text)] = None
+            names[parse_ip(text) if is_address else parse_dns(text)] = None
         except Refused as error:
             raise UsageError(f"{text!r} is not a name that a certificate can have: {error.detail}") from None
     return tuple(names)
@@ -278,7 +278,7 @@ def _check_answer(chain: str, key: CertificateKey, names: tuple[Identifier, ...]
         found = load_certificate(leaf)
         spki = found.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         if spki != key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
-            raise ChainError("it has another key than the one that was asked for")
+            raise ChainError("it has another key than the one that was asked for")  # noqa: TRY301 - one text for all
         for name in names:
             verify_chain(leaf, intermediates, roots, now=datetime.now(UTC), name=name)  # noqa: TID251 - a person's now
     except (PEMError, ChainError) as error:

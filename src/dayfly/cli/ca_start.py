@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import click
+import uvloop
 
 from dayfly.adapters.keyfiles import is_encrypted, read_password
 from dayfly.cli.output import home_option
@@ -32,7 +33,8 @@ def start(home: str | None, password_file: Path | None, workers: int, log_format
     os.umask(0o077)
     config = load_config(resolve_home(home, os.environ, Path.home()))
     password = _password(config, password_file)
-    asyncio.run(run_server(config, password))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run_server(config, password))
 
 
 def _password(config: Config, option: Path | None) -> bytes | None:

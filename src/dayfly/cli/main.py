@@ -121,7 +121,7 @@ def run(arguments: list[str]) -> int:
     try:
         result = cli.main(arguments, prog_name="dayfly", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else error.format_message(), err=True)
+        click.echo(error.ctx.get_help(), err=True)
         return 2 if own else 1
     except click.ClickException as error:
         where = (

@@ -10,15 +10,11 @@ renderer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, Protocol
 
 from dayfly.errors import DayflyError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from dayfly.core.identifiers import Identifier
 
 URN = "urn:ietf:params:acme:error:"
 
@@ -33,13 +29,27 @@ class Denial:
     id: str = ""
 
 
+class Named(Protocol):
+    """An identifier, as far as a problem document shows it; a Protocol, since identifiers raise problems themselves."""
+
+    @property
+    def type(self) -> str:
+        """`dns` or `ip`."""
+        ...
+
+    @property
+    def value(self) -> str:
+        """The name."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Subproblem:
     """One identifier's part of a compound problem (RFC 8555 6.7.1)."""
 
     type: str
     detail: str
-    identifier: Identifier | None = None
+    identifier: Named | None = None
     denial: Denial | None = None
 
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from agent_world import SETTINGS, TARGET, World
 
+from agent_world import SETTINGS, TARGET, World
 from dayfly.agent.failures import Failure, FailureClass
 from dayfly.agent.hooks import HookOutcome
 from dayfly.agent.layout import Lock
@@ -101,7 +101,7 @@ def test_a_service_that_ignores_reloads_still_gets_renewals__agent_1_7(world: Wo
 
 
 def test_hook_failing_twice_is_run_until_it_succeeds__agent_18_2(world: World) -> None:
-    """exit 1, 1, 0 with a restart between each: served at the third, by one issuance."""
+    """Exit 1, 1, 0 with a restart between each: served at the third, by one issuance."""
     world.service.outcomes = [NEVER, NEVER]
     for _ in range(2):
         worker = world.worker()

@@ -8,6 +8,7 @@ no rule allows is refused, the log verifies, and an independent connection prove
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import time
@@ -128,8 +129,8 @@ class Story:
         screen.why("renewed, installed and served are three things; only a look at the live service gives the third")
         for number in range(1, RENEWALS + 1):
             before = self.seen[-1]
-            left = before.not_after - time.time()  # noqa: TID251 - a person's clock
             after = self._await_new_leaf(before)
+            left = before.not_after - time.time()  # noqa: TID251 - a person's clock
             times = f"served {before.short} before, {after.short} after"
             screen.step(f"renewal {number}: {times}; the old one had {left:.0f} s left")
             self._show_signals(force=True)
@@ -149,7 +150,7 @@ class Story:
         screen.note(f"renewed: {newest.short} is installed, and the reload ended without an error")
         self._wait(lambda: self._state() in {"degraded", "backoff"}, "the agent did not notice")
         status = self._status()
-        screen.warn(f"Dayfly notices: state {status['state']}: {status['reason']}")
+        screen.warn(f"Dayfly notices: {status['state']}: {_shorter(status['reason'])}")
         match = total(scrape(stage.ports["agent_metrics"]), "dayfly_agent_probe_match", cert="api")
         if match != 0 or served_leaf(stage) != before:
             raise DemoError("the broken reload was not what the demo says it is")
@@ -268,6 +269,11 @@ class Story:
             self.screen.signals(five_signals(self.stage))
         except OSError:
             return  # a scrape that fails is what the next one is for; a dead process is found by check_all
+
+
+def _shorter(reason: str) -> str:
+    """The reason with serials as short as the story's."""
+    return re.sub(r"[0-9a-f]{24,}", lambda match: f"…{match[0][-8:]}", reason)
 
 
 def play(*, keep: bool, lifetime: int) -> int:

@@ -166,7 +166,7 @@ def test_unknown_profile_is_refused__o12() -> None:
         (order(profile="other"), False),
     ],
 )
-def test_same_request_finds_its_open_order__o13(candidate: Order, same: bool) -> None:  # noqa: FBT001 - a case's answer
+def test_same_request_finds_its_open_order__o13(candidate: Order, same: bool) -> None:
     """Only an open order for exactly the same is given again."""
     assert is_same_request(candidate, request(), now=NOW) is same
 

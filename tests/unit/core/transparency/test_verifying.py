@@ -257,7 +257,7 @@ EVERY_ROW = pytest.mark.parametrize("number", range(len(GOOD.rows)))
 
 @pytest.mark.parametrize("page", [1, 2, 7, 1_000])
 @pytest.mark.parametrize("with_groups", [True, False])
-def test_an_untouched_log_verifies(page: int, with_groups: bool) -> None:  # noqa: FBT001 - a parameter of the test
+def test_an_untouched_log_verifies(page: int, with_groups: bool) -> None:
     """An honest log has no finding, however it is paged."""
     report = check(GOOD, page=page, with_groups=with_groups)
     assert report == LogReport(True, SIZE, GOOD.head.root.hex(), None, (), CHECKPOINTS[-1])  # noqa: FBT003 - the report
@@ -396,7 +396,7 @@ def test_a_consistent_edit_is_narrowed_to_its_group(index: int) -> None:
 @pytest.mark.parametrize("with_groups", [True, False])
 def test_an_edit_recomputed_everywhere_meets_the_signed_checkpoint(
     index: int,
-    with_groups: bool,  # noqa: FBT001 - a parameter of the test
+    with_groups: bool,
 ) -> None:
     """Body, leaf hash, group marks and head rewritten: the smallest span between checkpoints, and whose they are."""
     entries = with_entry(GOOD, index, **edited(index)).entries
@@ -717,7 +717,7 @@ def long_log(count: int) -> Tables:
 
 
 @pytest.mark.parametrize(("count", "exact"), [(MAX_SWAP_SPAN + 1, True), (MAX_SWAP_SPAN + 2, False)])
-def test_a_swap_is_searched_for_in_spans_up_to_the_cap(count: int, exact: bool) -> None:  # noqa: FBT001 - a parameter
+def test_a_swap_is_searched_for_in_spans_up_to_the_cap(count: int, exact: bool) -> None:
     """Beyond the cap the span is named, not the pair."""
     tables = long_log(count)
     first, last = tables.entries[1], tables.entries[-1]

@@ -48,6 +48,6 @@ def test_openssl_reads_it_and_sees_the_rounds() -> None:
         capture_output=True,
         check=True,
     )
-    assert load_der_private_key(opened.stdout, None)
+    assert load_der_private_key(opened.stdout, None) is not None
     dump = subprocess.run(["openssl", "asn1parse"], input=pem, capture_output=True, check=True)
     assert f"{ROUNDS:X}" in dump.stdout.decode().replace(":0", ":")
