@@ -50,12 +50,14 @@ async def serving(*answers: bytes, hold: bool = False) -> Any:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError:
+            asked.append(head.split(b" ")[1].decode())
+            writer.write(answers[min(len(asked), len(answers)) - 1])
+            await writer.drain()
+            if hold:
+                await reader.read()
+        except (asyncio.IncompleteReadError, ConnectionError):
             return
-        asked.append(head.split(b" ")[1].decode())
-        writer.write(answers[min(len(asked), len(answers)) - 1])
-        await writer.drain()
-        if not hold:
+        finally:
             writer.close()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0)

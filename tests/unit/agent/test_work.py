@@ -111,6 +111,7 @@ def test_hook_failing_twice_is_run_until_it_succeeds__agent_18_2(world: World) -
         assert "reload failed (exit 1)" in progress.reason
         worker.close()
     worker = world.worker()
+    worker.step()
     assert world.wait_and_settle(worker).state is State.SERVED
     assert (world.ca.issued, world.service.reloads) == (1, 3)
     assert world.sample("hook_runs_total", cert="web", hook="command", outcome="failure") == 2.0
