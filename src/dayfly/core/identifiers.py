@@ -7,6 +7,7 @@ has one spelling, that of RFC 5952; each defect has a text of its own.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
@@ -21,6 +22,12 @@ _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # What inet_aton takes for an address: decimal, octal or hex numbers, one to four of them.
 _ADDRESS_LIKE = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}")
 _RESERVED_LABEL = re.compile(r"..--")
+
+# What a U-label is made of (RFC 5892): letters, digits and marks that case folding and NFKC leave alone, and these.
+_CATEGORIES = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"})
+_EXCEPTIONS = frozenset("-ßς\u06fd\u06fe\u0f0b\u3007")  # PVALID by exception, RFC 5892 2.6
+_IN_CONTEXT = frozenset("\u200c\u200d\u00b7\u0375\u05f3\u05f4\u30fb")  # CONTEXTJ and CONTEXTO; contexts are not read
+_DISALLOWED = frozenset("\u0640\u07fa\u302e\u302f\u3031\u3032\u3033\u3034\u3035\u303b")  # by exception, the same
 
 
 class IdentifierType(StrEnum):
@@ -63,56 +70,88 @@ def parse_dns(text: str, *, wildcard: bool = True, underscore: bool = False) -> 
     base = name[2:] if wildcard and name.startswith("*.") else name
     plain = base.replace("_", "x") if underscore else base
     if (
-        len(base) > MAX_NAME
+        len(name) > MAX_NAME
         or _NAME.fullmatch(plain) is None
         or "--" in base
         or base.rpartition(".")[2][0] in "0123456789"
     ):
-        _check_slowly(base, plain)
+        _check_slowly(name, base, wildcard=wildcard, underscore=underscore)
     return Identifier(IdentifierType.DNS, name)
 
 
-def _check_slowly(base: str, plain: str) -> None:
+def _check_slowly(name: str, base: str, *, wildcard: bool, underscore: bool) -> None:
     """Raise for the first defect of a name that the quick pattern did not take; some of them are none."""
-    shown = _shown(base)
+    shown = _shown(name)
     if not base:
         raise Malformed("the name is empty")
-    if len(base) > MAX_NAME:
+    if len(name) > MAX_NAME:
         raise Malformed(f"{shown} is longer than {MAX_NAME} octets")
     if any(not one.isprintable() or one == " " for one in base):
         raise Malformed(f"{shown} has a space or a control character")
     if base.endswith("."):
         raise Malformed(f"{shown} ends with a dot; leave it out")
     if "*" in base:
-        raise Malformed(f"{shown}: a wildcard is one `*.` at the left, and nothing else")
-    if _ADDRESS_LIKE.fullmatch(base) or ":" in base or base.startswith("["):
+        allowed = "one `*.` at the left, and nothing else" if wildcard else "not taken here"
+        raise Malformed(f"{shown}: a wildcard is {allowed}")
+    if _ADDRESS_LIKE.fullmatch(base) or _is_ipv6(base):
         raise Malformed(f"{shown} is an address, not a name; ask for an identifier of type ip")
-    for label in plain.split("."):
-        _check_label(label, shown)
+    for label in base.split("."):
+        _check_label(label, shown, underscore=underscore)
 
 
-def _check_label(label: str, shown: str) -> None:
+def _is_ipv6(text: str) -> bool:
+    """Is it an IPv6 address, bare, bracketed or with a port?"""
+    try:
+        IPv6Address(text[1:].partition("]")[0] if text.startswith("[") else text)
+    except AddressValueError:
+        return False
+    return True
+
+
+def _check_label(label: str, shown: str, *, underscore: bool) -> None:
     if not label:
         raise Malformed(f"{shown} has an empty label")
     if len(label) > MAX_LABEL:
         raise Malformed(f"{shown} has a label longer than {MAX_LABEL} octets")
     if label[0] == "-" or label[-1] == "-":
         raise Malformed(f"{shown} has a label that begins or ends with a hyphen")
-    if _LABEL.fullmatch(label) is None:
+    if "_" in label and not underscore:
+        raise Malformed(f"{shown} has an underscore, which no host name has")
+    if _LABEL.fullmatch(label.replace("_", "x")) is None:
         raise Malformed(f"{shown} has a character that is no letter, digit or hyphen")
     if _RESERVED_LABEL.match(label) and not _is_a_label(label):
         raise Malformed(f"{shown} has `--` in places 3 and 4 of a label that is no valid A-label")
 
 
 def _is_a_label(label: str) -> bool:
-    """Does the label decode to something that encodes to it again (RFC 5891 4.2.1)?"""
+    """Does the label decode to a U-label that encodes to it again (RFC 5890 2.3.2.1, RFC 5891 4.2, RFC 5892)?
+
+    The standard library's `idna` codec is of 2003: it would refuse ß, and all that Unicode added since 3.2.
+    """
     if not label.startswith("xn--"):
         return False
     try:
         unicode = label[4:].encode("ascii").decode("punycode")
-        return not unicode.isascii() and unicode.encode("idna") == label.encode("ascii")
+        again = unicode.encode("punycode")
     except UnicodeError:
         return False
+    return (
+        again == label[4:].encode("ascii")
+        and not unicode.isascii()
+        and unicodedata.is_normalized("NFC", unicode)
+        and unicodedata.category(unicode[0])[0] != "M"
+        and not unicode.startswith("-")
+        and not unicode.endswith("-")
+        and _RESERVED_LABEL.match(unicode) is None
+        and all(_may_be_in_u_label(one) for one in unicode)
+    )
+
+
+def _may_be_in_u_label(one: str) -> bool:
+    if one in _EXCEPTIONS or one in _IN_CONTEXT:
+        return True
+    stable = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", one).casefold()) == one
+    return stable and unicodedata.category(one) in _CATEGORIES and one not in _DISALLOWED
 
 
 def parse_ip(text: str) -> Identifier:

@@ -1,21 +1,48 @@
 """Name rules: who may have which name (security.md section 4).
 
 Rules: default deny; deny wins; `a.b` is exact, `*.a.b` exactly one label, `**.a.b` any depth below and not `a.b`
-itself; a network allows the addresses in it; a rule holds for the whole authority or for one provisioner, and may be
-bound to source networks; a wildcard needs a rule that says so. Only canonical names are asked about.
+itself; a network allows the addresses in it; a rule holds for the whole authority or for one provisioner, and an allow
+rule may be bound to source networks; a wildcard needs a rule that says so, and falls with any name that it would stand
+for. Only canonical names are asked about.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import islice
 
 from dayfly.core.events import Reason
-from dayfly.core.identifiers import Identifier, IdentifierType, parse_dns
+from dayfly.core.identifiers import MAX_NAME, Identifier, IdentifierType, parse_dns
+from dayfly.core.policy.nearest import Hints, add_base, add_exact, add_network, near_names, near_network
+from dayfly.core.policy.rules import (
+    Network,
+    Rule,
+    RuleAction,
+    RuleError,
+    RuleKind,
+    check_rule,
+    parse_network,
+    parse_pattern,
+)
 from dayfly.core.problems import Denial, Refused, RejectedIdentifier, Subproblem
+
+__all__ = [
+    "Allowed",
+    "Denied",
+    "NameRules",
+    "Rule",
+    "RuleAction",
+    "RuleError",
+    "RuleKind",
+    "check_names",
+    "check_rule",
+    "compile_rules",
+    "decide",
+    "first_rules",
+    "smallest_rule",
+]
 
 DEFAULT_DENY = "default-deny"
 # Parents of one label that are private, by RFC or by wide use, and so may become a rule of their own.
@@ -34,47 +61,11 @@ PRIVATE_PARENTS = frozenset(
 )
 PRIVATE_SUFFIXES = frozenset({"home.arpa"})  # RFC 8375
 
-_RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+NEAR_NAMES = 8  # candidates that a denial asks the rules about, so that its cost has a bound
 
-Network = IPv4Network | IPv6Network
+_SOURCE = "gives it, but not to this network"
+
 Source = IPv4Address | IPv6Address
-
-
-class RuleKind(StrEnum):
-    """What a rule speaks of."""
-
-    DNS = "dns"
-    IP = "ip"
-
-
-class RuleAction(StrEnum):
-    """What a rule does."""
-
-    ALLOW = "allow"
-    DENY = "deny"
-
-
-class RuleError(ValueError):
-    """A rule cannot be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One name rule.
-
-    `provisioner` empty means the whole authority; `excluded` are exact names that an allow rule never gives;
-    `sources` are networks (CIDR) that a request must come from.
-    """
-
-    id: str
-    kind: RuleKind
-    pattern: str
-    owner: str
-    action: RuleAction = RuleAction.ALLOW
-    provisioner: str = ""
-    wildcards: bool = False
-    sources: tuple[str, ...] = ()
-    excluded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,60 +78,35 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A name is denied, and why."""
+    """A name is denied: by what, the reason as a label, and `why` in words."""
 
     denial: Denial
     reason: Reason
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """A rule with its networks parsed."""
+    """A rule with its source networks parsed."""
 
     rule: Rule
     sources: tuple[Network, ...]
-    network: Network | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class NameRules:
-    """Compiled rules: look-ups by name and suffix, so that their number does not matter for DNS names."""
+    """Compiled rules: look-ups by name, suffix and prefix length, so that their number does not matter.
+
+    `denied_in` has the exact deny rules by the parent of their name: a wildcard there would stand for that name too.
+    """
 
     exact: dict[str, list[_Compiled]] = field(default_factory=dict)
     one_label: dict[str, list[_Compiled]] = field(default_factory=dict)
     any_depth: dict[str, list[_Compiled]] = field(default_factory=dict)
-    networks: list[_Compiled] = field(default_factory=list)
-
-
-def check_rule(rule: Rule) -> None:
-    """Raise RuleError where the rule is not well formed."""
-    if _RULE_ID.fullmatch(rule.id) is None:
-        raise RuleError(f"rule id {rule.id!r} is not 1 to 63 letters, digits, dots, hyphens or underscores")
-    if not rule.owner:
-        raise RuleError(f"rule {rule.id} has no owner; every rule has one")
-    if rule.kind is RuleKind.DNS:
-        _check_pattern(rule)
-    else:
-        _parse_network(rule.pattern, rule)
-    for text in rule.sources:
-        _parse_network(text, rule)
-
-
-def _check_pattern(rule: Rule) -> None:
-    base = rule.pattern.removeprefix("**.") if rule.pattern.startswith("**.") else rule.pattern.removeprefix("*.")
-    try:
-        canonical = parse_dns(base, wildcard=False).value
-    except Refused as error:
-        raise RuleError(f"rule {rule.id}: {rule.pattern!r} is no pattern: {error.detail}") from None
-    if canonical != base:
-        raise RuleError(f"rule {rule.id}: write {rule.pattern!r} in lower case")
-
-
-def _parse_network(text: str, rule: Rule) -> Network:
-    try:
-        return ip_network(text)
-    except ValueError as error:
-        raise RuleError(f"rule {rule.id}: {text!r} is no network such as 10.0.0.0/24: {error}") from None
+    denied_in: dict[str, list[_Compiled]] = field(default_factory=dict)
+    networks: dict[Network, list[_Compiled]] = field(default_factory=dict)
+    prefixes: dict[int, list[int]] = field(default_factory=lambda: {4: [], 6: []})
+    hints: Hints = field(default_factory=Hints)
 
 
 def compile_rules(rules: Iterable[Rule]) -> NameRules:
@@ -148,54 +114,110 @@ def compile_rules(rules: Iterable[Rule]) -> NameRules:
     index = NameRules()
     for rule in rules:
         check_rule(rule)
-        sources = tuple(_parse_network(text, rule) for text in rule.sources)
-        if rule.kind is RuleKind.IP:
-            index.networks.append(_Compiled(rule, sources, _parse_network(rule.pattern, rule)))
-            continue
-        table, base = index.exact, rule.pattern
-        if base.startswith("**."):
-            table, base = index.any_depth, base[3:]
-        elif base.startswith("*."):
-            table, base = index.one_label, base[2:]
-        table.setdefault(base, []).append(_Compiled(rule, sources))
+        one = _Compiled(rule, tuple(parse_network(text, what=f"rule {rule.id}") for text in rule.sources))
+        if rule.kind is RuleKind.DNS:
+            _index_name(index, one)
+        else:
+            _index_network(index, one)
+    for lengths in index.prefixes.values():
+        lengths.sort(reverse=True)
     return index
+
+
+def _index_name(index: NameRules, one: _Compiled) -> None:
+    stars, base = parse_pattern(one.rule.pattern, what=f"rule {one.rule.id}")
+    table = {"": index.exact, "*": index.one_label, "**": index.any_depth}[stars]
+    table.setdefault(base, []).append(one)
+    if one.rule.action is RuleAction.ALLOW:
+        (add_base if stars else add_exact)(index.hints, one.rule.provisioner, base)
+    elif not stars:
+        index.denied_in.setdefault(base.partition(".")[2], []).append(one)
+
+
+def _index_network(index: NameRules, one: _Compiled) -> None:
+    network = parse_network(one.rule.pattern, what=f"rule {one.rule.id}")
+    index.networks.setdefault(network, []).append(one)
+    if network.prefixlen not in index.prefixes[network.version]:
+        index.prefixes[network.version].append(network.prefixlen)
+    if one.rule.action is RuleAction.ALLOW:
+        add_network(index.hints, one.rule.provisioner, network)
 
 
 def decide(rules: NameRules, identifier: Identifier, *, provisioner: str, source: Source | None) -> Allowed | Denied:
     """May this name be had from this provisioner, asked for from this source?
 
-    1. Every rule that matches the name, for this provisioner.
+    1. Every rule that matches the name, for this provisioner; for a wildcard also what denies a name it stands for.
     2. A deny rule among them decides.
     3. Else the first allow rule that takes the wildcard, the name and the source.
-    4. Else the default: no.
+    4. Else the default: no; if a rule came near, the denial says what it lacks, and whose it is.
     """
+    found = _decide(rules, identifier, provisioner=provisioner, source=source)
+    if isinstance(found, Allowed) or found.denial.rule != DEFAULT_DENY:
+        return found
+    if identifier.type is IdentifierType.IP:
+        near = "" if found.denial.owner else _near_network(rules, identifier, provisioner)
+    else:
+        near = _near_name(rules, identifier, provisioner=provisioner, source=source)
+    return replace(found, denial=replace(found.denial, nearest=near))
+
+
+def _decide(rules: NameRules, identifier: Identifier, *, provisioner: str, source: Source | None) -> Allowed | Denied:
+    """Steps 1 to 4, without the nearest."""
     matching = [one for one in _matching(rules, identifier) if one.rule.provisioner in {"", provisioner}]
     for one in matching:
         if one.rule.action is RuleAction.DENY:
-            return Denied(Denial(one.rule.id, one.rule.owner), Reason.NAME_NOT_ALLOWED)
-    reason = Reason.NAME_NOT_ALLOWED
+            why = f"rule {one.rule.id} of {one.rule.owner} denies it"
+            return Denied(Denial(one.rule.id, one.rule.owner), Reason.NAME_NOT_ALLOWED, why)
+    near = Denied(Denial(DEFAULT_DENY), Reason.NAME_NOT_ALLOWED, "no rule allows it")
     for one in matching:
-        if identifier.value in one.rule.excluded or (identifier.is_wildcard and not one.rule.wildcards):
-            continue
-        if one.sources and not _within(source, one.sources):
-            reason = Reason.SOURCE_NOT_ALLOWED
-            continue
-        return Allowed(one.rule.id, one.rule.owner)
-    return Denied(Denial(DEFAULT_DENY, nearest=_nearest(rules, identifier, provisioner)), reason)
+        lacking = _lacking(one, identifier, source)
+        if not lacking:
+            return Allowed(one.rule.id, one.rule.owner)
+        if near.reason is Reason.NAME_NOT_ALLOWED:
+            reason = Reason.SOURCE_NOT_ALLOWED if lacking == _SOURCE else Reason.NAME_NOT_ALLOWED
+            why = f"rule {one.rule.id} of {one.rule.owner} {lacking}"
+            near = Denied(Denial(DEFAULT_DENY, one.rule.owner), reason, why)
+    return near
+
+
+def _lacking(one: _Compiled, identifier: Identifier, source: Source | None) -> str:
+    """Why a rule that matches the name does not give it; "" where it does."""
+    if _is_excluded(identifier, one.rule.excluded):
+        return "excludes it"
+    if identifier.is_wildcard and not one.rule.wildcards:
+        return "gives no wildcards"
+    if one.sources and not _within(source, one.sources):
+        return _SOURCE
+    return ""
+
+
+def _is_excluded(identifier: Identifier, excluded: tuple[str, ...]) -> bool:
+    """Is the name excluded, or a wildcard that stands for one that is?"""
+    if identifier.value in excluded:
+        return True
+    return identifier.is_wildcard and any(name.partition(".")[2] == identifier.value[2:] for name in excluded)
 
 
 def _matching(rules: NameRules, identifier: Identifier) -> list[_Compiled]:
     """The rules whose pattern covers the name; a wildcard is covered where the names that it stands for are."""
     if identifier.type is IdentifierType.IP:
-        address = ip_address(identifier.value)
-        return [one for one in rules.networks if one.network is not None and address in one.network]
+        return _matching_networks(rules, ip_address(identifier.value))
     name = identifier.value
-    found = list(rules.exact.get(name, ()))
     parent = name.partition(".")[2]
-    found += rules.one_label.get(parent, ())
+    found = [*rules.exact.get(name, ()), *rules.one_label.get(parent, ())]
+    if identifier.is_wildcard:
+        found += rules.denied_in.get(parent, ())
     while parent:
         found += rules.any_depth.get(parent, ())
         parent = parent.partition(".")[2]
+    return found
+
+
+def _matching_networks(rules: NameRules, address: Source) -> list[_Compiled]:
+    """The narrowest network first."""
+    found: list[_Compiled] = []
+    for length in rules.prefixes[address.version]:
+        found += rules.networks.get(ip_network((address, length), strict=False), ())
     return found
 
 
@@ -203,32 +225,21 @@ def _within(source: Source | None, networks: tuple[Network, ...]) -> bool:
     return source is not None and any(source.version == network.version and source in network for network in networks)
 
 
-def _nearest(rules: NameRules, identifier: Identifier, provisioner: str) -> str:
-    """What would be allowed and looks most like the name; "" where nothing of the kind is."""
-    if identifier.type is IdentifierType.IP:
-        networks = [one.rule.pattern for one in rules.networks if _gives(one, provisioner)]
-        return networks[0] if networks else ""
-    labels = identifier.value.removeprefix("*.").split(".")
-    below = [
-        base
-        for table in (rules.any_depth, rules.one_label)
-        for base, found in table.items()
-        if any(_gives(one, provisioner) for one in found)
-    ]
-    if below:
-        base = max(below, key=lambda one: (_shared(one.split("."), labels), -len(one)))
-        return f"{labels[0]}.{base}"
-    exact = [base for base, found in rules.exact.items() if any(_gives(one, provisioner) for one in found)]
-    return max(exact, key=lambda one: _shared(one.split("."), labels), default="")
+def _near_name(rules: NameRules, identifier: Identifier, *, provisioner: str, source: Source | None) -> str:
+    """The nearest name that would be given to the same request; "" where none is found."""
+    name = identifier.value.removeprefix("*.")
+    candidates = islice(near_names(rules.hints, name, provisioner=provisioner), NEAR_NAMES)
+    for candidate in (name, *candidates) if identifier.is_wildcard else candidates:
+        if len(candidate) > MAX_NAME:
+            continue
+        asked = Identifier(IdentifierType.DNS, candidate)
+        if isinstance(_decide(rules, asked, provisioner=provisioner, source=source), Allowed):
+            return candidate
+    return ""
 
 
-def _gives(one: _Compiled, provisioner: str) -> bool:
-    return one.rule.action is RuleAction.ALLOW and one.rule.provisioner in {"", provisioner}
-
-
-def _shared(first: Sequence[str], second: Sequence[str]) -> int:
-    """How many labels the two have in common, wherever they stand."""
-    return len(set(first) & set(second))
+def _near_network(rules: NameRules, identifier: Identifier, provisioner: str) -> str:
+    return near_network(rules.hints, ip_address(identifier.value), provisioner=provisioner)
 
 
 def check_names(
@@ -247,16 +258,11 @@ def check_names(
 
 
 def _told(identifier: Identifier, found: Denied) -> str:
-    """One sentence for the client: the name, the rule, what would be allowed, who can help."""
+    """One sentence for the client: the name, why, the rule that decided, what would be allowed, who can help."""
     denial = found.denial
-    if found.reason is Reason.SOURCE_NOT_ALLOWED:
-        why = "a rule allows it, but not from this network"
-    elif denial.rule == DEFAULT_DENY:
-        why = "no rule allows it"
-    else:
-        why = f"rule {denial.rule} of {denial.owner} denies it"
     nearest = f"; nearest that would be allowed: {denial.nearest}" if denial.nearest else ""
-    return f"{identifier.value}: {why} ({denial.rule}){nearest}; the owner of a rule must allow it"
+    helper = denial.owner or "an owner of a rule"
+    return f"{identifier.value}: {found.why} ({denial.rule}){nearest}; {helper} must allow it"
 
 
 def first_rules(
@@ -269,16 +275,19 @@ def first_rules(
 ) -> tuple[Rule, ...]:
     """The rules that a new CA begins with (security.md section 4, "First rule").
 
-    The parent of each of the CA's own names, and everything below it, without wildcards and the CA's own names; the
-    same for `allow_dns`; the networks of `allow_ip`. RuleError for a suffix that is public, or for what is no domain.
+    The parent of each of the CA's own names (canonical; addresses may be among them), and everything below it, without
+    wildcards and the CA's own names; the same for `allow_dns`; the networks of `allow_ip`. RuleError for a suffix that
+    is public, or for what is no domain or network.
     """
-    own = tuple(dns_names)
+    own = tuple(name for name in dns_names if not _is_address(name))
+    addresses = tuple(name for name in dns_names if _is_address(name))
     parents = [parent for name in own if (parent := _own_parent(name, is_public_suffix))]
     asked = [_asked_domain(name, is_public_suffix) for name in allow_dns]
     patterns = [(RuleKind.DNS, pattern) for base in dict.fromkeys(parents + asked) for pattern in (base, f"**.{base}")]
-    patterns += [(RuleKind.IP, text) for text in dict.fromkeys(allow_ip)]
+    networks = [str(parse_network(text, what="--allow-ip")) for text in allow_ip]
+    patterns += [(RuleKind.IP, text) for text in dict.fromkeys(networks)]
     rules = tuple(
-        Rule(f"r{number}", kind, pattern, owner, excluded=own if kind is RuleKind.DNS else ())
+        Rule(f"r{number}", kind, pattern, owner, excluded=own if kind is RuleKind.DNS else addresses)
         for number, (kind, pattern) in enumerate(patterns, start=1)
     )
     for rule in rules:
@@ -300,7 +309,9 @@ def _asked_domain(name: str, is_public_suffix: Callable[[str], bool]) -> str:
     except Refused as error:
         raise RuleError(f"--allow-dns: {error.detail}") from None
     if not _may_be_given(domain, is_public_suffix):
-        raise RuleError(f"--allow-dns: {domain} is a public suffix; nobody owns all names below it")
+        raise RuleError(
+            f"--allow-dns: {domain} is a public suffix; nobody owns all names below it", hint="name a domain of yours"
+        )
     return domain
 
 
@@ -321,7 +332,7 @@ def _is_address(name: str) -> bool:
 
 
 def smallest_rule(identifier: Identifier) -> tuple[RuleKind, str]:
-    """The kind and pattern of the smallest rule that would allow exactly this name."""
+    """The kind and pattern of the smallest rule that would allow this name; a wildcard's must say `wildcards` too."""
     if identifier.type is IdentifierType.IP:
         return RuleKind.IP, str(ip_network(identifier.value))
-    return RuleKind.DNS, identifier.value.removeprefix("*.") if not identifier.is_wildcard else identifier.value
+    return RuleKind.DNS, identifier.value

@@ -1,0 +1,130 @@
+"""Writes the generated pages of docs/reference: commands (from the help texts) and metrics (from the collectors).
+
+`python tools/docs.py` writes them; tests/docs hold them to what the code says.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from prometheus_client.core import Metric
+
+from dayfly.cli.main import cli
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+HEADER = "<!-- Made by tools/docs.py; do not edit. -->\n"
+
+
+def commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Every command's name and help text, depth first."""
+    context = click.Context(command, info_name=" ".join(path), terminal_width=100, max_content_width=100)
+    yield " ".join(path), command.get_help(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            if inner is not None:
+                yield from commands(inner, (*path, name))
+
+
+def commands_page() -> str:
+    """docs/reference/commands.md."""
+    parts = [HEADER, "# Commands\n", INTRODUCTION]
+    for name, text in commands(cli, ("dayfly",)):
+        parts.append(f"## {name}\n\n```text\n{text}\n```\n")
+    return "\n".join(parts)
+
+
+INTRODUCTION = """\
+Data goes to standard output, words to standard error. `--json` is on every command that says something.
+Verbs that step has exit with 0 or 1, usage errors too. `agent` exits with 0 done, 1 a question answered with no,
+2 usage or a missing file, 3 denied by policy, 4 the CA unreachable, 5 partly done (issued, not served), 255 a bug.
+"""
+
+
+def families() -> Iterator[tuple[str, Metric]]:
+    """All metrics of CA and agent, each of ours with a value or without."""
+    yield from (("CA", family) for family in ca_families())
+    yield from (("agent", family) for family in agent_families())
+
+
+def ca_families() -> Iterable[Metric]:
+    """What the CA's collector gives, with one event of each kind counted."""
+    from dayfly.adapters.observers.fleet import Fleet
+    from dayfly.adapters.observers.prometheus import Metrics, State
+
+    metrics = Metrics(Fleet(), "Internal CA")
+    metrics.state = State(
+        now=lambda: 0.0,
+        checks=lambda: {"db": True},
+        authorities=lambda: [("intermediate", 0.0, 1.0)],
+        inflight=lambda: 0,
+        log_size=lambda: 0,
+        provisioners=lambda: [("acme", "ACME", True, 1.0)],
+    )
+    return metrics.collect()
+
+
+def agent_families() -> Iterable[Metric]:
+    """What the agent's registry gives."""
+    from dayfly.agent.layout import Layout
+    from dayfly.agent.metrics import BoardCollector, Meters
+    from dayfly.agent.status import AgentStatus, Board
+
+    with tempfile.TemporaryDirectory() as place:
+        meters = Meters()
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        head = AgentStatus(now, "https://ca/acme/acme/directory", (), 1, "0", now)
+        meters.loop_completed = now
+        meters.registry.register(BoardCollector(Board(Layout(Path(place)), head=head), meters))
+        yield from meters.registry.collect()
+        yield from declared_agent_families()
+
+
+def declared_agent_families() -> Iterable[Metric]:
+    """The families that have no series before there is a certificate: all of them, values or not."""
+    from dayfly.agent.metrics import _of_certificates, _of_targets
+
+    yield from _of_certificates(())
+    yield from _of_targets(())
+
+
+def counter_labels() -> dict[str, tuple[str, ...]]:
+    """The labels of the agent's counters and histograms, which have no sample before something happens."""
+    from dayfly.agent.metrics import Meters
+
+    found = [value for value in vars(Meters()).values() if hasattr(value, "_labelnames")]
+    return {one._name: one._labelnames for one in found}  # the library has no public name for them
+
+
+def metrics_page() -> str:
+    """docs/reference/metrics.md."""
+    rows: dict[str, str] = {}
+    declared = counter_labels()
+    for side, family in families():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        sampled = {label for sample in family.samples for label in sample.labels if label != "le"}
+        named = getattr(family, "_labelnames", ()) or declared.get(family.name, ())
+        labels = sorted({*named, *sampled})
+        words = ", ".join(f"`{label}`" for label in labels) or "–"
+        rows[name] = f"| `{name}` | {side} | {family.type} | {words} | {family.documentation} |"
+    table = "\n".join(rows[name] for name in sorted(rows))
+    return (
+        f"{HEADER}\n# Metrics\n\nSeconds, bytes, ratios; moments are Unix time. What has no value has no series.\n"
+        "Beside these the CA exposes `process_*` and `python_gc_*`.\n\n"
+        f"| metric | side | type | labels | meaning |\n|---|---|---|---|---|\n{table}\n"
+    )
+
+
+def main() -> None:
+    """Write both pages."""
+    (REFERENCE / "commands.md").write_text(commands_page(), "utf-8")
+    (REFERENCE / "metrics.md").write_text(metrics_page(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
