@@ -108,48 +108,50 @@ class GroupWriter:
             self._running = None
 
     async def _write_group(self, group: list[_Waiting]) -> None:
-        """1. Begin. 2. Each set by itself. 3. The log's head. 4. Commit. 5. Answers, then observers."""
+        """1. Begin. 2. Each set by itself. 3. The log's head. 4. Commit. 5. Answers, then observers.
+
+        Who lost against a set of the same group hears it after the commit too: before that nothing is decided.
+        """
+        size = 0
         try:
             if not self._engine.try_begin():
                 await self._in_thread(self._engine.wait_begin, LOCK_WAIT)
-            done = self._apply(group)
-            if done is None:
-                for item in group:
-                    await self._write_group([item])
-                return
-            if not done:
+            done, lost = self._apply(group)
+            if done:
+                size = self._engine.finish()
+                await self._in_thread(self._engine.commit)
+            else:
                 self._engine.rollback()
-                return
-            size = self._engine.finish()
-            await self._in_thread(self._engine.commit)
+        except ConstraintBroken as error:
+            self._engine.rollback()
+            await self._one_by_one(group, error)
         except Fatal as error:
             self._break(group, error)
         except Unavailable as error:
             _fail(group, error)
         else:
             self._answer(done, size)
+            for item, conflict in lost:
+                _fail([item], conflict)
 
-    def _apply(self, group: list[_Waiting]) -> list[tuple[_Waiting, Any]] | None:
-        """The sets that were written, with their results; None where the group was undone and must go one by one."""
-        done = []
+    async def _one_by_one(self, group: list[_Waiting], error: ConstraintBroken) -> None:
+        """A constraint that no condition foresaw: each set alone, so that only its own one hears of it."""
+        if len(group) == 1:
+            _fail(group, Conflict(str(error)))
+            return
+        for item in group:
+            await self._write_group([item])
+
+    @staticmethod
+    def _apply(group: list[_Waiting]) -> tuple[list[tuple[_Waiting, Any]], list[tuple[_Waiting, Conflict]]]:
+        """The sets that were written, with their results, and those that lost; ConstraintBroken."""
+        done, lost = [], []
         for item in group:
             try:
                 done.append((item, item.work()))
             except Conflict as error:
-                _fail([item], error)
-            except ConstraintBroken as error:
-                self._engine.rollback()
-                if len(group) > 1:
-                    return None
-                _fail([item], Conflict(str(error)))
-                return self._nothing()
-        return done
-
-    def _nothing(self) -> list[tuple[_Waiting, Any]]:
-        """An empty group, inside a transaction again, as the caller expects it."""
-        if not self._engine.try_begin():
-            raise Unavailable("another process holds the database's write lock")
-        return []
+                lost.append((item, error))
+        return done, lost
 
     def _answer(self, done: list[tuple[_Waiting, Any]], size: int) -> None:
         events: list[Event] = []

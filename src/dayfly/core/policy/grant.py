@@ -10,7 +10,10 @@ from dayfly.core.policy.names import NameRules
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Names by rules, lifetimes, challenge types, the profile of the certificates, and whether a CN is forced."""
+    """Names by rules, lifetimes, challenge types, the profile of the certificates, and what its claims say.
+
+    `force_cn` puts a common name into every certificate; `may_renew` is off where the claim `disableRenewal` is on.
+    """
 
     provisioner: str
     rules: NameRules
@@ -18,3 +21,4 @@ class Grant:
     challenges: tuple[str, ...]
     profile: str
     force_cn: bool = False
+    may_renew: bool = True

@@ -152,12 +152,12 @@ def decide(rules: NameRules, identifier: Identifier, *, provisioner: str, source
     4. Else the default: no; if a rule came near, the denial says what it lacks, and whose it is.
     """
     found = _decide(rules, identifier, provisioner=provisioner, source=source)
-    if isinstance(found, Allowed) or found.denial.rule != DEFAULT_DENY:
+    if isinstance(found, Allowed):
         return found
-    if identifier.type is IdentifierType.IP:
-        near = "" if found.denial.owner else _near_network(rules, identifier, provisioner)
-    else:
+    if identifier.type is IdentifierType.DNS:
         near = _near_name(rules, identifier, provisioner=provisioner, source=source)
+    else:  # where a rule speaks of the address already, its network is no advice
+        near = "" if found.denial.owner else near_network(rules.hints, ip_address(identifier.value), provisioner)
     return replace(found, denial=replace(found.denial, nearest=near))
 
 
@@ -226,9 +226,9 @@ def _within(source: Source | None, networks: tuple[Network, ...]) -> bool:
 
 
 def _near_name(rules: NameRules, identifier: Identifier, *, provisioner: str, source: Source | None) -> str:
-    """The nearest name that would be given to the same request; "" where none is found."""
+    """The nearest name that would be given to the same request, for a wildcard first its base; "" where none is."""
     name = identifier.value.removeprefix("*.")
-    candidates = islice(near_names(rules.hints, name, provisioner=provisioner), NEAR_NAMES)
+    candidates = islice(near_names(rules.hints, name, provisioner), NEAR_NAMES)
     for candidate in (name, *candidates) if identifier.is_wildcard else candidates:
         if len(candidate) > MAX_NAME:
             continue
@@ -236,10 +236,6 @@ def _near_name(rules: NameRules, identifier: Identifier, *, provisioner: str, so
         if isinstance(_decide(rules, asked, provisioner=provisioner, source=source), Allowed):
             return candidate
     return ""
-
-
-def _near_network(rules: NameRules, identifier: Identifier, provisioner: str) -> str:
-    return near_network(rules.hints, ip_address(identifier.value), provisioner=provisioner)
 
 
 def check_names(

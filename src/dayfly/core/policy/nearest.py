@@ -49,7 +49,7 @@ def add_network(hints: Hints, scope: str, network: IPv4Network | IPv6Network) ->
     insort(hints.networks.setdefault((scope, network.version), []), (first, last, str(network)))
 
 
-def near_names(hints: Hints, name: str, *, provisioner: str) -> Iterator[str]:
+def near_names(hints: Hints, name: str, provisioner: str) -> Iterator[str]:
     """Names that rules may give, the nearest first; at most four for each suffix of `name`."""
     label = name.partition(".")[0]
     for suffix in _suffixes(name):
@@ -60,7 +60,7 @@ def near_names(hints: Hints, name: str, *, provisioner: str) -> Iterator[str]:
                     yield f"{label}.{found}" if table is hints.below else found
 
 
-def near_network(hints: Hints, address: IPv4Address | IPv6Address, *, provisioner: str) -> str:
+def near_network(hints: Hints, address: IPv4Address | IPv6Address, provisioner: str) -> str:
     """The network next to `address`, of its version; "" where there is none."""
     number, found = int(address), []
     for scope in (provisioner, ""):

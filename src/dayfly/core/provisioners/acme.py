@@ -17,4 +17,5 @@ def grant(provisioner: Provisioner, settings: Settings) -> Grant:
         challenges=provisioner.challenges,
         profile=PROFILE,
         force_cn=provisioner.force_cn,
+        may_renew=not provisioner.claims.disable_renewal,
     )

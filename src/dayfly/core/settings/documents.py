@@ -1,23 +1,27 @@
 """The settings documents: provisioners, rules and owners, kept in the database under one revision number.
 
-Rules: a document is canonical JSON, one row each; an unknown member is refused; every change raises the revision and is
-checked as a whole before it is made; a parsed revision is a frozen value, shared by all requests that rely on it.
+Rules: a document is canonical JSON, one row each; an unknown member is refused, and a missing one has its default, so
+that newer code reads older rows; every change raises the revision and is checked as a whole before it is made; a parsed
+revision is a frozen value, shared by all requests that rely on it; no private key is ever in one unencrypted.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 
 import msgspec
 
+from dayfly.core.jose.encoding import EncodingError, strict_json_object
+from dayfly.core.jose.jwk import parse_jwk
 from dayfly.core.policy.lifetimes import LONGEST, SHORTEST, LifetimeError, Lifetimes, check_lifetimes
-from dayfly.core.policy.names import NameRules, Rule, RuleError, check_rule, compile_rules
-from dayfly.errors import ConfigError
+from dayfly.core.policy.names import NameRules, Rule, check_rule, compile_rules
+from dayfly.core.problems import Refused
+from dayfly.errors import ConfigError, Conflict
 
 DEFAULT_MINIMUM = timedelta(minutes=5)  # step's defaults
 DEFAULT_LIFETIME = timedelta(hours=24)
@@ -25,6 +29,8 @@ DEFAULT_MAXIMUM = timedelta(hours=24)
 MAX_PROVISIONERS = 1_000
 MAX_RULES = 10_000
 MAX_OWNERS = 10_000
+MAX_OCTETS = 65_536  # of one document
+MAX_CONTACT = 254  # as the longest mail address, RFC 5321 4.5.3.1.3
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}")
 
@@ -122,16 +128,32 @@ def render_document(document: Document) -> bytes:
 
 
 def parse_document(kind: str, body: bytes) -> Document:
-    """The document in a stored row; ConfigError where it is none."""
+    """The document in a stored row; ConfigError where it is none, or says what we do not know."""
     if kind not in _KINDS:
         raise ConfigError("", f"the database holds a settings document of the unknown kind {kind!r}")
+    if len(body) > MAX_OCTETS:
+        raise ConfigError(
+            "", f"a settings document of kind {kind} has {len(body)} octets; at most {MAX_OCTETS} are read"
+        )
     try:
-        document = msgspec.json.decode(body, type=_KINDS[kind])
-    except msgspec.DecodeError as error:
+        members = strict_json_object(body)
+        document = msgspec.convert(members, _KINDS[kind])
+    except (EncodingError, msgspec.ValidationError) as error:
         raise ConfigError("", f"a settings document of kind {kind} cannot be read: {error}") from None
-    if render_document(document) != body:
-        raise ConfigError("", f"a settings document of kind {kind} is not canonical: it has members that are not ours")
+    _check_members(kind, members, strict_json_object(render_document(document)))
     return document
+
+
+def _check_members(where: str, found: Mapping[str, object], known: Mapping[str, object]) -> None:
+    """Raise ConfigError for a member that we would not write, or would write in another way."""
+    for member, value in found.items():
+        ours = known.get(member)
+        if isinstance(value, dict) and isinstance(ours, dict):
+            _check_members(f"{where}.{member}", value, ours)
+        elif member not in known or value != ours:
+            raise ConfigError(
+                "", f"a settings document holds {where}.{member[:80]!r}, which is not ours or not canonical"
+            )
 
 
 @dataclass(frozen=True)
@@ -173,6 +195,7 @@ class SettingsChange:
 
 def make_settings(revision: int, documents: tuple[Document, ...]) -> Settings:
     """The settings that these documents make; ConfigError where they do not fit together."""
+    _check_unique(documents)
     settings = Settings(
         revision,
         tuple(one for one in documents if isinstance(one, Provisioner)),
@@ -184,14 +207,32 @@ def make_settings(revision: int, documents: tuple[Document, ...]) -> Settings:
 
 
 def apply_change(settings: Settings, change: SettingsChange) -> Settings:
-    """The settings of the next revision; ConfigError where the change cannot be."""
-    kept = {(document_kind(one), document_name(one)): one for one in settings.documents}
+    """The settings of the next revision.
+
+    Conflict where the change was planned on another revision; ConfigError where it cannot be.
+    """
+    if change.revision != settings.revision:
+        raise Conflict(f"the change was planned on revision {change.revision}, and the settings are at another")
+    _check_unique(change.put)
+    kept = {_key(one): one for one in settings.documents}
     for key in change.remove:
         if kept.pop(key, None) is None:
             raise ConfigError("", f"there is no {key[0]} named {key[1]}")
-    for document in change.put:
-        kept[(document_kind(document), document_name(document))] = document
-    return replace(make_settings(settings.revision + 1, tuple(kept.values())))
+    kept.update((_key(one), one) for one in change.put)
+    return make_settings(settings.revision + 1, tuple(kept.values()))
+
+
+def _key(document: Document) -> tuple[str, str]:
+    return document_kind(document), document_name(document)
+
+
+def _check_unique(documents: tuple[Document, ...]) -> None:
+    seen: set[tuple[str, str]] = set()
+    for document in documents:
+        key = _key(document)
+        if key in seen:
+            raise ConfigError("", f"the {key[0]} {key[1]} is there twice")
+        seen.add(key)
 
 
 def _check(settings: Settings) -> None:
@@ -203,21 +244,51 @@ def _check(settings: Settings) -> None:
         if count > most:
             raise ConfigError("", f"{count} {what}; at most {most} are kept")
     for owner in settings.owners:
-        _check_name("owner", owner.name)
+        _check_owner(owner)
     for provisioner in settings.provisioners:
-        _check_name("provisioner", provisioner.name)
-        _check_claims(provisioner.claims)
+        _check_provisioner(provisioner)
     owners = {owner.name for owner in settings.owners}
     names = {one.name for one in settings.provisioners}
     for rule in settings.rules:
         _check_rule(rule, owners=owners, provisioners=names)
 
 
-def _check_rule(rule: Rule, *, owners: set[str], provisioners: set[str]) -> None:
+def _check_owner(owner: Owner) -> None:
+    _check_name("owner", owner.name)
+    if len(owner.contact) > MAX_CONTACT or not owner.contact.isprintable():
+        raise ConfigError("", f"the contact of owner {owner.name} is not {MAX_CONTACT} printable characters or fewer")
+
+
+def _check_provisioner(provisioner: Provisioner) -> None:
+    _check_name("provisioner", provisioner.name)
+    _check_claims(provisioner.claims)
+    if provisioner.type is ProvisionerType.JWK:
+        _check_key(provisioner)
+    elif provisioner.key or provisioner.kid or provisioner.encrypted_key:
+        raise ConfigError("", f"provisioner {provisioner.name} has a key, which only the type JWK has")
+    elif not provisioner.challenges:
+        raise ConfigError("", f"provisioner {provisioner.name} has no challenge type: nobody could prove a name to it")
+
+
+def _check_key(provisioner: Provisioner) -> None:
+    """A public JWK whose `kid` is the provisioner's; it is published, so private members are refused (RFC 7517 9.3)."""
+    if not provisioner.key:
+        return  # it has no key yet; until then nothing is signed for it
     try:
-        check_rule(rule)
-    except RuleError as error:
-        raise ConfigError("", str(error)) from None
+        members = strict_json_object(provisioner.key.encode())
+        parse_jwk(members)
+    except (EncodingError, UnicodeEncodeError) as error:
+        raise ConfigError("", f"the key of provisioner {provisioner.name} cannot be read: {error}") from None
+    except Refused as error:
+        raise ConfigError("", f"the key of provisioner {provisioner.name}: {error.detail}", hint=error.hint) from None
+    if not provisioner.kid or members.get("kid") != provisioner.kid:
+        raise ConfigError(
+            "", f"the key of provisioner {provisioner.name} and the provisioner differ in kid, or lack one"
+        )
+
+
+def _check_rule(rule: Rule, *, owners: set[str], provisioners: set[str]) -> None:
+    check_rule(rule)
     if rule.owner not in owners:
         raise ConfigError("", f"rule {rule.id} names the owner {rule.owner!r}, whom nobody knows")
     if rule.provisioner and rule.provisioner not in provisioners:
