@@ -285,7 +285,8 @@ class StrictProtocol(HttpToolsProtocol):
         self.cycle.more_body = False
         self._busy = True
         self.phase = Phase.BUSY
-        self.deadline = inf
+        if not self.flow.write_paused:  # else the reader of the answer before is slow, and its timeout goes on
+            self.deadline = inf
         self._start_asgi_task(self.cycle, self.app)
         if self._ready:
             self.flow.pause_reading()

@@ -182,9 +182,11 @@ class _Listener:
         if len(self._half_open) >= self._limits.half_open:
             next(iter(self._half_open)).cancel()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        handshake = self._loop.create_task(self._greet(connection, place))
+        made: list[StrictProtocol] = []
+        handshake = self._loop.create_task(self._greet(connection, made))
         self._half_open[handshake] = None
-        handshake.add_done_callback(self._greeted)
+        # a callback and not a `finally`: a task that is cancelled before its first step runs nothing of its own
+        handshake.add_done_callback(functools.partial(self._greeted, made, connection, place))
 
     def _drop_idle(self) -> None:
         """Make room: the connection that has been idle for longest goes."""
@@ -192,9 +194,8 @@ class _Listener:
         if idle:
             min(idle, key=lambda connection: connection.deadline).transport.abort()
 
-    async def _greet(self, connection: socket.socket, place: int) -> None:
-        """The handshake; from its end on the place belongs to the protocol."""
-        made: list[StrictProtocol] = []
+    async def _greet(self, connection: socket.socket, made: list[StrictProtocol]) -> None:
+        """The handshake; from its end on the place belongs to the protocol, which is put into `made`."""
 
         def protocol() -> StrictProtocol:
             made.append(
@@ -214,8 +215,6 @@ class _Listener:
             )
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
             _logger.debug("handshake failed: %s", error)
-        finally:
-            self._hand_over(made, connection, place)
 
     def _hand_over(self, made: list[StrictProtocol], connection: socket.socket, place: int) -> None:
         """Tie the place to the connection, or give it back if there is none."""
@@ -225,16 +224,19 @@ class _Listener:
             if not self._open:
                 made[0].shutdown()
             return
-        if not made:
-            connection.close()
+        connection.close()  # what the loop still does with it keeps it open until it is done
         release()
 
     def _release(self, place: int) -> None:
         self._admission.release(place)
         self._gone.set()
 
-    def _greeted(self, handshake: asyncio.Task[None]) -> None:
+    def _greeted(
+        self, made: list[StrictProtocol], connection: socket.socket, place: int, handshake: asyncio.Task[None]
+    ) -> None:
+        """The handshake is over, one way or the other."""
         self._half_open.pop(handshake, None)
+        self._hand_over(made, connection, place)
         self._gone.set()
         if not handshake.cancelled() and (error := handshake.exception()) is not None:
             _logger.error("a connection could not be taken over", exc_info=error)

@@ -1,0 +1,289 @@
+"""The settings documents: strict, checked as a whole, one revision after the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from dayfly.core.identifiers import parse_dns
+from dayfly.core.jose.jwk import render_jwk, thumbprint_of
+from dayfly.core.policy.names import Allowed, Rule, RuleAction, RuleKind, decide
+from dayfly.core.settings import documents as module
+from dayfly.core.settings.documents import (
+    Claims,
+    Document,
+    Owner,
+    Provisioner,
+    ProvisionerType,
+    Settings,
+    SettingsChange,
+    apply_change,
+    document_kind,
+    document_name,
+    make_claims,
+    make_settings,
+    parse_document,
+    render_document,
+)
+from dayfly.errors import ConfigError, Conflict
+
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+
+OWNER = Owner("team", "team@corp")
+ACME = Provisioner("acme", ProvisionerType.ACME)
+RULE = Rule("r1", RuleKind.DNS, "**.corp", "team", provisioner="acme", sources=("10.0.0.0/8",), excluded=("ca.corp",))
+
+
+def jwk_provisioner(**changes: str) -> Provisioner:
+    """A JWK provisioner with a fresh public key; `changes` are members of the JWK."""
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    kid = thumbprint_of(key)
+    members = {"use": "sig", "kid": kid, "alg": "ES256", **render_jwk(key), **changes}
+    return Provisioner("admin", ProvisionerType.JWK, key=msgspec.json.encode(members).decode(), kid=kid)
+
+
+def settings(*documents: Document) -> Settings:
+    """Revision 7 with an owner, a provisioner and a rule of theirs; and more."""
+    return make_settings(7, (OWNER, ACME, RULE, *documents))
+
+
+def refusal(*documents: Document) -> str:
+    """Why these documents make no settings."""
+    with pytest.raises(ConfigError) as caught:
+        make_settings(1, documents)
+    return caught.value.message
+
+
+@pytest.mark.parametrize("document", [OWNER, ACME, RULE, jwk_provisioner()], ids=document_kind)
+def test_document_is_read_as_it_was_written(document: Document) -> None:
+    """Canonical JSON, by kind and name."""
+    assert parse_document(document_kind(document), render_document(document)) == document
+
+
+def test_document_has_one_rendering() -> None:
+    """Members in the order of the fields, every one written, durations in one form: the log keeps the digest of these octets."""
+    assert render_document(Owner("team")) == b'{"name":"team","contact":""}'
+    assert b'"default_lifetime":"PT86400S"' in render_document(ACME)
+    assert [(document_kind(one), document_name(one)) for one in (OWNER, ACME, RULE)] == [
+        ("owner", "team"),
+        ("provisioner", "acme"),
+        ("rule", "r1"),
+    ]
+
+
+def test_missing_member_has_its_default() -> None:
+    """A row that older code wrote is read by newer code."""
+    assert parse_document("owner", b'{"name":"team"}') == Owner("team")
+    assert parse_document("provisioner", b'{"name":"acme","type":"ACME","claims":{}}') == ACME
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "why"),
+    [
+        ("group", b'{"name":"team"}', "unknown kind"),
+        ("owner", b'{"name":"team","mail":"x"}', "owner.'mail'"),
+        ("provisioner", b'{"name":"acme","type":"ACME","claims":{"max":1}}', "provisioner.claims.'max'"),
+        ("provisioner", b'{"name":"acme","type":"ACME","claims":{"max_lifetime":"PT24H"}}', "not canonical"),
+        ("provisioner", b'{"name":"acme","type":"SCEP"}', "cannot be read"),
+        ("provisioner", b'{"name":"acme","type":"ACME","enabled":1}', "cannot be read"),
+        ("provisioner", b'{"type":"ACME"}', "cannot be read"),
+        ("owner", b'{"name":"team","name":"other"}', "cannot be read"),
+        ("owner", b'{"name":"te\xff"}', "cannot be read"),
+        ("owner", b"[" * 5_000, "cannot be read"),
+        ("owner", b"[]", "cannot be read"),
+        ("owner", b"", "cannot be read"),
+        ("owner", b'{"name":"' + b"x" * 70_000 + b'"}', "70011 octets"),
+    ],
+)
+def test_document_that_is_not_ours_is_refused__security_8(kind: str, body: bytes, why: str) -> None:
+    """Unknown and doubled members, other types and spellings, and what is too large."""
+    with pytest.raises(ConfigError, match=why):
+        parse_document(kind, body)
+
+
+def test_claims_default_to_step_s__step_compat_10() -> None:
+    """5 m, 24 h, 24 h; certificates renew, and not after expiry."""
+    assert make_claims() == Claims() == Claims(5 * MINUTE, 24 * HOUR, 24 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("asked", "made"),
+    [
+        ({"default": MINUTE}, (MINUTE, MINUTE, 24 * HOUR)),
+        ({"default": 48 * HOUR}, (5 * MINUTE, 48 * HOUR, 48 * HOUR)),
+        ({"default": HOUR}, (5 * MINUTE, HOUR, 24 * HOUR)),
+        ({"maximum": HOUR}, (5 * MINUTE, HOUR, HOUR)),
+        ({"maximum": MINUTE}, (MINUTE, MINUTE, MINUTE)),
+        ({"minimum": 10 * SECOND, "default": MINUTE, "maximum": HOUR}, (10 * SECOND, MINUTE, HOUR)),
+        ({"maximum": timedelta(days=7)}, (5 * MINUTE, 24 * HOUR, timedelta(days=7))),
+    ],
+)
+def test_what_is_not_set_stretches_to_what_is__step_compat_10(
+    asked: dict[str, timedelta], made: tuple[timedelta, ...]
+) -> None:
+    """Only the default outside the bounds moves a bound that was not set."""
+    found = make_claims(**asked)
+    assert (found.min_lifetime, found.default_lifetime, found.max_lifetime) == made
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"minimum": 9 * SECOND}, "floor is 10s"),
+        ({"default": 9 * SECOND}, "floor is 10s"),
+        ({"maximum": timedelta(days=7) + SECOND}, "no CRL yet"),
+        ({"default": timedelta(days=8)}, "no CRL yet"),
+        ({"minimum": HOUR, "default": MINUTE}, "must rise"),
+        ({"default": 2 * HOUR, "maximum": HOUR}, "must rise"),
+        ({"minimum": 2 * HOUR, "maximum": HOUR}, "must rise"),
+        ({"minimum": 36 * HOUR}, "must rise"),
+    ],
+)
+def test_claims_that_do_not_fit_are_refused__step_compat_10(asked: dict[str, timedelta], why: str) -> None:
+    """Floor 10 s, at most 7 d until CRLs exist, and in order; the hint says what to choose."""
+    with pytest.raises(ConfigError, match=why) as caught:
+        make_claims(**asked)
+    assert "10s" in caught.value.hint
+
+
+def test_settings_give_provisioners_and_compiled_rules() -> None:
+    """Found by name; the rules are compiled once for all who share the revision."""
+    made = settings()
+    assert made.find_provisioner("acme") is ACME
+    assert made.find_provisioner("ACME") is None
+    assert made.name_rules is made.name_rules
+    assert made.documents == (OWNER, ACME, RULE)
+
+
+def test_change_gives_the_next_revision_and_leaves_the_old_one() -> None:
+    """Put replaces what has its name, and adds what has not."""
+    before = settings(Owner("spare"))
+    contact = Owner("team", "other@corp")
+    change = SettingsChange(7, put=(contact, Provisioner("new", ProvisionerType.ACME)), remove=(("owner", "spare"),))
+    after = apply_change(before, change)
+    assert (after.revision, before.revision) == (8, 7)
+    assert after.owners == (contact,)
+    assert [one.name for one in after.provisioners] == ["acme", "new"]
+    assert before.owners == (OWNER, Owner("spare"))
+
+
+def test_changed_rules_are_what_is_decided_by() -> None:
+    """A rule that denies counts from the revision that it is in."""
+    deny = Rule("d1", RuleKind.DNS, "a.corp", "team", action=RuleAction.DENY)
+    before = make_settings(1, (OWNER, Rule("r1", RuleKind.DNS, "**.corp", "team")))
+    after = apply_change(before, SettingsChange(1, put=(deny,)))
+    decisions = [
+        isinstance(decide(one.name_rules, parse_dns("a.corp"), provisioner="acme", source=None), Allowed)
+        for one in (before, after)
+    ]
+    assert decisions == [True, False]
+
+
+def test_change_planned_on_another_revision_is_a_conflict() -> None:
+    """What was read has changed since."""
+    with pytest.raises(Conflict, match="revision 6"):
+        apply_change(settings(), SettingsChange(6, put=(Owner("new"),)))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (SettingsChange(7, remove=(("rule", "r9"),)), "no rule named r9"),
+        (SettingsChange(7, put=(Owner("a"), Owner("a", "x"))), "owner a is there twice"),
+        (SettingsChange(7, remove=(("owner", "team"),)), "whom nobody knows"),
+        (SettingsChange(7, remove=(("provisioner", "acme"),)), "which is not there"),
+        (SettingsChange(7, put=(replace(RULE, pattern="a..b"),)), "no pattern"),
+    ],
+)
+def test_change_that_leaves_things_apart_is_refused(change: SettingsChange, why: str) -> None:
+    """Nothing may name what is not there, and nothing is there twice."""
+    with pytest.raises(ConfigError, match=why):
+        apply_change(settings(), change)
+
+
+def test_document_is_there_once() -> None:
+    """Two provisioners of one name, whatever their types."""
+    assert refusal(ACME, jwk_provisioner(), replace(ACME, enabled=False)) == "the provisioner acme is there twice"
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a b", "a/b", "ä", "a\n", "x" * 64, ".."])
+def test_name_is_fit_for_a_url_and_a_label(name: str) -> None:
+    """Provisioners stand in URLs, owners in metrics."""
+    assert "cannot name owners" in refusal(Owner(name))
+    assert "cannot name provisioners" in refusal(replace(ACME, name=name))
+
+
+@pytest.mark.parametrize("name", ["a", "you@example.com", "A_b-c.1", "x" * 63])
+def test_names_like_step_s_are_taken(name: str) -> None:
+    """A mail address is step's usual name for a JWK provisioner."""
+    assert make_settings(1, (Owner(name), replace(ACME, name=name))).revision == 1
+
+
+@pytest.mark.parametrize("contact", ["x" * 255, "a\nb", "\x1b[2J"])
+def test_contact_is_short_and_printable(contact: str) -> None:
+    """It is shown in screens and labels."""
+    assert "printable" in refusal(Owner("team", contact))
+
+
+@pytest.mark.parametrize(
+    "document", [replace(ACME, key="{}"), replace(ACME, kid="k"), replace(ACME, encrypted_key="e")]
+)
+def test_only_jwk_provisioners_have_a_key(document: Provisioner) -> None:
+    """A key elsewhere would never be used."""
+    assert "only the type JWK" in refusal(document)
+
+
+def test_acme_provisioner_needs_a_challenge_type() -> None:
+    """Without one nobody could prove a name."""
+    assert "no challenge type" in refusal(replace(ACME, challenges=()))
+
+
+def test_jwk_provisioner_may_wait_for_its_key() -> None:
+    """One without a key is kept; one with a good key is too."""
+    waiting = Provisioner("later", ProvisionerType.JWK)
+    assert make_settings(1, (waiting, jwk_provisioner())).provisioners[0] == waiting
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"d": "AA"}, "private"),
+        ({"use": "enc"}, "use is not sig"),
+        ({"x": "AA"}, "32 octets"),
+        ({"kid": "another"}, "differ in kid"),
+    ],
+)
+def test_key_of_a_provisioner_is_a_public_signing_key__rfc7517_9_3(changes: dict[str, str], why: str) -> None:
+    """It is published, so a private one is refused; and it has one id."""
+    assert why in refusal(jwk_provisioner(**changes))
+
+
+@pytest.mark.parametrize("key", ["x", "[]", '{"kty":"EC","kty":"EC"}', "\udc80"])
+def test_key_that_is_no_json_object_is_refused(key: str) -> None:
+    """Strict JSON, as everywhere."""
+    assert "cannot be read" in refusal(replace(jwk_provisioner(), key=key))
+
+
+def test_key_without_an_id_is_refused() -> None:
+    """Tokens name their key by `kid`."""
+    assert "lack one" in refusal(replace(jwk_provisioner(), kid=""))
+
+
+@pytest.mark.parametrize(
+    ("limit", "documents"),
+    [
+        ("MAX_OWNERS", (Owner("a"), Owner("b"))),
+        ("MAX_PROVISIONERS", (ACME, replace(ACME, name="b"))),
+        ("MAX_RULES", (OWNER, replace(RULE, provisioner=""), replace(RULE, id="r2", provisioner=""))),
+    ],
+)
+def test_number_of_documents_is_bounded__readme_7(
+    monkeypatch: pytest.MonkeyPatch, limit: str, documents: tuple[Document, ...]
+) -> None:
+    """All of them are in memory, and each look at a metric's labels walks over them."""
+    monkeypatch.setattr(module, limit, 1)
+    assert "at most 1 are kept" in refusal(*documents)
