@@ -549,6 +549,7 @@ def test_front_makes_room_by_closing_the_idle__reliability_r11() -> None:
         for connection in (first, second):
             connection.sendall(GET)
             assert read_answer(connection)[0] == 200
+            threading.Event().wait(0.01)  # the loop's clock counts milliseconds, and longest must be longer
         with eventually_connected(one) as third:
             third.sendall(GET)
             assert read_answer(third)[0] == 200
