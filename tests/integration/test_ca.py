@@ -361,8 +361,10 @@ def issued(tmp_path_factory: pytest.TempPathFactory) -> CA:
 
 EDITS = {
     "edited entry": (
-        "UPDATE log_entries SET body = CAST(replace(CAST(body AS TEXT), 'internal', 'infernal') AS BLOB) "
-        "WHERE idx = {last}",
+        (
+            "UPDATE log_entries SET body = CAST(replace(CAST(body AS TEXT), 'internal', 'infernal') AS BLOB) "
+            "WHERE idx = {last}"
+        ),
         True,
     ),
     "edited leaf hash": ("UPDATE log_entries SET leaf_hash = zeroblob(32) WHERE idx = {last}", True),

@@ -106,7 +106,7 @@ def test_hook_failing_twice_is_run_until_it_succeeds__agent_18_2(world: World) -
     for _ in range(2):
         worker = world.worker()
         worker.step()
-        progress = world.settle(worker) if worker.state not in (State.BACKOFF,) else world.wait_and_settle(worker)
+        progress = world.wait_and_settle(worker) if worker.state is State.BACKOFF else world.settle(worker)
         assert (progress.state, progress.code) == (State.BACKOFF, "hook-failed")
         assert "reload failed (exit 1)" in progress.reason
         worker.close()

@@ -145,15 +145,13 @@ def parse_document(kind: str, body: bytes) -> Document:
 
 
 def _check_members(where: str, found: Mapping[str, object], known: Mapping[str, object]) -> None:
-    """Raise ConfigError for a member that we would not write, or would write in another way."""
+    """Raise ConfigError for a member that is none of ours: it would be lost at the next change."""
     for member, value in found.items():
-        ours = known.get(member)
+        if member not in known:
+            raise ConfigError("", f"a settings document holds {where}.{member[:80]!r}, which this Dayfly does not know")
+        ours = known[member]
         if isinstance(value, dict) and isinstance(ours, dict):
             _check_members(f"{where}.{member}", value, ours)
-        elif member not in known or value != ours:
-            raise ConfigError(
-                "", f"a settings document holds {where}.{member[:80]!r}, which is not ours or not canonical"
-            )
 
 
 @dataclass(frozen=True)
