@@ -22,7 +22,8 @@ def read_text_file(path: Path, *, limit: int) -> str:
         with path.open("rb") as file:
             data = file.read(limit + 1)
     except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
+        hint = "name the file with --config; docs/reference/agent-toml.md says what stands in it"
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}", hint=hint) from error
     if len(data) > limit:
         raise ConfigError(str(path), f"is larger than {limit} octets")
     try:
