@@ -86,8 +86,8 @@ def check(
     _check_plan(expected)
     try:
         _check_fields(draft.tbs, expected)
-    except der.DERError as error:
-        raise LintRefused(f"the draft is not DER: {error}") from None
+    except ValueError as error:  # DERError, and whatever else octets that are not ours may bring
+        raise LintRefused(f"the draft is not the DER of a certificate: {error}") from None
     return LintedCertificate(draft.tbs, maker=_MAKER)
 
 
@@ -127,7 +127,8 @@ def _check_fields(tbs: bytes, expected: _Expected) -> None:
 
 
 def _check_validity(element: der.Element, expected: Validity) -> None:
-    begin, end = der.read_all(element.content)
+    begin, end, *more = der.read_all(der.read_one(element.whole, der.SEQUENCE).content)
+    _need(not more, "the validity has more than two times")
     _need(_time(begin) == expected.not_before, "notBefore is another one")
     _need(_time(end) == expected.not_after, "notAfter is another one")
 
@@ -155,9 +156,10 @@ def _moment(year: int, text: str) -> datetime:
 
 def _common_name(subject: der.Element) -> str | None:
     """The CN of a subject that holds nothing else; None for an empty one."""
-    if not subject.content:
+    name = der.read_one(subject.whole, der.SEQUENCE)
+    if not name.content:
         return None
-    attribute = der.read_one(der.read_one(subject.content, der.SET).content, der.SEQUENCE)
+    attribute = der.read_one(der.read_one(name.content, der.SET).content, der.SEQUENCE)
     kind, value = der.read_all(attribute.content)
     _need(kind.whole == der.oid(_COMMON_NAME) and value.tag == der.UTF8_STRING, "the subject is no plain CN")
     return value.content.decode()
@@ -176,7 +178,7 @@ def _check_extensions(element: der.Element, expected: _Expected) -> None:
 
 
 def _extension(element: der.Element) -> tuple[bytes, bool, bytes]:
-    parts = der.read_all(element.content)
+    parts = der.read_all(der.read_one(element.whole, der.SEQUENCE).content)
     critical = len(parts) == 3
     _need(len(parts) in {2, 3}, "an extension has another number of parts")
     _need(not critical or parts[1].whole == b"\x01\x01\xff", "a criticality is not TRUE")
