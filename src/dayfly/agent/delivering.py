@@ -52,7 +52,7 @@ class Delivery:
         if all(result.verified for result in results):
             return None
         pace, since = standing.pace(), standing.progress.since or now
-        if now - since < min(timedelta(seconds=standing.settings.within), pace.longest_verify):
+        if now - since < min(timedelta(seconds=standing.settings.within), pace.verify_within):
             return now + pace.verify_every
         code = "not-served" if any(result.served.fingerprint for result in results) else "unreachable"
         raise Failure(FailureClass.DELIVERY, code, self._why(results))
@@ -67,13 +67,13 @@ class Delivery:
             served, match = look_until_mismatch(standing.tools.prober, target, expected=expected, matches=matches)
             results.append(TargetResult(target.label, now, served, match))
         standing.targets = tuple(results)
-        self.next_look = now + standing.pace().look_every
+        self.next_look = now + standing.pace().probe_every
         standing.publish(now)
         return standing.targets
 
     def look_if_time(self, now: datetime) -> bool:
         """The scheduled look; is all well, as far as anybody looked?"""
-        if now >= self.next_look or self.next_look - now > self._standing.pace().look_every:  # the clock was ahead
+        if now >= self.next_look or self.next_look - now > self._standing.pace().probe_every:  # the clock was ahead
             self.look(now)
         return all(result.verified for result in self._standing.targets)
 

@@ -6,19 +6,10 @@ is for a person, and whatever a CA said in it is printable.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
+from dayfly.core.schedule import RetryClass as FailureClass
 from dayfly.errors import AgentError
 
-
-class FailureClass(StrEnum):
-    """The rows of the table in agent.md 6."""
-
-    TRANSIENT = "transient"
-    LOCAL = "local"
-    POLICY = "policy"
-    IDENTITY = "identity"
-    DELIVERY = "delivery"
+__all__ = ["Failure", "FailureClass", "failure_of", "printable"]
 
 
 class Failure(AgentError):

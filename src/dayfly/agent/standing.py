@@ -12,14 +12,15 @@ from typing import TypedDict, Unpack
 
 from dayfly.agent.installing import Generations, Meta
 from dayfly.agent.journal import Progress
-from dayfly.agent.pacing import Pace, pace_of
+from dayfly.agent.pacing import pace_of
 from dayfly.agent.pending import Pending
 from dayfly.agent.preflight import Check
 from dayfly.agent.probing import TargetResult
 from dayfly.agent.settings import CertificateSettings
 from dayfly.agent.status import CertificateStatus
 from dayfly.agent.tools import Tools
-from dayfly.core.deployment.states import State
+from dayfly.core.deployment.states import State, check_move
+from dayfly.core.schedule import Timing
 
 
 class Changes(TypedDict, total=False):
@@ -62,8 +63,10 @@ class Standing:
         self.progress = self.tools.journal.replay().get(self.settings.name, self.progress)
 
     def move(self, state: State, now: datetime, **changes: Unpack[Changes]) -> datetime:
-        """Journal the new state, say it, show it; gives `now`, since the next act may follow at once."""
+        """Journal the new state, say it, show it; gives `now`, as the next act may follow at once. IllegalTransition."""
         before = self.progress.state
+        if state is not before:
+            check_move(before, state)
         self.save(replace(replace(self.progress, state=state, code="", reason=""), **changes), now)
         after = self.progress
         self.tools.say(
@@ -95,7 +98,7 @@ class Standing:
         current = self.generations.current()
         return self.generations.meta(current) if current else None
 
-    def pace(self) -> Pace:
+    def pace(self) -> Timing:
         """The constants for the life of the pair in service, or of the one that is asked for."""
         meta = self.meta()
         return pace_of(meta.lifetime if meta else self.settings.lifetime)

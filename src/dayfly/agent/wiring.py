@@ -134,7 +134,7 @@ def _is_live(tools: Tools, tick: float) -> bool:
 
 
 def _life(settings: AgentSettings) -> list[float]:
-    return [pace_of(one.lifetime).life for one in settings.certificates]
+    return [pace_of(one.lifetime).life.total_seconds() for one in settings.certificates]
 
 
 def read_status(home: Path, config: Path | None) -> tuple[AgentStatus, datetime]:

@@ -149,7 +149,7 @@ class Worker:
     def _next_look(self) -> datetime:
         if self._settings.targets:
             return self._delivery.next_look
-        return self._tools.clock.now() + self.standing.pace().look_every
+        return self._tools.clock.now() + self.standing.pace().probe_every
 
     def _cause(self, now: datetime) -> tuple[str, str]:
         """Why a renewal should begin now, as code and text; empty where it should not."""

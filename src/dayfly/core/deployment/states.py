@@ -110,3 +110,12 @@ def advance(state: State, event: Event) -> State:
     if goal is None:
         raise IllegalTransition(f"a certificate that is {state} cannot take {event}")
     return goal
+
+
+_ARROWS = frozenset((state, goal) for (state, _), goal in TRANSITIONS.items())
+
+
+def check_move(before: State, after: State) -> None:
+    """Raise IllegalTransition where no event of the table leads from one state to the other."""
+    if (before, after) not in _ARROWS:
+        raise IllegalTransition(f"a certificate that is {before} cannot become {after}")
