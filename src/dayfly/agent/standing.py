@@ -63,7 +63,7 @@ class Standing:
         self.progress = self.tools.journal.replay().get(self.settings.name, self.progress)
 
     def move(self, state: State, now: datetime, **changes: Unpack[Changes]) -> datetime:
-        """Journal the new state, say it, show it; gives `now`, as the next act may follow at once. IllegalTransition."""
+        """Journal the new state, say it, show it; gives `now`, for the next act may follow. IllegalTransition."""
         before = self.progress.state
         if state is not before:
             check_move(before, state)
