@@ -143,13 +143,11 @@ class SettingsTable:
         return self._settings
 
     def _load(self) -> Settings:
-        """All documents and their revision, as of one moment."""
-        statement = (
-            "SELECT (SELECT revision FROM settings_revision), kind, name, body FROM settings ORDER BY kind, name"
-        )
+        """All documents and their revision, as of one moment; a revision without any document has one empty row."""
+        statement = "SELECT revision, kind, name, body FROM settings_revision LEFT JOIN settings ORDER BY kind, name"
         found = self._reader.all(statement)
-        revision = found[0][0] if found else 0
-        return make_settings(revision, tuple(parse_document(kind, body) for _, kind, _, body in found))
+        documents = tuple(parse_document(kind, body) for _, kind, _, body in found if kind is not None)
+        return make_settings(found[0][0] if found else 0, documents)
 
 
 class LogTable:

@@ -1,0 +1,232 @@
+"""The store in memory: the same contract, for tests and as the reference of what the contract says.
+
+Rules: a change set is tested whole before any of it is written; logged events become entries with the same
+arithmetic; what is durable here lives as long as the process, so no CA runs on it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus
+from dayfly.core.acme.ordering import ORDER_LIFE
+from dayfly.core.events import Event, LoggedEvent
+from dayfly.core.ids import make_id
+from dayfly.core.settings.documents import Settings, apply_change
+from dayfly.core.transparency.entries import render_entry
+from dayfly.core.transparency.merkle import EMPTY_FRONTIER, extend, leaf_hash, render_frontier, root_hash
+from dayfly.errors import Conflict, NotFound
+from dayfly.ports import Changes, LogHead, Receipt, Record, StoredEntry, StoredGroup
+
+_OPEN = frozenset({OrderStatus.PENDING, OrderStatus.READY})
+
+
+def open_memory(
+    place: str, *, home: Path, notify: Callable[[Sequence[Event]], None], on_fatal: Callable[[Exception], None]
+) -> MemoryStore:
+    """An empty store; place and home do not matter."""
+    del place, home, on_fatal
+    return MemoryStore(notify)
+
+
+class MemoryAccounts:
+    """Accounts."""
+
+    def __init__(self, rows: dict[int, Account]) -> None:
+        """Read these rows."""
+        self._rows = rows
+
+    async def account(self, account_id: int) -> Account:
+        """The account with this id; NotFound."""
+        if account_id not in self._rows:
+            raise NotFound(f"no account {account_id:016x}")
+        return self._rows[account_id]
+
+    async def account_by_key(self, provisioner: str, thumbprint: str) -> Account | None:
+        """The account of this provisioner with this key."""
+        wanted = (provisioner, thumbprint)
+        return next((one for one in self._rows.values() if (one.provisioner, one.thumbprint) == wanted), None)
+
+
+class MemoryOrders:
+    """Orders."""
+
+    def __init__(self, rows: dict[int, Order]) -> None:
+        """Read these rows."""
+        self._rows = rows
+
+    async def order(self, order_id: int) -> Order:
+        """The order with this id; NotFound."""
+        if order_id not in self._rows:
+            raise NotFound(f"no order {order_id:016x}")
+        return self._rows[order_id]
+
+    async def open_orders(self, account_id: int, *, limit: int) -> tuple[Order, ...]:
+        """The account's pending and ready orders, newest first."""
+        return tuple(sorted(self._open(account_id), key=lambda one: -one.id)[:limit])
+
+    async def count_open_orders(self, account_id: int) -> int:
+        """How many orders of the account are pending or ready."""
+        return len(self._open(account_id))
+
+    async def order_counts(self) -> dict[str, int]:
+        """How many orders there are in each status."""
+        return dict(Counter(one.status.value for one in self._rows.values()))
+
+    def _open(self, account_id: int) -> list[Order]:
+        return [one for one in self._rows.values() if one.account_id == account_id and one.status in _OPEN]
+
+
+class MemoryCertificates:
+    """Certificates."""
+
+    def __init__(self, rows: dict[int, Certificate]) -> None:
+        """Read these rows."""
+        self._rows = rows
+
+    async def certificate(self, certificate_id: int) -> Certificate:
+        """The certificate with this row id; NotFound."""
+        if certificate_id not in self._rows:
+            raise NotFound(f"no certificate {certificate_id:016x}")
+        return self._rows[certificate_id]
+
+    async def certificates(self, *, after: int, limit: int) -> tuple[Certificate, ...]:
+        """A page of certificates by id."""
+        return tuple(self._rows[key] for key in sorted(self._rows) if key > after)[:limit]
+
+    async def live_certificates(self, now: datetime, *, after: int, limit: int) -> tuple[Certificate, ...]:
+        """A page of those that live at `now`."""
+        everything = await self.certificates(after=after, limit=len(self._rows))
+        return tuple(one for one in everything if one.not_after >= now and one.revoked_at is None)[:limit]
+
+
+class MemorySettings:
+    """Provisioners, rules and owners."""
+
+    def __init__(self) -> None:
+        """Revision 0: nothing."""
+        self.current = Settings()
+
+    async def settings(self) -> Settings:
+        """The settings of the newest revision."""
+        return self.current
+
+
+class MemoryLog:
+    """The append-only log."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self._frontier = EMPTY_FRONTIER
+        self._entries: list[StoredEntry] = []
+        self._groups: list[StoredGroup] = []
+        self._notes: dict[int, str] = {}
+
+    def append(self, events: Sequence[Event]) -> int:
+        """Entries for the logged ones, and one mark; the log's size."""
+        bodies = [render_entry(event) for event in events if isinstance(event, LoggedEvent)]
+        if bodies:
+            start = self._frontier.size
+            added = [StoredEntry(start + at, body, leaf_hash(body)) for at, body in enumerate(bodies)]
+            self._entries += added
+            self._frontier = extend(self._frontier, [one.leaf_hash for one in added])
+            self._groups.append(StoredGroup(self._frontier.size, root_hash(self._frontier)))
+        return self._frontier.size
+
+    async def head(self) -> LogHead:
+        """The newest head."""
+        return LogHead(self._frontier.size, root_hash(self._frontier), render_frontier(self._frontier))
+
+    async def entries(self, start: int, *, limit: int) -> tuple[StoredEntry, ...]:
+        """Entries from `start` on."""
+        return tuple(self._entries[start : start + limit])
+
+    async def groups(self, after_size: int, *, limit: int) -> tuple[StoredGroup, ...]:
+        """Group marks above `after_size`."""
+        return tuple(one for one in self._groups if one.size > after_size)[:limit]
+
+    async def checkpoints(self, after_size: int, *, limit: int) -> tuple[str, ...]:
+        """Signed notes of sizes above `after_size`."""
+        return tuple(self._notes[size] for size in sorted(self._notes) if size > after_size)[:limit]
+
+    async def add_checkpoint(self, size: int, note: str) -> None:
+        """Keep a signed checkpoint."""
+        self._notes[size] = note
+
+
+class MemoryStore:
+    """All of it; a commit is one step of the event loop, so nothing can come between."""
+
+    def __init__(self, notify: Callable[[Sequence[Event]], None]) -> None:
+        """Empty; `notify` hears the events of each commit."""
+        self._notify = notify
+        self._accounts: dict[int, Account] = {}
+        self._orders: dict[int, Order] = {}
+        self._certificates: dict[int, Certificate] = {}
+        self.accounts = MemoryAccounts(self._accounts)
+        self.orders = MemoryOrders(self._orders)
+        self.certificates = MemoryCertificates(self._certificates)
+        self.settings = MemorySettings()
+        self.log = MemoryLog()
+
+    async def commit(self, changes: Changes) -> Receipt:
+        """Test every condition, then write; Conflict."""
+        self._check(changes)
+        for record in (*changes.insert, *(replace(one, version=one.version + 1) for one in changes.update)):
+            self._put(record)
+        if changes.settings is not None:
+            self.settings.current = apply_change(self.settings.current, changes.settings)
+        size = self.log.append(changes.events)
+        if changes.events:
+            self._notify(changes.events)
+        return Receipt(size)
+
+    async def prune(self, *, orders_before: datetime, limit: int) -> int:
+        """Remove orders that expired before a moment."""
+        edge = make_id(int((orders_before - ORDER_LIFE).timestamp() * 1000), 0, 0)
+        gone = sorted(key for key in self._orders if key < edge)[:limit]
+        for key in gone:
+            del self._orders[key]
+        return len(gone)
+
+    async def check(self) -> None:
+        """It can always be used."""
+
+    async def size_bytes(self) -> int:
+        """It takes no space on a disk."""
+        return 0
+
+    async def close(self) -> None:
+        """Nothing is under way."""
+
+    def _check(self, changes: Changes) -> None:
+        wanted = changes.settings.revision if changes.settings is not None else changes.settings_revision
+        if wanted is not None and wanted != self.settings.current.revision:
+            raise Conflict("the settings changed meanwhile")
+        for record in changes.update:
+            stored = self._table(record).get(record.id)
+            if stored is None or stored.version != record.version:
+                raise Conflict(f"{type(record).__name__.lower()} {record.id:016x} changed meanwhile")
+        keys = {(one.provisioner, one.thumbprint) for one in self._accounts.values()}
+        for record in changes.insert:
+            if record.id in self._table(record):
+                raise Conflict(f"{type(record).__name__.lower()} {record.id:016x} is there already")
+            if isinstance(record, Account) and (record.provisioner, record.thumbprint) in keys:
+                raise Conflict("this key has an account already")
+
+    def _table(self, record: Record) -> dict[int, Account] | dict[int, Order] | dict[int, Certificate]:
+        if isinstance(record, Account):
+            return self._accounts
+        return self._orders if isinstance(record, Order) else self._certificates
+
+    def _put(self, record: Record) -> None:
+        if isinstance(record, Account):
+            self._accounts[record.id] = record
+        elif isinstance(record, Order):
+            self._orders[record.id] = record
+        else:
+            self._certificates[record.id] = record

@@ -1,0 +1,287 @@
+"""The contract of ports.Store, held by every engine: memory, and SQLite on a real file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dayfly.adapters.stores import open_store
+from dayfly.core.acme.objects import Order, OrderStatus
+from dayfly.core.events import AccountCreated, Event, OrderCreated
+from dayfly.core.ids import make_id
+from dayfly.core.settings.documents import Owner, SettingsChange
+from dayfly.core.transparency.merkle import parse_frontier, root_hash, tree_head
+from dayfly.errors import ConfigError, Conflict, NotFound
+from dayfly.ports import Changes, Store
+from factories import NOW, account, certificate, order
+
+Scenario = Callable[[Store, list[Event]], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(params=["memory:", "sqlite:test.db"])
+def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Scenario], None]:
+    """Run a scenario on a fresh store of each engine; it gets the store, and the events that were told."""
+
+    def run(scenario: Scenario) -> None:
+        async def body() -> None:
+            heard: list[Event] = []
+            store = await open_store(request.param, home=tmp_path, notify=heard.extend)
+            try:
+                await scenario(store, heard)
+            finally:
+                await store.close()
+
+        asyncio.run(body())
+
+    return run
+
+
+Play = Callable[[Scenario], None]
+
+
+def created(number: int) -> AccountCreated:
+    """A logged event."""
+    return AccountCreated(NOW, number, "acme", f"thumbprint-{number}")
+
+
+def numbered(number: int, **changes: Any) -> Order:
+    """An order with its own id."""
+    return replace(order(id=number), **changes)
+
+
+def test_what_was_committed_is_read_back(play: Play) -> None:
+    """Accounts, orders and certificates come back as they went in."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        await store.commit(Changes(insert=(account(), order(), certificate())))
+        assert await store.accounts.account(7) == (
+            await store.accounts.account_by_key("acme", (await store.accounts.account(7)).thumbprint)
+        )
+        assert await store.orders.order(order().id) == order()
+        assert await store.certificates.certificate(certificate().id) == certificate()
+
+    play(scenario)
+
+
+def test_missing_row_is_not_found(play: Play) -> None:
+    """A missing row is NotFound; a missing key is None."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        for read in (store.accounts.account, store.orders.order, store.certificates.certificate):
+            with pytest.raises(NotFound):
+                await read(1)
+        assert await store.accounts.account_by_key("acme", "nobody") is None
+
+    play(scenario)
+
+
+def test_update_counts_the_version_up_and_an_old_version_conflicts(play: Play) -> None:
+    """An update is conditional on the version read; the loser changes nothing."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        await store.commit(Changes(insert=(order(),)))
+        ready = replace(order(), status=OrderStatus.READY)
+        await store.commit(Changes(update=(ready,)))
+        assert (await store.orders.order(order().id)).version == 1
+        with pytest.raises(Conflict):
+            await store.commit(Changes(update=(replace(order(), status=OrderStatus.INVALID),), events=(created(1),)))
+        assert (await store.orders.order(order().id)).status is OrderStatus.READY
+        assert (await store.log.head()).size == 0
+        with pytest.raises(Conflict):
+            await store.commit(Changes(update=(numbered(99),)))
+
+    play(scenario)
+
+
+def test_twenty_updates_of_one_version_have_one_winner(play: Play) -> None:
+    """Whatever races, one change set per version is written."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        await store.commit(Changes(insert=(order(),)))
+        ready = Changes(update=(replace(order(), status=OrderStatus.READY),), events=(created(1),))
+        found = await asyncio.gather(*(store.commit(ready) for _ in range(20)), return_exceptions=True)
+        assert sum(not isinstance(one, Exception) for one in found) == 1
+        assert sum(isinstance(one, Conflict) for one in found) == 19
+        assert (await store.log.head()).size == 1
+
+    play(scenario)
+
+
+def test_fifty_accounts_with_one_key_are_one(play: Play) -> None:
+    """A key has one account per provisioner; another provisioner's is its own."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        one = account()
+        racing = (store.commit(Changes(insert=(replace(one, id=number),))) for number in range(100, 150))
+        found = await asyncio.gather(*racing, return_exceptions=True)
+        assert sum(isinstance(one, Conflict) for one in found) == 49
+        assert await store.accounts.account_by_key("acme", one.thumbprint) is not None
+        await store.commit(Changes(insert=(replace(one, id=200, provisioner="other"),)))
+
+    play(scenario)
+
+
+def test_same_row_id_twice_conflicts_and_harms_nobody_else(play: Play) -> None:
+    """A clash that no condition foresaw hits its own set only."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        await store.commit(Changes(insert=(certificate(),)))
+        sets = [Changes(insert=(numbered(number),)) for number in range(1, 6)]
+        sets.insert(2, Changes(insert=(certificate(),), events=(created(1),)))
+        found = await asyncio.gather(*map(store.commit, sets), return_exceptions=True)
+        assert [isinstance(one, Conflict) for one in found] == [False, False, True, False, False, False]
+        assert (await store.log.head()).size == 0
+
+    play(scenario)
+
+
+def test_a_conflict_harms_nobody_else_in_its_group(play: Play) -> None:
+    """Sets that are written together fail or succeed each by itself."""
+
+    async def scenario(store: Store, heard: list[Event]) -> None:
+        bad = Changes(update=(numbered(1, version=5),), events=(created(0),))
+        sets = [Changes(insert=(numbered(number),), events=(created(number),)) for number in range(1, 30)]
+        found = await asyncio.gather(*map(store.commit, [*sets[:10], bad, *sets[10:]]), return_exceptions=True)
+        assert sum(isinstance(one, Conflict) for one in found) == 1
+        assert (await store.log.head()).size == 29
+        assert created(0) not in heard
+
+    play(scenario)
+
+
+def test_settings_change_under_one_revision(play: Play) -> None:
+    """Each change raises the revision; one planned on an older one conflicts, and so does a plan that relied on it."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        await store.commit(Changes(settings=SettingsChange(0, put=(Owner("a"),))))
+        assert (await store.settings.settings()).owners == (Owner("a"),)
+        for late in (Changes(settings=SettingsChange(0, put=(Owner("b"),))), Changes(settings_revision=0)):
+            with pytest.raises(Conflict):
+                await store.commit(late)
+        await store.commit(Changes(settings=SettingsChange(1, remove=(("owner", "a"),)), settings_revision=1))
+        found = await store.settings.settings()
+        assert (found.revision, found.owners) == (2, ())
+
+    play(scenario)
+
+
+def test_open_orders_are_the_accounts_pending_and_ready_ones_newest_first(play: Play) -> None:
+    """Ended orders and other accounts' do not count; the page is bounded."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        rows = (
+            numbered(1), numbered(2, status=OrderStatus.READY), numbered(3, status=OrderStatus.VALID),
+            numbered(4, account_id=8), numbered(5),
+        )  # fmt: skip
+        await store.commit(Changes(insert=rows))
+        assert [one.id for one in await store.orders.open_orders(7, limit=9)] == [5, 2, 1]
+        assert [one.id for one in await store.orders.open_orders(7, limit=2)] == [5, 2]
+        assert await store.orders.count_open_orders(7) == 3
+        assert await store.orders.order_counts() == {"pending": 3, "ready": 1, "valid": 1}
+
+    play(scenario)
+
+
+def test_certificates_come_in_pages_and_live_ones_alone_if_asked(play: Play) -> None:
+    """Pages by id; expired and revoked ones are not live."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        base = make_id(int(NOW.timestamp() * 1000), 0, 0)
+        rows = tuple(certificate(id=base + number) for number in range(5))
+        dead = certificate(id=base + 5, not_after=NOW - timedelta(hours=1))
+        revoked = certificate(id=base + 6, revoked_at=NOW, revocation_reason=1)
+        await store.commit(Changes(insert=(*rows, dead, revoked)))
+        first = await store.certificates.certificates(after=0, limit=4)
+        rest = await store.certificates.certificates(after=first[-1].id, limit=4)
+        assert [one.id - base for one in (*first, *rest)] == [0, 1, 2, 3, 4, 5, 6]
+        assert rest[-1] == revoked
+        live = await store.certificates.live_certificates(NOW, after=0, limit=10)
+        assert [one.id - base for one in live] == [0, 1, 2, 3, 4]
+
+    play(scenario)
+
+
+def test_log_is_what_the_arithmetic_says(play: Play) -> None:
+    """Entries, marks and head agree with RFC 6962 over the leaf hashes; unlogged events are no entries."""
+
+    async def scenario(store: Store, heard: list[Event]) -> None:
+        for number in range(1, 8):
+            receipt = await store.commit(Changes(events=(created(number), OrderCreated(NOW, "acme", 1))))
+            assert receipt.log_size == number
+        await asyncio.gather(*(store.commit(Changes(events=(created(number),))) for number in range(8, 40)))
+        entries, head = await store.log.entries(0, limit=1000), await store.log.head()
+        leaves = [one.leaf_hash for one in entries]
+        assert [one.index for one in entries] == list(range(39))
+        assert (head.size, head.root) == (39, tree_head(leaves))
+        assert root_hash(parse_frontier(head.frontier)) == head.root
+        for group in await store.log.groups(0, limit=1000):
+            assert group.root == tree_head(leaves[: group.size])
+        assert [one.index for one in await store.log.entries(5, limit=3)] == [5, 6, 7]
+        assert len(heard) == 7 * 2 + 32
+
+    play(scenario)
+
+
+def test_checkpoints_are_kept_by_size(play: Play) -> None:
+    """A second one of a size replaces the first; pages go up."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        for size, note in ((3, "three"), (1, "one"), (3, "THREE")):
+            await store.log.add_checkpoint(size, note)
+        assert await store.log.checkpoints(0, limit=9) == ("one", "THREE")
+        assert await store.log.checkpoints(1, limit=9) == ("THREE",)
+        assert await store.log.checkpoints(0, limit=1) == ("one",)
+
+    play(scenario)
+
+
+def test_prune_takes_old_orders_in_slices_and_nothing_else(play: Play) -> None:
+    """Orders that expired before the moment go, oldest first; certificates and newer orders stay."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        old, new = (make_id(int(moment.timestamp() * 1000), 0, 0) for moment in (NOW - timedelta(days=3), NOW))
+        rows = [numbered(old + number) for number in range(5)]
+        await store.commit(Changes(insert=(*rows, numbered(new), certificate(id=old))))
+        before = NOW - timedelta(days=1)
+        assert [await store.prune(orders_before=before, limit=3) for _ in range(3)] == [3, 2, 0]
+        assert (await store.orders.order(new)).id == new
+        assert (await store.certificates.certificate(old)).id == old
+
+    play(scenario)
+
+
+def test_close_finishes_what_is_under_way(play: Play) -> None:
+    """Commits that wait when the store is closed are written."""
+
+    async def scenario(store: Store, heard: list[Event]) -> None:
+        waiting = [asyncio.ensure_future(store.commit(Changes(events=(created(number),)))) for number in range(9)]
+        await asyncio.sleep(0)
+        with suppress(Exception):
+            await store.close()
+        await asyncio.gather(*waiting)
+        assert len(heard) == 9
+
+    play(scenario)
+
+
+def test_check_and_size_of_a_store_that_is_well(play: Play) -> None:
+    """Nothing to complain of."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        await store.check()
+        assert await store.size_bytes() >= 0
+
+    play(scenario)
+
+
+def test_unknown_scheme_names_the_ones_there_are(tmp_path: Path) -> None:
+    """A database URL that no engine reads is an error of the configuration."""
+    with pytest.raises(ConfigError, match="sqlite"):
+        asyncio.run(open_store("oracle:x", home=tmp_path))
