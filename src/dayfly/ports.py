@@ -123,8 +123,8 @@ class OrderReads(Protocol):
         """The account's pending and ready orders, newest first, at most `limit`; for reuse of the same order."""
         ...
 
-    async def count_open_orders(self, account_id: int) -> int:
-        """How many orders of the account are pending or ready."""
+    async def count_open_orders(self, account_id: int, *, since: int) -> int:
+        """How many orders of the account with ids from `since` on are pending or ready."""
         ...
 
     async def order_counts(self) -> dict[str, int]:

@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from acme_peer import BASE, Client, Peer, Reply, make_peer, refused_connection
+from dayfly.adapters.system import SystemClock
 from dayfly.authority.context import Caps
 from dayfly.authority.log import sign_checkpoint, verify_log
+from dayfly.core.jose.jwk import KeyAlgorithm
+from dayfly.core.jose.jws import sign_flattened
 from dayfly.core.x509.lint import LintRefused
 from dayfly.errors import Unavailable
 from factories import NAME, csr_der
@@ -427,8 +431,30 @@ def test_open_orders_are_capped_with_retry_after__o16(play: Play) -> None:
         refused = await client.order("n3.internal.example")
         assert (refused.status, refused.problem) == (429, "rateLimited")
         assert int(refused.headers["retry-after"]) > 0
+        peer.clock.moment = SystemClock().now() + timedelta(hours=2)  # ids carry the real time
+        assert (await client.order("n3.internal.example")).status == 201
 
     play(scenario, caps=Caps(open_orders=3))
+
+
+@pytest.mark.parametrize("bits", [1024, 2050])
+def test_account_key_of_an_odd_size_is_refused__j30(play: Play, bits: int) -> None:
+    """RSA account keys are of 2048, 3072 or 4096 bits."""
+
+    async def scenario(peer: Peer) -> None:
+        key = rsa.generate_private_key(65537, bits)
+        signed = sign_flattened(
+            b"{}",
+            key=key,
+            alg=KeyAlgorithm.RS256,
+            url=f"{BASE}/acme/acme/new-account",
+            nonce=await peer.nonce(),
+            jwk=True,
+        )
+        reply = await peer.send("POST", "/acme/acme/new-account", signed)
+        assert (reply.status, reply.problem) == (400, "badPublicKey")
+
+    play(scenario)
 
 
 def test_final_failure_makes_the_order_invalid_with_its_cause__rfc8555_8_2(play: Play) -> None:

@@ -9,7 +9,6 @@ from dayfly.core.acme.accounts import check_usable, plan_account_update, plan_ne
 from dayfly.core.acme.messages import AccountUpdate, NewAccount
 from dayfly.core.acme.objects import Account
 from dayfly.core.jose.jwk import PublicKey
-from dayfly.core.policy.keys import ACCOUNT_KEYS, check_key
 from dayfly.core.problems import AccountDoesNotExist, ServiceUnavailable
 from dayfly.errors import Conflict
 from dayfly.ports import Changes
@@ -24,7 +23,7 @@ async def new_account(
 
     1. A key that has an account gets that account, unchanged.
     2. With onlyReturnExisting an unknown key is AccountDoesNotExist.
-    3. The key must be acceptable (BadPublicKey); the account is committed; the loser of a race gets the winner's.
+    3. The account is committed; the loser of a race gets the winner's. The gate has judged the key.
     """
     known = await authority.store.accounts.account_by_key(provisioner, key.thumbprint)
     if known is not None:
@@ -32,7 +31,6 @@ async def new_account(
         return known, False
     if request.only_return_existing:
         raise AccountDoesNotExist("no account of this provisioner has this key")
-    check_key(key.key, allow=ACCOUNT_KEYS)
     now = authority.clock.now()
     account, event = plan_new_account(request, key, account_id=authority.ids.new(), provisioner=provisioner, now=now)
     try:

@@ -15,6 +15,7 @@ from dayfly.core.acme.finalizing import check_ready, issued, plan_finalize, refu
 from dayfly.core.acme.messages import NewOrder
 from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus
 from dayfly.core.acme.ordering import (
+    ORDER_LIFE,
     as_of,
     deactivate_authorization,
     is_same_request,
@@ -22,6 +23,7 @@ from dayfly.core.acme.ordering import (
     plan_new_order,
 )
 from dayfly.core.events import IssueKind
+from dayfly.core.ids import make_id
 from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.problems import NoSuchResource, RateLimited, ServerInternal, ServiceUnavailable
 from dayfly.core.provisioners import mark_for
@@ -73,8 +75,10 @@ async def new_order(
 
 
 async def _check_open_orders(authority: Authority, account: Account) -> None:
+    """Orders that have expired do not count, though their rows say pending until retention takes them."""
     cap = authority.caps.open_orders
-    if cap and await authority.store.orders.count_open_orders(account.id) >= cap:
+    since = make_id(int((authority.clock.now() - ORDER_LIFE).timestamp() * 1000), 0, 0)
+    if cap and await authority.store.orders.count_open_orders(account.id, since=since) >= cap:
         raise RateLimited(
             f"the account has {cap} orders that are neither finished nor expired; finish them or let them expire",
             retry_after=60,

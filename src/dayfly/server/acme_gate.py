@@ -20,6 +20,7 @@ from dayfly.core.acme.objects import Account
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.jwk import PublicKey, parse_jwk
 from dayfly.core.jose.jws import UnverifiedJWS, parse_flattened, verify
+from dayfly.core.policy.keys import ACCOUNT_KEYS, check_key
 from dayfly.core.problems import (
     AccountDoesNotExist,
     BadNonce,
@@ -115,6 +116,7 @@ class Gate:
         jws, urls = self._open(request)
         if jws.header.jwk is None:
             raise Malformed("this resource takes a request with the key in it: `jwk`, not `kid` (RFC 8555 6.2)")
+        check_key(jws.header.jwk.key, allow=ACCOUNT_KEYS)  # first, since a key that is refused may be a costly one
         verify(jws.signing_input, jws.signature, key=jws.header.jwk, alg=jws.header.alg)
         await self._spend(jws)
         return SignedByKey(jws.header.jwk, jws.payload, urls, source_of(request))

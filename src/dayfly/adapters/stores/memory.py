@@ -69,9 +69,9 @@ class MemoryOrders:
         """The account's pending and ready orders, newest first."""
         return tuple(sorted(self._open(account_id), key=lambda one: -one.id)[:limit])
 
-    async def count_open_orders(self, account_id: int) -> int:
-        """How many orders of the account are pending or ready."""
-        return len(self._open(account_id))
+    async def count_open_orders(self, account_id: int, *, since: int) -> int:
+        """How many orders of the account with ids from `since` on are pending or ready."""
+        return sum(one.id >= since for one in self._open(account_id))
 
     async def order_counts(self) -> dict[str, int]:
         """How many orders there are in each status."""

@@ -88,10 +88,10 @@ class OrderTable:
         )
         return tuple(rows.parse_order(row[0]) for row in self._reader.all(statement, account_id, limit))
 
-    async def count_open_orders(self, account_id: int) -> int:
-        """How many orders of the account are pending or ready."""
-        statement = "SELECT count(*) FROM orders WHERE account_id = ? AND status IN ('pending', 'ready')"
-        return int((self._reader.one(statement, account_id) or (0,))[0])
+    async def count_open_orders(self, account_id: int, *, since: int) -> int:
+        """How many orders of the account with ids from `since` on are pending or ready."""
+        statement = "SELECT count(*) FROM orders WHERE account_id = ? AND id >= ? AND status IN ('pending', 'ready')"
+        return int((self._reader.one(statement, account_id, since) or (0,))[0])
 
     async def order_counts(self) -> dict[str, int]:
         """How many orders there are in each status."""
