@@ -39,8 +39,8 @@ class AcmeIssuer:
         self._directory = settings.ca.directory
         self._root = settings.ca.root
         name = hashlib.sha256(self._directory.encode()).hexdigest()[:16]
-        self._key_file = layout.home / "accounts" / f"{name}.pem"
-        self._url_file = layout.home / "accounts" / f"{name}.url"
+        self._key_file = layout.accounts / f"{name}.pem"
+        self._url_file = layout.accounts / f"{name}.url"
         self._account = threading.Lock()
 
     def new_order(self, settings: CertificateSettings, *, not_after: datetime | None) -> str:
@@ -121,7 +121,7 @@ def _failure_of(problem: ACMEProblem) -> Failure:
     wait = problem.retry_after or 0.0
     if kind in _POLICY:
         hint = problem.hint or "ask the owner of the name rules"
-        return Failure(FailureClass.POLICY, _code(kind), _with_rule(problem), order_lost=True, hint=hint)
+        return Failure(FailureClass.POLICY, _code(kind), text, order_lost=True, hint=hint)
     if kind == "rateLimited":
         return Failure(FailureClass.TRANSIENT, "rate-limited", text, retry_after=wait)
     if kind in _CHALLENGE and problem.status != 401:
@@ -131,11 +131,6 @@ def _failure_of(problem: ACMEProblem) -> Failure:
         return Failure(FailureClass.TRANSIENT, _code(kind), text, order_lost=True, retry_after=wait)
     lost = problem.status == 404 or kind in {"malformed", "orderNotReady"}
     return Failure(FailureClass.TRANSIENT, _code(kind), text, order_lost=lost, retry_after=wait)
-
-
-def _with_rule(problem: ACMEProblem) -> str:
-    nearest = f"; nearest that would be allowed: {problem.nearest}" if problem.nearest else ""
-    return f"{problem.message} (rule {problem.rule}{nearest})" if problem.rule else problem.message
 
 
 def _code(kind: str) -> str:

@@ -37,9 +37,9 @@ class Layout:
         return self.home / "status.json"
 
     @property
-    def account_key(self) -> Path:
-        """The ACME account key."""
-        return self.home / "account.key"
+    def accounts(self) -> Path:
+        """Keys and URLs of the ACME accounts."""
+        return self.home / "accounts"
 
     def certificate(self, name: str) -> Path:
         """The directory that services are pointed at; it holds `current`."""

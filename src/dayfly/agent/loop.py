@@ -18,9 +18,9 @@ from typing import TypeVar
 
 from dayfly.agent.clock import Clock
 from dayfly.agent.metrics import Meters
-from dayfly.agent.notify import notify
 from dayfly.agent.speaking import Say
 from dayfly.agent.work import Worker
+from dayfly.systemd import notify
 
 Result = TypeVar("Result")
 

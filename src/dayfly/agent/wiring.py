@@ -27,7 +27,6 @@ from dayfly.agent.looking import look_now
 from dayfly.agent.loop import Rounds, run_loop
 from dayfly.agent.metrics import BoardCollector, Meters
 from dayfly.agent.metrics_server import serve_metrics
-from dayfly.agent.notify import notify
 from dayfly.agent.once import run_once
 from dayfly.agent.pacing import pace_of
 from dayfly.agent.probing import TLSProber
@@ -38,6 +37,7 @@ from dayfly.agent.tables import read_text_file
 from dayfly.agent.tools import Tools
 from dayfly.agent.work import Worker
 from dayfly.errors import ConfigError
+from dayfly.systemd import notify
 
 MakeIssuer = Callable[[AgentSettings, Layout], Issuer]
 _LONGEST_TICK = 20.0
