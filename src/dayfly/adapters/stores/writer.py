@@ -10,6 +10,7 @@ The statements run on the event loop, only BEGIN under contention and COMMIT in 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,8 +20,10 @@ from typing import Any, Protocol
 from dayfly.core.events import Event
 from dayfly.errors import Conflict, StoreError, Unavailable
 
-MAX_GROUP = 256
-MAX_WAITING = 4096
+_LOG = logging.getLogger("dayfly.store")
+
+MAX_GROUP = 256  # sets; a group is a few milliseconds of the event loop at most
+MAX_WAITING = 4096  # sets; some seconds of work on a slow disk
 LOCK_WAIT = 5.0  # seconds for another process's turn at the write lock
 
 
@@ -29,7 +32,7 @@ class Fatal(StoreError):
 
 
 class Engine(Protocol):
-    """What the writer needs of a database; every method may raise Unavailable or Fatal."""
+    """What the writer needs of a database; every method but `rollback` may raise Unavailable or Fatal."""
 
     def try_begin(self) -> bool:
         """Open a transaction with the write lock; False where another process has it."""
@@ -48,7 +51,7 @@ class Engine(Protocol):
         ...
 
     def rollback(self) -> None:
-        """Undo the open transaction."""
+        """Undo the open transaction, if there is one."""
         ...
 
 
@@ -78,14 +81,17 @@ class GroupWriter:
         self._waiting: deque[_Waiting] = deque()
         self._running: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dayfly-commit")
+        self._closed = False
         self.broken: Exception | None = None
 
     async def write(self, work: Callable[[], Any], events: tuple[Event, ...] = ()) -> tuple[Any, int]:
         """Do `work` in the next group; its result and the log's size. Conflict, Unavailable."""
         if self.broken is not None:
-            raise Unavailable("the database failed; this process is ending")
+            raise _failed()
+        if self._closed:
+            raise Unavailable("the store is closed")
         if len(self._waiting) >= MAX_WAITING:
-            raise Unavailable(f"{MAX_WAITING} writes are waiting already")
+            raise Unavailable(f"{MAX_WAITING} writes are waiting already", hint="try again in a second")
         loop = asyncio.get_running_loop()
         item = _Waiting(work, events, loop.create_future())
         self._waiting.append(item)
@@ -94,7 +100,8 @@ class GroupWriter:
         return await item.answer
 
     async def close(self) -> None:
-        """Finish what is waiting, then stop the thread."""
+        """Take no more, finish what is waiting, then stop the thread."""
+        self._closed = True
         while self._running is not None:
             await asyncio.wait([self._running])
         self._thread.shutdown()
@@ -103,9 +110,16 @@ class GroupWriter:
         try:
             while self._waiting:
                 group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
-                await self._write_group(group)
+                await self._guard(group)
         finally:
             self._running = None
+
+    async def _guard(self, group: list[_Waiting]) -> None:
+        """Write a group; where even giving up failed, the store ends, and nobody waits for ever."""
+        try:
+            await self._write_group(group)
+        except Exception as error:  # noqa: BLE001 - handed to `on_fatal`, which ends the process
+            self._break(group, error)
 
     async def _write_group(self, group: list[_Waiting]) -> None:
         """1. Begin. 2. Each set by itself. 3. The log's head. 4. Commit. 5. Answers, then observers.
@@ -122,25 +136,29 @@ class GroupWriter:
                 await self._in_thread(self._engine.commit)
             else:
                 self._engine.rollback()
-        except ConstraintBroken as error:
-            self._engine.rollback()
-            await self._one_by_one(group, error)
         except Fatal as error:
             self._break(group, error)
         except Unavailable as error:
+            self._engine.rollback()
             _fail(group, error)
+        except Exception as error:  # noqa: BLE001 - what one set met, its caller hears, and nobody else
+            self._engine.rollback()
+            await self._one_by_one(group, error)
         else:
             self._answer(done, size)
             for item, conflict in lost:
                 _fail([item], conflict)
 
-    async def _one_by_one(self, group: list[_Waiting], error: ConstraintBroken) -> None:
-        """A constraint that no condition foresaw: each set alone, so that only its own one hears of it."""
+    async def _one_by_one(self, group: list[_Waiting], error: Exception) -> None:
+        """Something that no condition foresaw: each set alone, so that only its own one hears of it."""
         if len(group) == 1:
-            _fail(group, Conflict(str(error)))
+            _fail(group, Conflict(str(error)) if isinstance(error, ConstraintBroken) else error)
             return
         for item in group:
-            await self._write_group([item])
+            if self.broken is None:
+                await self._write_group([item])
+            else:
+                _fail([item], _failed())
 
     @staticmethod
     def _apply(group: list[_Waiting]) -> tuple[list[tuple[_Waiting, Any]], list[tuple[_Waiting, Conflict]]]:
@@ -160,12 +178,17 @@ class GroupWriter:
                 item.answer.set_result((result, size))
             events.extend(item.events)
         if events:
+            self._tell(events)
+
+    def _tell(self, events: list[Event]) -> None:
+        try:
             self._notify(events)
+        except Exception:  # noqa: BLE001 - the contract: an error in an observer harms nobody
+            _LOG.exception("an observer failed; the commit stands")
 
     def _break(self, group: list[_Waiting], error: Exception) -> None:
         self.broken = error
-        unavailable = Unavailable("the database failed; this process is ending")
-        _fail([*group, *self._waiting], unavailable)
+        _fail([*group, *self._waiting], _failed())
         self._waiting.clear()
         self._on_fatal(error)
 
@@ -177,7 +200,11 @@ class ConstraintBroken(StoreError):
     """A set met a constraint that its conditions did not foresee."""
 
 
-def _fail(group: Sequence[_Waiting], error: StoreError) -> None:
+def _failed() -> Unavailable:
+    return Unavailable("the database failed; this process is ending")
+
+
+def _fail(group: Sequence[_Waiting], error: Exception) -> None:
     for item in group:
         if not item.answer.done():
             item.answer.set_exception(error)

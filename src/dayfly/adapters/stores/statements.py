@@ -1,0 +1,117 @@
+"""A change set as statements: what must hold, what is written, and what the log gets.
+
+Rules: everything that can fail for want of a good value fails here, in the coroutine that asked, before any
+transaction; a condition is one question with one right answer; an update writes the version read, plus one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dayfly.adapters.stores import rows
+from dayfly.adapters.stores.log import entries_of
+from dayfly.core.acme.objects import Account, Certificate, Order
+from dayfly.core.settings.documents import SettingsChange, document_kind, document_name, render_document
+from dayfly.ports import Changes, Record
+
+Statement = tuple[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A question, the one row (or None) under which the set may be written, and what to say otherwise."""
+
+    question: str
+    values: tuple[Any, ...]
+    answer: tuple[Any, ...] | None
+    otherwise: str
+
+
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """One change set, ready for a transaction; `entries` are leaf hashes and bodies."""
+
+    conditions: tuple[Condition, ...]
+    statements: tuple[Statement, ...]
+    entries: tuple[tuple[bytes, bytes], ...]
+
+
+_TABLES: dict[type, str] = {Account: "accounts", Order: "orders", Certificate: "certificates"}
+_VERSION_OF = {one: f"SELECT version FROM {table} WHERE id = ?" for one, table in _TABLES.items()}  # noqa: S608 - ours
+_REVISION = "SELECT revision FROM settings_revision"
+_RAISE_REVISION = "UPDATE settings_revision SET revision = revision + 1"
+_ACCOUNT_OF_KEY = "SELECT 1 FROM accounts WHERE provisioner = ? AND thumbprint = ?"
+_INSERT_ACCOUNT = "INSERT INTO accounts (id, provisioner, thumbprint, version, document) VALUES (?, ?, ?, ?, ?)"
+_INSERT_ORDER = "INSERT INTO orders (id, account_id, status, version, document) VALUES (?, ?, ?, ?, ?)"
+_INSERT_CERTIFICATE = f"INSERT INTO certificates ({rows.CERTIFICATE_COLUMNS}) VALUES ({', '.join('?' * 17)})"  # noqa: S608 - ours
+_UPDATE_ACCOUNT = "UPDATE accounts SET provisioner = ?, thumbprint = ?, version = ?, document = ? WHERE id = ?"
+_UPDATE_ORDER = "UPDATE orders SET status = ?, version = ?, document = ? WHERE id = ?"
+_UPDATE_CERTIFICATE = (
+    f"UPDATE certificates SET {' = ?, '.join(rows.CERTIFICATE_COLUMNS.split(', ')[1:])} = ? WHERE id = ?"  # noqa: S608 - ours
+)
+_PUT_SETTING = "INSERT OR REPLACE INTO settings (kind, name, body) VALUES (?, ?, ?)"
+_REMOVE_SETTING = "DELETE FROM settings WHERE kind = ? AND name = ?"
+
+
+def plan_writes(changes: Changes) -> Writes:
+    """What a transaction has to do for this change set; EntryError for an event that the log cannot take."""
+    statements = [*map(_insert, changes.insert), *map(_update, changes.update)]
+    if changes.settings is not None:
+        statements += _settings_statements(changes.settings)
+    return Writes(_conditions(changes), tuple(statements), entries_of(changes.events))
+
+
+def _conditions(changes: Changes) -> tuple[Condition, ...]:
+    """Settings revision, versions of rows, and keys that nobody may have yet."""
+    found = []
+    if changes.settings_revision is not None:
+        found.append(_revision_is(changes.settings_revision))
+    if changes.settings is not None:
+        found.append(_revision_is(changes.settings.revision))
+    found += [_version_is(record) for record in changes.update]
+    found += [_key_is_new(record) for record in changes.insert if isinstance(record, Account)]
+    return tuple(found)
+
+
+def _revision_is(revision: int) -> Condition:
+    return Condition(_REVISION, (), (revision,), "the settings changed meanwhile")
+
+
+def _version_is(record: Record) -> Condition:
+    what = f"{type(record).__name__.lower()} {record.id:016x} changed meanwhile"
+    return Condition(_VERSION_OF[type(record)], (record.id,), (record.version,), what)
+
+
+def _key_is_new(account: Account) -> Condition:
+    values = (account.provisioner, account.thumbprint)
+    return Condition(_ACCOUNT_OF_KEY, values, None, "this key has an account already")
+
+
+def _insert(record: Record) -> Statement:
+    if isinstance(record, Order):
+        return _INSERT_ORDER, rows.order_row(record)
+    if isinstance(record, Certificate):
+        return _INSERT_CERTIFICATE, rows.certificate_row(record)
+    return _INSERT_ACCOUNT, rows.account_row(record)
+
+
+def _update(record: Record) -> Statement:
+    """The row under its next version."""
+    newer = replace(record, version=record.version + 1)
+    if isinstance(newer, Order):
+        row_id, _, *values = rows.order_row(newer)  # an order never changes its account
+        return _UPDATE_ORDER, (*values, row_id)
+    if isinstance(newer, Account):
+        row_id, *values = rows.account_row(newer)
+        return _UPDATE_ACCOUNT, (*values, row_id)
+    row_id, *values = rows.certificate_row(newer)
+    return _UPDATE_CERTIFICATE, (*values, row_id)
+
+
+def _settings_statements(change: SettingsChange) -> list[Statement]:
+    removed: list[Statement] = [(_REMOVE_SETTING, key) for key in change.remove]
+    put: list[Statement] = [
+        (_PUT_SETTING, (document_kind(one), document_name(one), render_document(one))) for one in change.put
+    ]
+    return [*removed, *put, (_RAISE_REVISION, ())]
