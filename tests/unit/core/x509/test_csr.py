@@ -1,0 +1,132 @@
+"""Certificate requests: the key and the names are read, everything odd is refused (acme.md part 9, F5 to F21)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.core.problems import BadCSR
+from dayfly.core.x509.csr import MAX_OCTETS, parse_csr
+from factories import NAME, csr_der, dns, ec_key, spki_of
+
+KEY = ec_key()
+Names = list[x509.GeneralName]
+
+
+def made(
+    names: Names | None = None,
+    *,
+    subject: list[tuple[x509.ObjectIdentifier, str]] | None = None,
+    key: Any = KEY,
+    algorithm: Any = None,
+    more: Callable[[Any], Any] = lambda builder: builder,
+) -> bytes:
+    """A request that deviates in what is given."""
+    attributes = [x509.NameAttribute(kind, value) for kind, value in subject or []]
+    builder: Any = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(attributes))
+    chosen = [x509.DNSName(NAME)] if names is None else names
+    if chosen:
+        builder = builder.add_extension(x509.SubjectAlternativeName(chosen), critical=False)
+    signer = None if isinstance(key, ed25519.Ed25519PrivateKey) else algorithm or SHA256()
+    signed: bytes = more(builder).sign(key, signer).public_bytes(Encoding.DER)
+    return signed
+
+
+def test_key_and_names_are_taken__f2() -> None:
+    """SPKI, canonical names, no CN."""
+    facts = parse_csr(made())
+    assert (facts.spki, facts.names, facts.common_name) == (spki_of(KEY), frozenset({dns()}), None)
+
+
+def test_cn_is_a_name_of_its_type__f10() -> None:
+    """CN only, CN beside the SAN, and an address in the CN all count."""
+    only = parse_csr(made([], subject=[(NameOID.COMMON_NAME, NAME)]))
+    assert (only.names, only.common_name) == (frozenset({dns()}), NAME)
+    both = parse_csr(made(subject=[(NameOID.COMMON_NAME, "B.internal.example")]))
+    assert both.names == frozenset({dns(), dns("b.internal.example")})
+    address = parse_csr(made([x509.IPAddress(ip_address("10.1.2.3"))], subject=[(NameOID.COMMON_NAME, "10.1.2.3")]))
+    assert address.names == frozenset({Identifier(IdentifierType.IP, "10.1.2.3")})
+
+
+def test_other_subject_fields_and_extensions_are_dropped__f12_f16() -> None:
+    """O, OU, CA:TRUE and must-staple ask for nothing."""
+    facts = parse_csr(
+        made(
+            subject=[(NameOID.ORGANIZATION_NAME, "Evil"), (NameOID.ORGANIZATIONAL_UNIT_NAME, "Corp")],
+            more=lambda builder: builder.add_extension(
+                x509.BasicConstraints(ca=True, path_length=None), critical=True
+            ).add_extension(x509.TLSFeature([x509.TLSFeatureType.status_request]), critical=False),
+        )
+    )
+    assert facts.names == frozenset({dns()})
+
+
+def flipped(der: bytes) -> bytes:
+    """The last octet of the signature changed."""
+    return der[:-1] + bytes((der[-1] ^ 1,))
+
+
+DEFECTS: dict[str, Callable[[], bytes]] = {
+    "empty": lambda: b"",
+    "garbage": lambda: b"\x30\x03\x02\x01\x00",
+    "PEM": lambda: b"-----BEGIN CERTIFICATE REQUEST-----",
+    "truncated": lambda: made()[:-5],
+    "trailing octet": lambda: made() + b"\x00",
+    "too large": lambda: b"\x30" * (MAX_OCTETS + 1),
+    "wrong signature": lambda: flipped(made()),
+    "no name": lambda: made([]),
+    "two CNs": lambda: made(subject=[(NameOID.COMMON_NAME, NAME), (NameOID.COMMON_NAME, "b.example")]),
+    "CN that is no name": lambda: made(subject=[(NameOID.COMMON_NAME, "Api Server")]),
+    "CN with a newline": lambda: made(subject=[(NameOID.COMMON_NAME, "a.example\n")]),
+    "CN with NUL": lambda: made(subject=[(NameOID.COMMON_NAME, "a.example\0.evil")]),
+    "emailAddress": lambda: made(subject=[(NameOID.EMAIL_ADDRESS, "a@b.example")]),
+    "e-mail in the SAN": lambda: made([x509.DNSName(NAME), x509.RFC822Name("a@b.example")]),
+    "URI in the SAN": lambda: made([x509.UniformResourceIdentifier("https://a.example")]),
+    "directory name": lambda: made([x509.DirectoryName(x509.Name([]))]),
+    "registered id": lambda: made([x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))]),
+    "name with NUL": lambda: made([x509.DNSName("a.example\0.evil")]),
+    "name with markup": lambda: made([x509.DNSName("<b>.example")]),
+    "name of 300 characters": lambda: made([x509.DNSName(".".join(["a" * 59] * 5))]),
+    "empty name": lambda: made([x509.DNSName("")]),
+    "address as name": lambda: made([x509.DNSName("127.0.0.1")]),
+    "network": lambda: made([x509.IPAddress(ip_network("10.0.0.0/8"))]),
+    "RSA 1024": lambda: made(key=rsa.generate_private_key(65537, 1024)),  # noqa: S505 - a weak key is the case
+    "RSA 2056": lambda: made(key=rsa.generate_private_key(65537, 2056)),
+    "RSA e = 3": lambda: made(key=rsa.generate_private_key(3, 2048)),
+    "secp256k1": lambda: made(key=ec.generate_private_key(ec.SECP256K1())),
+    "P-521": lambda: made(key=ec.generate_private_key(ec.SECP521R1())),
+    "Ed25519": lambda: made(key=ed25519.Ed25519PrivateKey.generate()),
+    "DSA": lambda: made(key=dsa.generate_private_key(2048)),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+def test_defect_is_bad_csr__f5_to_f21(defect: str) -> None:
+    """Each defect is badCSR, with a text that says which, and never holds the octets."""
+    with pytest.raises(BadCSR) as caught:
+        parse_csr(DEFECTS[defect]())
+    assert caught.value.detail.isprintable()
+    assert len(caught.value.detail) < 400
+
+
+@pytest.mark.parametrize(
+    "key", [ec.generate_private_key(ec.SECP384R1()), rsa.generate_private_key(65537, 2048)], ids=["P-384", "RSA-2048"]
+)
+def test_other_accepted_keys_pass__f18(key: Any) -> None:
+    """P-384 and RSA of an accepted size are good."""
+    assert parse_csr(made(key=key)).names == frozenset({dns()})
+
+
+def test_builder_of_the_tests_is_good() -> None:
+    """What other tests use as a good request is one."""
+    assert parse_csr(csr_der()).names == frozenset({dns()})
