@@ -259,6 +259,9 @@ def load_config(home: Path) -> Config:
     try:
         text = path.read_bytes()
     except FileNotFoundError:
+        if (home / "ca.toml.pending").exists():
+            hint = f"run: dayfly ca init --home {home} --chain-in CHAIN --root ROOT"
+            raise ConfigError("", f"the CA in {home} waits for its issuing certificate", hint=hint) from None
         raise ConfigError(
             "",
             f"there is no CA in {home}: {path.name} is missing",

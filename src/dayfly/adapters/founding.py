@@ -10,7 +10,6 @@ import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,28 +24,30 @@ from dayfly.adapters.signers.notekey import verifier_key
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwe import IV_OCTETS, KEY_OCTETS, SALT_OCTETS, encrypt_jwe
 from dayfly.core.jose.jwk import render_jwk, thumbprint_of
-from dayfly.core.x509.hierarchy import build_intermediate, build_root
-from dayfly.core.x509.pem import render_pem
 from dayfly.errors import ConfigError
 
-ROOT_LIFE = timedelta(days=3650)  # step's ten years: the root is replaced by a plan, not by a timer
-INTERMEDIATE_LIFE = timedelta(days=3650)
-BACKDATE = timedelta(minutes=1)
 PASSWORD_OCTETS = 16  # 128 bits, for the provisioner's key
 DIRECTORIES = ("certs", "secrets", "offline", "db", "config", "run")
+PENDING = "ca.toml.pending"  # of a home that waits for its issuing certificate
 
 
 class Foundation:
     """A home under construction; unless `keep` was called, everything made in it is taken away at the end."""
 
-    def __init__(self, home: Path) -> None:
-        """`home` may be absent or empty of a CA; ConfigError where there is one, or part of one."""
+    def __init__(self, home: Path, *, reopen: bool = False) -> None:
+        """`home` may be absent or empty of a CA; ConfigError where there is one, or part of one.
+
+        With `reopen` it is a home that waits for its certificate, and only what is made from now on is taken away.
+        """
         self.home = home
+        self._reopen = reopen
         self._made: list[Path] = []
         self._kept = False
 
     def __enter__(self) -> Self:
         """Make the directories."""
+        if self._reopen:
+            return self
         self._refuse_existing()
         try:
             if not self.home.exists():
@@ -127,48 +128,6 @@ class Passwords:
     issuer: bytes | None
     root: bytes | None
     provisioner: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Hierarchy:
-    """What was made: DER of the certificates, and where the files are."""
-
-    root_der: bytes
-    intermediate_der: bytes
-    root: Path
-    root_key: Path
-    intermediate: Path
-
-
-def make_hierarchy(
-    foundation: Foundation, *, name: str, passwords: Passwords, root_key_out: Path | None, now: datetime
-) -> Hierarchy:
-    """Root and intermediate with their keys; the root's key apart."""
-    home, start = foundation.home, now.replace(microsecond=0) - BACKDATE
-    root_key, intermediate_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root = build_root(name=name, key=root_key, serial=_ca_serial(), not_before=start, not_after=start + ROOT_LIFE)
-    intermediate = build_intermediate(
-        name=name,
-        public_key=intermediate_key.public_key(),
-        issuer=root,
-        issuer_key=root_key,
-        serial=_ca_serial(),
-        not_before=start,
-        not_after=start + INTERMEDIATE_LIFE,
-    )
-    foundation.key(home / "secrets/intermediate_ca_key", intermediate_key, password=passwords.issuer)
-    return Hierarchy(
-        root_der=root,
-        intermediate_der=intermediate,
-        root=foundation.file(home / "certs/root_ca.crt", render_pem(root).encode(), mode=0o644),
-        root_key=foundation.key(root_key_out or home / "offline/root_ca_key", root_key, password=passwords.root),
-        intermediate=foundation.file(home / "certs/intermediate_ca.crt", render_pem(intermediate).encode(), mode=0o644),
-    )
-
-
-def _ca_serial() -> int:
-    """A positive serial of 159 random bits (RFC 5280 4.1.2.2)."""
-    return secrets.randbits(158) | 1 << 158
 
 
 def make_log_key(foundation: Foundation, *, origin: str, password: bytes | None) -> Path:

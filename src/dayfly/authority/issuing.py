@@ -17,6 +17,7 @@ from dayfly.core.acme.objects import Certificate
 from dayfly.core.events import CertificateIssued, IssueKind
 from dayfly.core.ids import SERIAL_RANDOM_OCTETS, make_serial
 from dayfly.core.x509 import lint
+from dayfly.core.x509.constraints import check_constraints
 from dayfly.core.x509.profile import SERVER_TLS, SERVICE, Profile, ProvisionerMark, build, profile_hash
 
 PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (SERVICE, SERVER_TLS)}
@@ -40,13 +41,15 @@ async def issue(
     account_id: int | None = None,
     order_id: int | None = None,
 ) -> Issued:
-    """Sign what the plan says. LintRefused, SignerError.
+    """Sign what the plan says. RejectedIdentifier, LintRefused, SignerError.
 
-    1. Id and serial are drawn; the row id is the serial's upper part.
-    2. The profile's template is filled.
-    3. The lint reads the bytes back and holds them against the plan.
-    4. Those bytes are signed.
+    1. The issuer can vouch for the names at all.
+    2. Id and serial are drawn; the row id is the serial's upper part.
+    3. The profile's template is filled.
+    4. The lint reads the bytes back and holds them against the plan.
+    5. Those bytes are signed.
     """
+    check_constraints(authority.signer.issuer.constraints, plan.names)
     row_id = authority.ids.new()
     serial = make_serial(row_id, authority.entropy.octets(SERIAL_RANDOM_OCTETS))
     profile, issuer = PROFILES[plan.profile], authority.signer.issuer

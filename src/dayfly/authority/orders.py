@@ -27,6 +27,7 @@ from dayfly.core.ids import make_id
 from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.problems import NoSuchResource, RateLimited, ServerInternal, ServiceUnavailable
 from dayfly.core.provisioners import mark_for
+from dayfly.core.x509.constraints import check_constraints
 from dayfly.core.x509.csr import CSRFacts, parse_csr
 from dayfly.core.x509.lint import LintRefused
 from dayfly.errors import Conflict, NotFound
@@ -70,6 +71,7 @@ async def new_order(
         issuer_not_after=authority.signer.issuer.not_after,
         now=now,
     )
+    check_constraints(authority.signer.issuer.constraints, request.identifiers)  # else finalize could only refuse
     await authority.store.commit(Changes(insert=(order,), events=(event,), settings_revision=settings.revision))
     return order, True
 

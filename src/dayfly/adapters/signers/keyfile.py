@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography import x509
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dayfly.adapters.keyfiles import load_key
+from dayfly.core.x509.constraints import parse_constraints
 from dayfly.core.x509.lint import LintedCertificate
 from dayfly.core.x509.profile import IssuerFacts, issuer_facts
 from dayfly.core.x509.template import assemble
@@ -23,7 +25,7 @@ class KeyFileSigner:
 
     def __init__(self, key: ec.EllipticCurvePrivateKey, chain: tuple[bytes, ...]) -> None:
         """`chain` is the issuer's certificate and those above it, without the root; SignerError for a wrong pair."""
-        issuer = issuer_facts(chain[0])
+        issuer = _facts(chain)
         spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         if spki != issuer.spki:
             raise SignerError("the issuing key does not belong to the issuing certificate")
@@ -46,6 +48,13 @@ class KeyFileSigner:
         """The certificate for the linted bytes; each draft once."""
         tbs = linted.take()
         return assemble(tbs, self._issuer.signature_algorithm, self._key.sign(tbs, self._algorithm))
+
+
+def _facts(chain: tuple[bytes, ...]) -> IssuerFacts:
+    """The facts of the issuer, with the name constraints of every certificate between it and the root."""
+    above = (parse_constraints(x509.load_der_x509_certificate(der)) for der in chain[1:])
+    issuer = issuer_facts(chain[0])
+    return replace(issuer, constraints=(*issuer.constraints, *(one for one in above if one is not None)))
 
 
 def open_signer(*, certificate: Path, key_file: Path, password: bytes | None) -> KeyFileSigner:

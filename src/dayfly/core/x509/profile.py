@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from dayfly.core.identifiers import Identifier
 from dayfly.core.policy.lifetimes import Validity
 from dayfly.core.x509 import template
+from dayfly.core.x509.constraints import NameConstraints, parse_constraints
 from dayfly.core.x509.der import BIT_STRING, NULL, OCTET_STRING, SEQUENCE, integer, oid, read, tlv
 
 SERVER_AUTH = "1.3.6.1.5.5.7.3.1"
@@ -64,7 +65,10 @@ class ProvisionerMark:
 
 @dataclass(frozen=True, slots=True)
 class IssuerFacts:
-    """What of the issuing certificate goes into a leaf, and bounds it; DER but for times and hex."""
+    """What of the issuing certificate goes into a leaf, and bounds it; DER but for times and hex.
+
+    `constraints` are those of the issuing certificates, each of which a name has to meet.
+    """
 
     subject: bytes
     key_id: bytes
@@ -73,6 +77,7 @@ class IssuerFacts:
     not_before: datetime
     not_after: datetime
     fingerprint: str
+    constraints: tuple[NameConstraints, ...] = ()
 
 
 def issuer_facts(der: bytes) -> IssuerFacts:
@@ -81,17 +86,32 @@ def issuer_facts(der: bytes) -> IssuerFacts:
     key = certificate.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _ALGORITHMS:
         raise ValueError("the issuing certificate's key is not P-256 or P-384")
-    if not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    try:
+        is_ca = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        is_ca = False
+    if not is_ca:
         raise ValueError("the issuing certificate is not a CA's")
+    constraints = parse_constraints(certificate)
     return IssuerFacts(
         subject=certificate.subject.public_bytes(),
-        key_id=certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest,
-        spki=key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        key_id=_subject_key_id(certificate, spki),
+        spki=spki,
         signature_algorithm=_ALGORITHMS[key.curve.name],
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         fingerprint=hashlib.sha256(der).hexdigest(),
+        constraints=() if constraints is None else (constraints,),
     )
+
+
+def _subject_key_id(certificate: x509.Certificate, spki: bytes) -> bytes:
+    """What leaves name as their issuer's key: its SKI, else the key's hash (RFC 5280 4.2.1.1)."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    except x509.ExtensionNotFound:
+        return key_identifier(spki)
 
 
 @dataclass(frozen=True, slots=True)

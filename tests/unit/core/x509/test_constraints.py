@@ -1,0 +1,72 @@
+"""Name constraints: what an issuer can vouch for, wildcards and addresses included (RFC 5280 4.2.1.10)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_network
+
+import pytest
+
+from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.core.policy.names import Rule, RuleAction, RuleKind
+from dayfly.core.problems import RejectedIdentifier
+from dayfly.core.x509.constraints import NameConstraints, check_constraints, is_permitted, plan_constraints
+
+PERMITTED = NameConstraints(("internal.example",), (ip_network("10.0.0.0/8"),), (), (ip_network("::/0"),))
+EXCLUDED = NameConstraints(excluded_dns=("secret.internal.example",))
+
+
+def name(value: str) -> Identifier:
+    """A DNS name or an address."""
+    kind = IdentifierType.IP if value[0].isdigit() or ":" in value else IdentifierType.DNS
+    return Identifier(kind, value)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "value", "permitted"),
+    [
+        (PERMITTED, "internal.example", True),
+        (PERMITTED, "a.b.internal.example", True),
+        (PERMITTED, "*.internal.example", True),
+        (PERMITTED, "notinternal.example", False),
+        (PERMITTED, "example", False),
+        (PERMITTED, "*.example", False),
+        (PERMITTED, "10.1.2.3", True),
+        (PERMITTED, "11.1.2.3", False),
+        (PERMITTED, "fd00::1", False),
+        (EXCLUDED, "a.internal.example", True),
+        (EXCLUDED, "a.secret.internal.example", False),
+        (EXCLUDED, "*.internal.example", False),
+        (EXCLUDED, "*.secret.internal.example", False),
+        (EXCLUDED, "10.1.2.3", True),
+        (replace(EXCLUDED, excluded_dns=("",)), "a.b", False),
+    ],
+)
+def test_name_is_permitted_or_not__rfc5280_4_2_1_10(constraints: NameConstraints, value: str, permitted: bool) -> None:
+    """A domain covers itself and all below it, and a wildcard falls with what it would stand for."""
+    assert is_permitted(constraints, name(value)) is permitted
+
+
+def test_plan_permits_rules_and_own_names_and_no_other_kind_of_address() -> None:
+    """What the first rules allow and the CA's own names; IPv6 is excluded where nothing of it is permitted."""
+    rules = (
+        Rule("r1", RuleKind.DNS, "internal.example", "p"),
+        Rule("r2", RuleKind.DNS, "**.internal.example", "p"),
+        Rule("r3", RuleKind.IP, "10.0.0.0/8", "p"),
+        Rule("r4", RuleKind.DNS, "evil.internal.example", "p", action=RuleAction.DENY),
+    )
+    planned = plan_constraints(rules, (name("ca.internal.example"), name("ca.other.example"), name("192.0.2.1")))
+    assert planned.permitted_dns == ("internal.example", "ca.other.example")
+    assert planned.permitted_networks == (ip_network("10.0.0.0/8"), ip_network("192.0.2.1/32"))
+    assert planned.excluded_networks == (ip_network("::/0"),)
+    assert not planned.excluded_dns
+
+
+def test_check_names_every_outside_name() -> None:
+    """A refusal names what is outside, and the rule that decided is the issuer itself."""
+    with pytest.raises(RejectedIdentifier) as caught:
+        check_constraints((PERMITTED, EXCLUDED), (name("a.internal.example"), name("a.b"), name("192.0.2.1")))
+    assert [one.identifier.value for one in caught.value.subproblems if one.identifier] == ["a.b", "192.0.2.1"]
+    assert caught.value.denial is not None
+    assert caught.value.denial.rule == "issuer-constraints"
+    check_constraints((PERMITTED, EXCLUDED), (name("a.internal.example"),))
