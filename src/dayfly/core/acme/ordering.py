@@ -219,8 +219,3 @@ def replace_authorization(order: Order, index: int, authorization: Authorization
     """The order with one authorization replaced; its own status is not touched."""
     before, after = order.authorizations[:index], order.authorizations[index + 1 :]
     return replace(order, authorizations=(*before, authorization, *after))
-
-
-def is_waiting(challenge: Challenge) -> bool:
-    """Can the client still start this challenge?"""
-    return challenge.status is ChallengeStatus.PENDING
