@@ -68,9 +68,14 @@ class Refused(DayflyError):
         retry_after: int | None = None,
         status: int | None = None,
         hint: str = "",
+        reason: str = "",
     ) -> None:
-        """Keep the members of the problem document; `status` overrides the class's one where the RFC lets us choose."""
+        """Keep the members of the problem document; `status` overrides the class's one where the RFC lets us choose.
+
+        `reason` is a word of core/events.Reason, for the metrics, where the type alone does not say enough.
+        """
         super().__init__(detail, hint=hint)
+        self.reason = reason
         self.detail = detail
         self.subproblems = tuple(subproblems)
         self.denial = denial
@@ -80,6 +85,12 @@ class Refused(DayflyError):
 
 class Malformed(Refused):
     """The request is not well formed."""
+
+
+class NotImplementedHere(Refused):
+    """The request asks for something that this CA does not do."""
+
+    status = 501
 
 
 class NoSuchResource(Refused):

@@ -61,7 +61,7 @@ class Request(msgspec.Struct, frozen=True):
 class Response(msgspec.Struct, frozen=True):
     """An answer; `headers` come in addition to Content-Type, Content-Length and X-Request-Id.
 
-    `problem_type` is the bare error type of a refusal, for the observers; it is not sent.
+    `problem_type` is the bare error type of a refusal, or its reason where it has one; for the observers, not sent.
     """
 
     status: int = 200

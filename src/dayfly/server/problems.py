@@ -83,7 +83,7 @@ def _response(refused: Refused, body: bytes, media_type: bytes) -> Response:
         headers.append((b"retry-after", b"%d" % max(retry_after, 0)))
     if isinstance(refused, MethodNotAllowed):
         headers.append((b"allow", ", ".join(refused.allow).encode("ascii")))
-    return Response(refused.http_status, body, tuple(headers), media_type, refused.type)
+    return Response(refused.http_status, body, tuple(headers), media_type, refused.reason or refused.type)
 
 
 def _subproblem(subproblem: Subproblem) -> dict[str, object]:

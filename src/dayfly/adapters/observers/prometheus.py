@@ -21,6 +21,7 @@ from dayfly import __version__
 from dayfly.adapters.observers.fleet import Fleet
 from dayfly.core.events import (
     CertificateIssued,
+    CertificateRevoked,
     ChallengeSettled,
     Event,
     IssueKind,
@@ -33,7 +34,9 @@ from dayfly.core.events import (
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 LIFE_SHARES = (0.3, 0.4, 0.5, 0.6, 0.66, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 
-SIGNING_PATH = frozenset({"acme_new_account", "acme_new_order", "acme_challenge", "acme_finalize"})
+SIGNING_PATH = frozenset(
+    {"acme_new_account", "acme_new_order", "acme_challenge", "acme_finalize", "sign", "renew", "rekey", "revoke"}
+)
 
 # What a refusal means for the caller's and for our objective; the key is the bare problem type.
 _REASONS: dict[str, tuple[Outcome, Reason]] = {
@@ -48,6 +51,9 @@ _REASONS: dict[str, tuple[Outcome, Reason]] = {
     "rateLimited": (Outcome.THROTTLED, Reason.RATE_LIMITED),
     "serverInternal": (Outcome.ERROR, Reason.INTERNAL),
 }
+
+
+_REASON_WORDS = frozenset(reason.value for reason in Reason)  # a refusal may bring its reason itself
 
 
 @dataclass(slots=True)
@@ -100,6 +106,7 @@ class Metrics:
         self._challenge_seconds: dict[str, Histogram] = {}
         self._life_used: dict[str, Histogram] = {}
         self._logged: Counter[str] = Counter()
+        self._revoked: Counter[str] = Counter()
         self._orders = 0
         self.state: State | None = None
 
@@ -112,6 +119,9 @@ class Metrics:
                 self._logged[type(event).__name__] += 1
             if isinstance(event, CertificateIssued):
                 self._count_issued(event)
+            elif isinstance(event, CertificateRevoked):
+                self._fleet.revoke(event.certificate_id)
+                self._revoked[str(event.reason)] += 1
             elif isinstance(event, ChallengeSettled):
                 self._count_challenge(event)
             elif isinstance(event, OrderCreated):
@@ -159,6 +169,12 @@ class Metrics:
             "Certificates committed; kind renew where the name had one already.",
             ("provisioner", "profile", "kind"),
             self._issued,
+        )
+        yield _counter(
+            "dayfly_ca_revoked",
+            "Certificates revoked, by reason code (RFC 5280 5.3.1).",
+            ("reason",),
+            {(reason,): count for reason, count in self._revoked.items()},
         )
         yield _histogram(
             "dayfly_ca_renewal_life_used_ratio",
@@ -258,6 +274,8 @@ def classify(status: int, problem: str | None) -> tuple[Outcome, Reason]:
     """Outcome and reason of an answer, both from their closed sets."""
     if status < 400:
         return Outcome.OK, Reason.OK
+    if problem in _REASON_WORDS:
+        return Outcome.DENIED, Reason(problem)
     if status == 401:
         return Outcome.DENIED, Reason.ACCOUNT_DISABLED
     if status == 404:

@@ -160,8 +160,7 @@ def ask(home: Path, options: dict[str, Any]) -> Request:
     dns: tuple[str, ...] = ("localhost",)
     address, provisioner = ":9000", "admin"
     if not only_pki:
-        asked = " ".join(options["dns"])
-        dns = tuple(questions.text(asked, "--dns", "Which DNS names or IP addresses has it?").replace(",", " ").split())
+        dns = _dns_names(options["dns"], questions)
         address = questions.text(options["address"], "--address", "Where shall it listen?", default=":9000")
         provisioner = questions.text(options["provisioner"], "--provisioner", "What is the first provisioner called?")
     return Request(
@@ -179,6 +178,13 @@ def ask(home: Path, options: dict[str, Any]) -> Request:
         ca_url=options["with_ca_url"],
         only_pki=only_pki,
     )
+
+
+def _dns_names(given: tuple[str, ...], questions: _Questions) -> tuple[str, ...]:
+    """The names of --dns, commas apart; at a prompt spaces part them too."""
+    if given:
+        return tuple(name.strip() for one in given for name in one.split(",") if name.strip())
+    return tuple(questions.text(None, "--dns", "Which DNS names or IP addresses has it?").replace(",", " ").split())
 
 
 def _can_constrain(origin: Origin) -> bool:

@@ -16,7 +16,6 @@ from dayfly.core.acme.objects import (
     Authorization,
     AuthorizationStatus,
     Challenge,
-    ChallengeStatus,
     Order,
     OrderStatus,
     StoredProblem,
