@@ -3,7 +3,7 @@
     DayflyError
       Refused            in core/problems.py: may be told to a client
       ConfigError        a setting is wrong; names the key's path and what was expected
-      StoreError         NotFound, Conflict, Unavailable
+      StoreError         NotFound, Conflict (Claimed is one), Unavailable
       SignerError        the signer could not sign
       AgentError         the host agent could not go on; carries a reason code
       ClientError        a CA could not be reached, or answered what we do not accept
@@ -43,6 +43,10 @@ class NotFound(StoreError):
 
 class Conflict(StoreError):
     """A row changed since it was read, or something to be claimed once is taken."""
+
+
+class Claimed(Conflict):
+    """What may be used once was used before, or by somebody who came first in the same group."""
 
 
 class Unavailable(StoreError):

@@ -26,18 +26,27 @@ Record = Account | Order | Certificate
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """Something that may be used once, such as a token: `digest` (SHA-256) tells it, and is kept until `expires`."""
+
+    digest: bytes
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """One use case's writes: they happen together, or not at all.
 
     `insert` holds new rows. `update` holds rows as they shall become, with the `version` they were *read* at; the store
-    raises `Conflict` where a row has another version by now, and writes version + 1. `settings` is a change of the
-    settings documents. `settings_revision`, where given, is the revision the plan relied on: another one by now is a
-    `Conflict`. Logged events become entries of the log in the same transaction; all events go to the observers after
-    the commit.
+    raises `Conflict` where a row has another version by now, and writes version + 1. `claims` are things that may be
+    used once: `Claimed` where one was used before. `settings` is a change of the settings documents.
+    `settings_revision`, where given, is the revision the plan relied on: another one by now is a `Conflict`. Logged
+    events become entries of the log in the same transaction; all events go to the observers after the commit.
     """
 
     insert: tuple[Record, ...] = ()
     update: tuple[Record, ...] = ()
+    claims: tuple[Claim, ...] = ()
     settings: SettingsChange | None = None
     settings_revision: int | None = None
     events: tuple[Event, ...] = ()
@@ -148,6 +157,14 @@ class CertificateReads(Protocol):
         ...
 
 
+class ClaimReads(Protocol):
+    """What was used up, as committed."""
+
+    async def is_claimed(self, digest: bytes) -> bool:
+        """Was it used before? A `no` may be out of date by the commit, which decides."""
+        ...
+
+
 class SettingsReads(Protocol):
     """Provisioners, rules and owners, under one revision number."""
 
@@ -186,14 +203,16 @@ class Store(Protocol):
     Any number of coroutines of one event loop may use it at once. Reads see committed rows only. `commit` returns only
     when the group that holds the changes is durable, log entries included; if it raises, nothing of this change set has
     happened (Conflict, Unavailable), and other change sets of the same group are not harmed. `prune` removes what
-    retention says is over, in slices of at most `limit` rows, and gives the number removed: orders whose `expires`
-    lies before `orders_before`; never certificates, accounts or log entries. `check` raises Unavailable when the
+    retention says is over, in slices of at most `limit` rows of a kind, and gives the number removed: orders whose
+    `expires` lies before `orders_before`, claims whose `expires` lies before `claims_before`; never certificates,
+    accounts or log entries. `check` raises Unavailable when the
     store cannot be used.
     """
 
     accounts: AccountReads
     orders: OrderReads
     certificates: CertificateReads
+    claims: ClaimReads
     settings: SettingsReads
     log: LogReads
 
@@ -201,8 +220,8 @@ class Store(Protocol):
         """Write the change set durably, with its log entries."""
         ...
 
-    async def prune(self, *, orders_before: datetime, limit: int) -> int:
-        """Remove ended orders; how many went."""
+    async def prune(self, *, orders_before: datetime, claims_before: datetime, limit: int) -> int:
+        """Remove ended orders and claims that nobody can use again; how many went."""
         ...
 
     async def check(self) -> None:

@@ -18,8 +18,8 @@ from dayfly.core.events import AccountCreated, Event, OrderCreated
 from dayfly.core.ids import make_id
 from dayfly.core.settings.documents import Owner, SettingsChange
 from dayfly.core.transparency.merkle import parse_frontier, root_hash, tree_head
-from dayfly.errors import ConfigError, Conflict, NotFound
-from dayfly.ports import Changes, Store
+from dayfly.errors import Claimed, ConfigError, Conflict, NotFound
+from dayfly.ports import Changes, Claim, Store
 from factories import NOW, account, certificate, order
 
 Scenario = Callable[[Store, list[Event]], Coroutine[Any, Any, None]]
@@ -66,6 +66,8 @@ def test_what_was_committed_is_read_back(play: Play) -> None:
         )
         assert await store.orders.order(order().id) == order()
         assert await store.certificates.certificate(certificate().id) == certificate()
+        await store.commit(Changes(insert=(certificate(id=1, parent_id=certificate().id),)))
+        assert (await store.certificates.certificate(1)).parent_id == certificate().id
 
     play(scenario)
 
@@ -250,10 +252,32 @@ def test_prune_takes_old_orders_in_slices_and_nothing_else(play: Play) -> None:
         old, new = (make_id(int(moment.timestamp() * 1000), 0, 0) for moment in (NOW - timedelta(days=3), NOW))
         rows = [numbered(old + number) for number in range(5)]
         await store.commit(Changes(insert=(*rows, numbered(new), certificate(id=old))))
-        before = NOW - timedelta(days=1)
-        assert [await store.prune(orders_before=before, limit=3) for _ in range(3)] == [3, 2, 0]
+        claims = [Claim(bytes([number]), NOW + timedelta(seconds=number)) for number in range(4)]
+        await store.commit(Changes(claims=tuple(claims)))
+        moments = {"orders_before": NOW - timedelta(days=1), "claims_before": NOW + timedelta(seconds=2)}
+        assert [await store.prune(**moments, limit=3) for _ in range(3)] == [5, 2, 0]
+        assert [await store.claims.is_claimed(one.digest) for one in claims] == [False, False, True, True]
         assert (await store.orders.order(new)).id == new
         assert (await store.certificates.certificate(old)).id == old
+
+    play(scenario)
+
+
+def test_what_may_be_used_once_is_used_once(play: Play) -> None:
+    """Of fifty sets that claim one thing, one is written; the others hear `Claimed`, and nothing of them happens."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        claim = Claim(b"token", NOW + timedelta(hours=1))
+        assert not await store.claims.is_claimed(b"token")
+        racing = (store.commit(Changes(claims=(claim,), events=(created(number),))) for number in range(50))
+        found = await asyncio.gather(*racing, return_exceptions=True)
+        assert sum(isinstance(one, Claimed) for one in found) == 49
+        assert await store.claims.is_claimed(b"token")
+        with pytest.raises(Claimed):
+            await store.commit(Changes(insert=(order(),), claims=(claim,)))
+        with pytest.raises(NotFound):
+            await store.orders.order(order().id)
+        assert (await store.log.head()).size == 1
 
     play(scenario)
 

@@ -75,8 +75,8 @@ class Upkeep:
         await self._own_certificate.renew_if_due(now)
 
     async def _prune(self, now: datetime) -> None:
-        before = now - KEEP_ENDED_ORDERS
-        while await self._authority.store.prune(orders_before=before, limit=PRUNE_SLICE) == PRUNE_SLICE:
+        store, before = self._authority.store, now - KEEP_ENDED_ORDERS
+        while await store.prune(orders_before=before, claims_before=now, limit=PRUNE_SLICE) >= PRUNE_SLICE:
             await self._authority.sleep(0.05)  # others get their turn between slices
 
     async def _checkpoint(self, now: datetime) -> None:

@@ -19,7 +19,7 @@ from dayfly.core.ids import make_id
 from dayfly.core.settings.documents import Settings, apply_change
 from dayfly.core.transparency.entries import render_entry
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, extend, leaf_hash, render_frontier, root_hash
-from dayfly.errors import Conflict, NotFound
+from dayfly.errors import Claimed, Conflict, NotFound
 from dayfly.ports import Changes, LogHead, Receipt, Record, StoredEntry, StoredGroup
 
 _OPEN = frozenset({OrderStatus.PENDING, OrderStatus.READY})
@@ -104,6 +104,18 @@ class MemoryCertificates:
         return tuple(one for one in everything if one.not_after >= now and one.revoked_at is None)[:limit]
 
 
+class MemoryClaims:
+    """What was used up."""
+
+    def __init__(self, rows: dict[bytes, datetime]) -> None:
+        """Read these rows."""
+        self._rows = rows
+
+    async def is_claimed(self, digest: bytes) -> bool:
+        """Was it used before?"""
+        return digest in self._rows
+
+
 class MemorySettings:
     """Provisioners, rules and owners."""
 
@@ -167,9 +179,11 @@ class MemoryStore:
         self._accounts: dict[int, Account] = {}
         self._orders: dict[int, Order] = {}
         self._certificates: dict[int, Certificate] = {}
+        self._claims: dict[bytes, datetime] = {}
         self.accounts = MemoryAccounts(self._accounts)
         self.orders = MemoryOrders(self._orders)
         self.certificates = MemoryCertificates(self._certificates)
+        self.claims = MemoryClaims(self._claims)
         self.settings = MemorySettings()
         self.log = MemoryLog()
 
@@ -178,6 +192,7 @@ class MemoryStore:
         self._check(changes)
         for record in (*changes.insert, *(replace(one, version=one.version + 1) for one in changes.update)):
             self._put(record)
+        self._claims.update((one.digest, one.expires) for one in changes.claims)
         if changes.settings is not None:
             self.settings.current = apply_change(self.settings.current, changes.settings)
         size = self.log.append(changes.events)
@@ -185,13 +200,16 @@ class MemoryStore:
             self._notify(changes.events)
         return Receipt(size)
 
-    async def prune(self, *, orders_before: datetime, limit: int) -> int:
-        """Remove orders that expired before a moment."""
+    async def prune(self, *, orders_before: datetime, claims_before: datetime, limit: int) -> int:
+        """Remove orders and claims that expired before a moment."""
         edge = make_id(int((orders_before - ORDER_LIFE).timestamp() * 1000), 0, 0)
-        gone = sorted(key for key in self._orders if key < edge)[:limit]
-        for key in gone:
+        orders = sorted(key for key in self._orders if key < edge)[:limit]
+        for key in orders:
             del self._orders[key]
-        return len(gone)
+        claims = [digest for digest, expires in self._claims.items() if expires < claims_before][:limit]
+        for digest in claims:
+            del self._claims[digest]
+        return len(orders) + len(claims)
 
     async def check(self) -> None:
         """It can always be used."""
@@ -217,6 +235,8 @@ class MemoryStore:
                 raise Conflict(f"{type(record).__name__.lower()} {record.id:016x} is there already")
             if isinstance(record, Account) and (record.provisioner, record.thumbprint) in keys:
                 raise Conflict("this key has an account already")
+        if len({one.digest for one in changes.claims} - self._claims.keys()) < len(changes.claims):
+            raise Claimed("this was used before")
 
     def _table(self, record: Record) -> dict[int, Account] | dict[int, Order] | dict[int, Certificate]:
         if isinstance(record, Account):

@@ -126,6 +126,18 @@ class CertificateTable:
         return tuple(map(rows.parse_certificate, self._reader.all(statement, earliest, int(now.timestamp()), limit)))
 
 
+class ClaimTable:
+    """What was used up."""
+
+    def __init__(self, reader: Reader) -> None:
+        """Read through `reader`."""
+        self._reader = reader
+
+    async def is_claimed(self, digest: bytes) -> bool:
+        """Was it used before?"""
+        return self._reader.one("SELECT 1 FROM claims WHERE digest = ?", digest) is not None
+
+
 class SettingsTable:
     """Provisioners, rules and owners of the newest revision, parsed once."""
 

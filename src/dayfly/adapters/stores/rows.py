@@ -18,7 +18,7 @@ _names = msgspec.json.Decoder(list[tuple[IdentifierType, str]])
 
 CERTIFICATE_COLUMNS = (
     "id, serial, issuer, not_before, not_after, provisioner, owner, rule, profile, profile_hash, account_id, order_id, "
-    "revoked_at, revocation_reason, version, names, der"
+    "revoked_at, revocation_reason, parent_id, version, names, der"
 )
 
 
@@ -60,6 +60,7 @@ def certificate_row(certificate: Certificate) -> tuple[Any, ...]:
         certificate.order_id,
         None if certificate.revoked_at is None else _seconds(certificate.revoked_at),
         certificate.revocation_reason,
+        certificate.parent_id,
         certificate.version,
         names,
         certificate.der,
@@ -69,7 +70,7 @@ def certificate_row(certificate: Certificate) -> tuple[Any, ...]:
 def parse_certificate(row: Sequence[Any]) -> Certificate:
     """The certificate in the columns of CERTIFICATE_COLUMNS."""
     (id_, serial, issuer, begin, end, provisioner, owner, rule, profile, profile_hash, account, order, *rest) = row
-    revoked, reason, version, names, der = rest
+    revoked, reason, parent, version, names, der = rest
     return Certificate(
         id=id_,
         serial=int(serial, 16),
@@ -87,6 +88,7 @@ def parse_certificate(row: Sequence[Any]) -> Certificate:
         order_id=order,
         revoked_at=None if revoked is None else _moment(revoked),
         revocation_reason=reason,
+        parent_id=parent,
         version=version,
     )
 

@@ -20,18 +20,27 @@ from importlib import resources
 from pathlib import Path
 
 from dayfly.adapters.stores.log import EMPTY_HEAD, Entry, broken_log, check_head, grow
-from dayfly.adapters.stores.reads import AccountTable, CertificateTable, LogTable, OrderTable, Reader, SettingsTable
+from dayfly.adapters.stores.reads import (
+    AccountTable,
+    CertificateTable,
+    ClaimTable,
+    LogTable,
+    OrderTable,
+    Reader,
+    SettingsTable,
+)
 from dayfly.adapters.stores.statements import Writes, plan_writes
 from dayfly.adapters.stores.writer import ConstraintBroken, Fatal, GroupWriter
 from dayfly.core.acme.ordering import ORDER_LIFE
 from dayfly.core.events import Event
 from dayfly.core.ids import make_id
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, Frontier
-from dayfly.errors import ConfigError, Conflict, Unavailable
+from dayfly.errors import ConfigError, Unavailable
 from dayfly.ports import (
     AccountReads,
     CertificateReads,
     Changes,
+    ClaimReads,
     LogHead,
     LogReads,
     OrderReads,
@@ -238,7 +247,7 @@ class SqliteEngine:
         try:
             for condition in writes.conditions:
                 if self.connection.execute(condition.question, condition.values).fetchone() != condition.answer:
-                    raise Conflict(condition.otherwise)
+                    raise condition.kind(condition.otherwise)
             for statement, values in writes.statements:
                 self.connection.execute(statement, values)
         except sqlite3.IntegrityError as error:
@@ -339,6 +348,7 @@ class SqliteStore:
         self.accounts: AccountReads = AccountTable(self._reader)
         self.orders: OrderReads = OrderTable(self._reader)
         self.certificates: CertificateReads = CertificateTable(self._reader)
+        self.claims: ClaimReads = ClaimTable(self._reader)
         self.settings: SettingsReads = SettingsTable(self._reader)
         self.log: LogReads = LogTable(self._reader, self._write)
 
@@ -349,13 +359,19 @@ class SqliteStore:
         self._fold_back()
         return Receipt(size)
 
-    async def prune(self, *, orders_before: datetime, limit: int) -> int:
-        """Remove orders that expired before a moment; their ids say when they were made."""
+    async def prune(self, *, orders_before: datetime, claims_before: datetime, limit: int) -> int:
+        """Remove orders that expired before a moment, whose ids say when they were made, and claims."""
         edge = make_id(int((orders_before - ORDER_LIFE).timestamp() * 1000), 0, 0)
-        if self._reader.one("SELECT 1 FROM orders WHERE id < ? LIMIT 1", edge) is None:
+        return await self._prune("orders", "id", edge, limit) + await self._prune(
+            "claims", "expires", int(claims_before.timestamp()), limit
+        )
+
+    async def _prune(self, table: str, column: str, edge: int, limit: int) -> int:
+        """Remove rows of a table below an edge; a table without any is not written to."""
+        if self._reader.one(f"SELECT 1 FROM {table} WHERE {column} < ? LIMIT 1", edge) is None:  # noqa: S608 - ours
             return 0
-        statement = "DELETE FROM orders WHERE id IN (SELECT id FROM orders WHERE id < ? ORDER BY id LIMIT ?)"
-        return await self._write(statement, (edge, limit))
+        chosen = f"SELECT rowid FROM {table} WHERE {column} < ? ORDER BY {column} LIMIT ?"  # noqa: S608 - ours
+        return await self._write(f"DELETE FROM {table} WHERE rowid IN ({chosen})", (edge, limit))  # noqa: S608 - ours
 
     async def check(self) -> None:
         """Raise Unavailable when the store cannot be read, failed, or met a full disk just now."""

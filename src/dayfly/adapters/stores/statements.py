@@ -6,6 +6,7 @@ transaction; a condition is one question with one right answer; an update writes
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,19 +14,21 @@ from dayfly.adapters.stores import rows
 from dayfly.adapters.stores.log import entries_of
 from dayfly.core.acme.objects import Account, Certificate, Order
 from dayfly.core.settings.documents import SettingsChange, document_kind, document_name, render_document
-from dayfly.ports import Changes, Record
+from dayfly.errors import Claimed, Conflict
+from dayfly.ports import Changes, Claim, Record
 
 Statement = tuple[str, tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A question, the one row (or None) under which the set may be written, and what to say otherwise."""
+    """A question, the one row (or None) under which the set may be written, and what to raise otherwise."""
 
     question: str
     values: tuple[Any, ...]
     answer: tuple[Any, ...] | None
     otherwise: str
+    kind: type[Conflict] = Conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +47,28 @@ _RAISE_REVISION = "UPDATE settings_revision SET revision = revision + 1"
 _ACCOUNT_OF_KEY = "SELECT 1 FROM accounts WHERE provisioner = ? AND thumbprint = ?"
 _INSERT_ACCOUNT = "INSERT INTO accounts (id, provisioner, thumbprint, version, document) VALUES (?, ?, ?, ?, ?)"
 _INSERT_ORDER = "INSERT INTO orders (id, account_id, status, version, document) VALUES (?, ?, ?, ?, ?)"
-_INSERT_CERTIFICATE = f"INSERT INTO certificates ({rows.CERTIFICATE_COLUMNS}) VALUES ({', '.join('?' * 17)})"  # noqa: S608 - ours
+_INSERT_CERTIFICATE = f"INSERT INTO certificates ({rows.CERTIFICATE_COLUMNS}) VALUES ({', '.join('?' * 18)})"  # noqa: S608 - ours
 _UPDATE_ACCOUNT = "UPDATE accounts SET provisioner = ?, thumbprint = ?, version = ?, document = ? WHERE id = ?"
 _UPDATE_ORDER = "UPDATE orders SET status = ?, version = ?, document = ? WHERE id = ?"
 _UPDATE_CERTIFICATE = (
     f"UPDATE certificates SET {' = ?, '.join(rows.CERTIFICATE_COLUMNS.split(', ')[1:])} = ? WHERE id = ?"  # noqa: S608 - ours
 )
+_IS_CLAIMED = "SELECT 1 FROM claims WHERE digest = ?"
+_INSERT_CLAIM = "INSERT INTO claims (digest, expires) VALUES (?, ?)"
 _PUT_SETTING = "INSERT OR REPLACE INTO settings (kind, name, body) VALUES (?, ?, ?)"
 _REMOVE_SETTING = "DELETE FROM settings WHERE kind = ? AND name = ?"
 
 
 def plan_writes(changes: Changes) -> Writes:
     """What a transaction has to do for this change set; EntryError for an event that the log cannot take."""
-    statements = [*map(_insert, changes.insert), *map(_update, changes.update)]
+    statements = [*map(_insert, changes.insert), *map(_update, changes.update), *map(_claim, changes.claims)]
     if changes.settings is not None:
         statements += _settings_statements(changes.settings)
     return Writes(_conditions(changes), tuple(statements), entries_of(changes.events))
 
 
 def _conditions(changes: Changes) -> tuple[Condition, ...]:
-    """Settings revision, versions of rows, and keys that nobody may have yet."""
+    """Settings revision, versions of rows, keys that nobody may have yet, and what may be used once."""
     found = []
     if changes.settings_revision is not None:
         found.append(_revision_is(changes.settings_revision))
@@ -71,6 +76,7 @@ def _conditions(changes: Changes) -> tuple[Condition, ...]:
         found.append(_revision_is(changes.settings.revision))
     found += [_version_is(record) for record in changes.update]
     found += [_key_is_new(record) for record in changes.insert if isinstance(record, Account)]
+    found += map(_is_unclaimed, changes.claims)
     return tuple(found)
 
 
@@ -86,6 +92,14 @@ def _version_is(record: Record) -> Condition:
 def _key_is_new(account: Account) -> Condition:
     values = (account.provisioner, account.thumbprint)
     return Condition(_ACCOUNT_OF_KEY, values, None, "this key has an account already")
+
+
+def _is_unclaimed(claim: Claim) -> Condition:
+    return Condition(_IS_CLAIMED, (claim.digest,), None, "this was used before", Claimed)
+
+
+def _claim(claim: Claim) -> Statement:
+    return _INSERT_CLAIM, (claim.digest, math.ceil(claim.expires.timestamp()))
 
 
 def _insert(record: Record) -> Statement:

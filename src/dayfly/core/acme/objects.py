@@ -139,7 +139,8 @@ class Certificate:
     """An issued certificate as stored.
 
     `der` is the leaf alone, `issuer` the SHA-256 (hex) of its issuer's certificate. `serial` is the number in the
-    certificate; the row id is its upper part. `owner` and `rule` are those of the name rule that decided.
+    certificate; the row id is its upper part. `owner` and `rule` are those of the name rule that decided. `parent_id`
+    is the row id of the certificate that this one renews, where the request said so.
     """
 
     id: int
@@ -158,6 +159,7 @@ class Certificate:
     order_id: int | None = None
     revoked_at: datetime | None = None
     revocation_reason: int | None = None
+    parent_id: int | None = None
     version: int = 0
 
 
