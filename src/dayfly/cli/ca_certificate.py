@@ -1,15 +1,11 @@
-"""`dayfly ca certificate`, `ca root`, `ca health`: a client of a CA, in step's words (step-compat.md part 14)."""
+"""`dayfly ca certificate`: a key and its certificate, in step's words (step-compat.md part 14)."""
 
 from __future__ import annotations
 
 import ipaddress
-import json
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from cryptography import x509
@@ -17,108 +13,21 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from dayfly.cli.ca_target import Target, ca_url_option, find_ca, root_option
 from dayfly.cli.files import check_targets, write_file
-from dayfly.cli.output import emit, home_option, json_option, say, tick
+from dayfly.cli.output import doing, emit, home_option, json_option, tick
 from dayfly.client.acme import ACMEClient
 from dayfly.client.solving import StandaloneSolver, WebrootSolver, parse_listen
-from dayfly.client.step import fetch_health, fetch_root
-from dayfly.client.transport import Transport, parse_url, trusting
+from dayfly.client.transport import Transport, trusting
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_dns, parse_ip
 from dayfly.core.policy.lifetimes import parse_duration
 from dayfly.core.problems import Refused
 from dayfly.core.x509.chain import ChainError, load_certificate, verify_chain
 from dayfly.core.x509.pem import PEMError, parse_pem_certificates
 from dayfly.errors import ClientError, UsageError
-from dayfly.home import resolve_home
 
 CertificateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 _CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1}
-
-Result = TypeVar("Result")
-
-_ca_url = click.option("--ca-url", help="The CA, as https://ca.internal.example:9000.")
-_root = click.option("--root", type=click.Path(path_type=Path), help="The CA's root certificate.")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Which CA: its URL, and the file of its root."""
-
-    url: str
-    root: Path
-
-
-def find_ca(home: str | None, ca_url: str | None, root: Path | None) -> Target:
-    """The CA from flags, else DAYFLY_CA_URL and DAYFLY_ROOT, else config/defaults.json of the home; UsageError."""
-    defaults = _defaults(resolve_home(home, os.environ, Path.home()))
-    url = ca_url or os.environ.get("DAYFLY_CA_URL") or defaults.get("ca-url")
-    if not url:
-        raise UsageError("no CA is named", hint="name it: --ca-url https://ca.internal.example:9000")
-    chosen = root or os.environ.get("DAYFLY_ROOT") or defaults.get("root")
-    if not chosen:
-        raise UsageError(
-            "no root certificate is named, and the system's own trust store is never used",
-            hint="fetch it: dayfly ca root root_ca.crt --ca-url URL --fingerprint SHA256; then: --root root_ca.crt",
-        )
-    parse_url(url)
-    return Target(url.rstrip("/"), Path(chosen))
-
-
-def _defaults(home: Path) -> dict[str, str]:
-    path = home / "config" / "defaults.json"
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError):
-        raise UsageError(f"{path} cannot be read as JSON", hint="mend or remove it") from None
-    return (
-        {key: value for key, value in document.items() if isinstance(value, str)} if isinstance(document, dict) else {}
-    )
-
-
-@click.command()
-@home_option
-@_ca_url
-@_root
-@json_option
-def health(home: str | None, ca_url: str | None, root: Path | None, as_json: bool) -> None:
-    """Ask the CA whether it is well."""
-    target = find_ca(home, ca_url, root)
-    with Transport(target.url, trusting(target.root)) as transport:
-        fetch_health(transport, target.url)
-    if as_json:
-        emit({"status": "ok"})
-    else:
-        click.echo("ok")
-
-
-@click.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path))
-@home_option
-@_ca_url
-@click.option("--fingerprint", help="SHA-256 of the root, as `ca init` printed it.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite an existing file.")
-@json_option
-def root(
-    file: Path | None, home: str | None, ca_url: str | None, fingerprint: str | None, force: bool, as_json: bool
-) -> None:
-    """Fetch the CA's root certificate; its fingerprint is all the trust that is needed."""
-    defaults = _defaults(resolve_home(home, os.environ, Path.home()))
-    url = ca_url or os.environ.get("DAYFLY_CA_URL") or defaults.get("ca-url")
-    wanted = fingerprint or defaults.get("fingerprint")
-    if not url or not wanted:
-        raise UsageError("--ca-url and --fingerprint are needed", hint="`dayfly ca init` printed both")
-    if file is not None:
-        check_targets((file,), force=force)
-    pem = fetch_root(url.rstrip("/"), wanted)
-    if file is not None:
-        write_file(file, pem.encode(), mode=0o644)
-        say(f"The root certificate has been saved in {file}.")
-    if as_json:
-        emit({"root": pem, "fingerprint": wanted.lower(), "file": str(file) if file else None})
-    elif file is None:
-        click.echo(pem, nl=False)
 
 
 @click.command()
@@ -126,8 +35,8 @@ def root(
 @click.argument("crt", type=click.Path(path_type=Path))
 @click.argument("key", type=click.Path(path_type=Path))
 @home_option
-@_ca_url
-@_root
+@ca_url_option
+@root_option
 @click.option("--provisioner", "--issuer", help="Name of the ACME provisioner.")
 @click.option("--acme", "directory", help="URL of another CA's ACME directory.")
 @click.option("--san", multiple=True, help="Another name or address; repeat for more.")
@@ -252,22 +161,10 @@ def _obtain(
             not_after=_moment(options["not_after"], "--not-after"),
         )
         text = f"Using {how} Mode HTTP challenge to validate {', '.join(one.value for one in names)} .."
-        _step(text, lambda: client.authorize(placed, solver))
-        ready = _step("Waiting for Order to be 'ready' for finalization ..", lambda: client.wait_ready(placed))
-        done = _step("Finalizing Order ..", lambda: client.finalize(ready, _make_csr(names, key)))
+        doing(text, lambda: client.authorize(placed, solver))
+        ready = doing("Waiting for Order to be 'ready' for finalization ..", lambda: client.wait_ready(placed))
+        done = doing("Finalizing Order ..", lambda: client.finalize(ready, _make_csr(names, key)))
         return client.download(done)
-
-
-def _step(text: str, work: Callable[[], Result]) -> Result:
-    """One of step's lines: what is being done, and `done!` when it is."""
-    click.echo(text, err=True, nl=False)
-    try:
-        result = work()
-    except ClientError:
-        click.echo("", err=True)
-        raise
-    click.echo(" done!", err=True)
-    return result
 
 
 def _check_answer(chain: str, key: CertificateKey, names: tuple[Identifier, ...], root: Path) -> x509.Certificate:

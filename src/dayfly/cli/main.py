@@ -28,12 +28,15 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "version": ("dayfly.cli.main:version", "Print the version."),
     },
     "ca": {
+        "bootstrap": ("dayfly.cli.ca_bootstrap:bootstrap", "Make this host a client of a CA."),
         "certificate": ("dayfly.cli.ca_certificate:certificate", "Get a certificate by ACME."),
-        "health": ("dayfly.cli.ca_certificate:health", "Ask the CA whether it is well."),
+        "federation": ("dayfly.cli.ca_roots:federation", "Fetch the roots of the CA and of those that it trusts."),
+        "health": ("dayfly.cli.ca_roots:health", "Ask the CA whether it is well."),
         "init": ("dayfly.cli.ca_init:init", "Make a new certificate authority."),
         "log": ("dayfly.cli.log:log", "Look into the append-only log."),
         "provisioner": ("dayfly.cli.provisioner:provisioner", "Manage provisioners."),
-        "root": ("dayfly.cli.ca_certificate:root", "Fetch the CA's root certificate."),
+        "root": ("dayfly.cli.ca_roots:root", "Fetch the CA's root certificate."),
+        "roots": ("dayfly.cli.ca_roots:roots", "Fetch all of the CA's root certificates."),
         "start": ("dayfly.cli.ca_start:start", "Run the certificate authority."),
     },
     "certificate": {

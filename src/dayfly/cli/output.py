@@ -7,12 +7,15 @@ text or with --json as an object; no stack trace reaches a person unless DAYFLY_
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 import msgspec
 
 from dayfly.errors import DayflyError
+
+Result = TypeVar("Result")
 
 home_option = click.option("--home", metavar="DIR", help="The home directory; else DAYFLY_HOME, else ~/.dayfly.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -31,6 +34,18 @@ def say(text: str) -> None:
 def tick(label: str, value: str) -> None:
     """One of step's lines: `✔ Label: value`."""
     say(f"✔ {label}: {value}")
+
+
+def doing(text: str, work: Callable[[], Result], *, done: str = "done!") -> Result:
+    """One of step's lines: what is being done, and `done!` when it is."""
+    click.echo(text, err=True, nl=False)
+    try:
+        result = work()
+    except DayflyError:
+        click.echo("", err=True)
+        raise
+    click.echo(f" {done}", err=True)
+    return result
 
 
 def error_document(error: DayflyError) -> dict[str, Any]:

@@ -20,6 +20,10 @@ class _Root(msgspec.Struct):
     ca: str
 
 
+class _Certificates(msgspec.Struct):
+    crts: tuple[str, ...]
+
+
 class _Refusal(msgspec.Struct):
     status: int = 0
     message: str = ""
@@ -34,11 +38,7 @@ def fetch_health(transport: Transport, base_url: str) -> None:
 
 def fetch_root(base_url: str, fingerprint: str) -> str:
     """The root (PEM) with this SHA-256: fetched without trust, then compared, so the fingerprint alone is trusted."""
-    wanted = fingerprint.replace("-", "").replace(":", "").lower()
-    if _FINGERPRINT.fullmatch(wanted) is None:
-        raise UsageError(
-            "a fingerprint has 64 hex digits", hint="`dayfly ca init` printed it; so does `ca.toml`'s owner"
-        )
+    wanted = normal_fingerprint(fingerprint)
     with Transport(base_url, trusting_nobody()) as transport:
         answer = transport.request("GET", f"{base_url}/root/{wanted}")
     if answer.status != 200:
@@ -54,6 +54,35 @@ def fetch_root(base_url: str, fingerprint: str) -> str:
             hint="somebody may stand between you and the CA: compare the fingerprint on another way",
         )
     return render_pem(der)
+
+
+def normal_fingerprint(text: str) -> str:
+    """A SHA-256 as 64 lower-case hex digits, however it was written; UsageError."""
+    wanted = text.strip().replace("-", "").replace(":", "").lower()
+    if _FINGERPRINT.fullmatch(wanted) is None:
+        raise UsageError("a fingerprint has 64 hex digits", hint="`dayfly ca init` printed it on the CA's host")
+    return wanted
+
+
+def fetch_roots(transport: Transport, base_url: str) -> tuple[str, ...]:
+    """All root certificates of the CA (PEM, one each); ClientError."""
+    return _fetch_certificates(transport, f"{base_url}/roots")
+
+
+def fetch_federation(transport: Transport, base_url: str) -> tuple[str, ...]:
+    """The CA's roots and those of the CAs that it is federated with (PEM, one each); ClientError."""
+    return _fetch_certificates(transport, f"{base_url}/federation")
+
+
+def _fetch_certificates(transport: Transport, url: str) -> tuple[str, ...]:
+    answer = transport.request("GET", url)
+    if answer.status not in {200, 201}:
+        raise _refused(answer)
+    try:
+        found = msgspec.json.decode(answer.body, type=_Certificates).crts
+        return tuple(render_pem(der) for text in found for der in parse_pem_certificates(text, limit=1))
+    except (msgspec.DecodeError, UnicodeDecodeError, PEMError):
+        raise ClientError("the CA's answer is not a list of certificates") from None
 
 
 def _refused(answer: Answer) -> ClientError:
