@@ -38,3 +38,16 @@ def parse_pem_certificates(text: str, *, limit: int = MAX_CERTIFICATES) -> tuple
         return tuple(base64.b64decode(body.replace("\r", "").replace("\n", ""), validate=True) for _, body in blocks)
     except binascii.Error:
         raise PEMError("a certificate is not valid base64") from None
+
+
+def parse_pem_block(text: str, *labels: str) -> bytes:
+    """The DER of the one PEM block in `text`, which has one of these labels and nothing around it; PEMError."""
+    if len(text) > MAX_OCTETS:
+        raise PEMError(f"more than {MAX_OCTETS} octets where one PEM block is due")
+    match = _BLOCK.fullmatch(text.strip())
+    if match is None or match[1] not in labels:
+        raise PEMError(f"expected one PEM block of {' or '.join(labels)}, and nothing around it")
+    try:
+        return base64.b64decode(match[2].replace("\r", "").replace("\n", ""), validate=True)
+    except binascii.Error:
+        raise PEMError("the PEM block is not valid base64") from None
