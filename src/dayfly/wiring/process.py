@@ -1,0 +1,223 @@
+"""One serving process of a CA, whether it is alone or one of several workers: built here, then run to its end.
+
+Rules: nothing here knows how many processes there are beyond its own place; the own certificate is issued before the
+first connection is taken; at the end requests under way are finished and a last checkpoint is signed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from dayfly.adapters.observers.prometheus import SIGNING_PATH
+from dayfly.adapters.system import SystemClock, SystemEntropy, TimeOrderedIds
+from dayfly.adapters.validators import make_validators
+from dayfly.adapters.validators.reach import Reach, Resolver
+from dayfly.authority.challenges import Validations
+from dayfly.authority.context import Authority, Caps
+from dayfly.authority.own_certificate import OwnCertificate
+from dayfly.authority.upkeep import Upkeep
+from dayfly.config import Config
+from dayfly.core.events import Event
+from dayfly.core.ids import render_id
+from dayfly.errors import Unavailable
+from dayfly.ports import Nonces, Store, Validator
+from dayfly.server.acme_gate import Bases
+from dayfly.server.acme_routes import AcmeRoutes
+from dayfly.server.app import Application, Request
+from dayfly.server.run import serve
+from dayfly.server.step_routes import StepRoutes
+from dayfly.server.tls import SwappableContext
+from dayfly.wiring.health import Health
+from dayfly.wiring.keys import Keys
+from dayfly.wiring.listeners import own_listeners
+
+_LOG = logging.getLogger("dayfly.server")
+
+
+class Counting(Protocol):
+    """Who counts: the metrics themselves, or what hands the counts to another process."""
+
+    def notify(self, events: Sequence[Event]) -> None:
+        """Count committed events."""
+        ...
+
+    def handled(self, op: str, provisioner: str, *, status: int, problem: str | None, seconds: float) -> None:
+        """Count one answer of the signing path."""
+        ...
+
+
+class Fatal:
+    """A failed sync: what is on disk is unknown, so the process ends and its supervisor starts it anew."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        """Nothing has failed; `stop` ends the server."""
+        self._stop = stop
+        self._error: Exception | None = None
+
+    def happened(self, error: Exception) -> None:
+        """Stop the server."""
+        _LOG.error("the database failed; this process ends", extra={"detail": str(error)})
+        self._error = error
+        self._stop.set()
+
+    def raise_if_happened(self) -> None:
+        """Unavailable, so that the process ends with an error."""
+        if self._error is not None:
+            raise Unavailable(f"the database failed: {self._error}", hint="look at the disk, then start the CA again")
+
+
+@dataclass(slots=True)
+class Tls:
+    """The listener's context: made with the first certificate, swapped with each later one."""
+
+    client_roots: tuple[bytes, ...]
+    context: SwappableContext | None = None
+
+    def install(self, chain_pem: bytes, key: EllipticCurvePrivateKey) -> None:
+        """Present this pair from the next handshake on."""
+        if self.context is None:
+            self.context = SwappableContext(chain_pem, key, self.client_roots)
+        else:
+            self.context.swap(chain_pem, key)
+
+
+@dataclass(slots=True)
+class Process:
+    """A process that is built and takes no connection yet."""
+
+    authority: Authority
+    own: OwnCertificate
+    upkeep: Upkeep
+    validations: Validations
+    health: Health
+    app: Application
+    tls: Tls
+    new_request_id: Callable[[], str]
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+        """Serve until the stop; then finish what is under way, and sign a last checkpoint."""
+        keeping = asyncio.create_task(self.upkeep.run())
+        try:
+            await serve(
+                self.app,
+                context=self.tls.context,
+                sockets=[listener],
+                new_request_id=self.new_request_id,
+                stop=self.stop,
+                signals=(),
+                on_ready=on_ready,
+            )
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await self.validations.close()
+            await self.upkeep.finish()
+
+
+async def build_process(
+    config: Config, keys: Keys, store: Store, *, counting: Counting, nonces: Nonces, stop: asyncio.Event
+) -> Process:
+    """Everything that a process needs, its own certificate included. DayflyError."""
+    clock = SystemClock()
+    authority = Authority(
+        clock=clock,
+        entropy=SystemEntropy(),
+        ids=TimeOrderedIds(),
+        store=store,
+        signer=keys.signer,
+        note_signer=keys.notes,
+        nonces=nonces,
+        validators=validators_of(config),
+        observer=counting,
+        caps=caps_of(config),
+    )
+    tls = Tls(tuple(_pem(der) for der in (*keys.roots, *keys.signer.chain)))
+    own = OwnCertificate(authority, config.dns_names, tls.install)
+    await own.renew_if_due(clock.now())
+    health = Health(store, keys.signer, own, clock, config.home)
+    await health.checks()
+    validations = Validations(authority)
+    new_request_id = RequestIds().new
+    app = Application(
+        (
+            *AcmeRoutes(authority, validations, Bases(config.base_urls)).routes(),
+            *StepRoutes(keys.roots, keys.signer.chain, health.can_issue).routes(),
+        ),
+        new_request_id=new_request_id,
+        on_handled=_handled(counting),
+    )
+    return Process(authority, own, Upkeep(authority, own), validations, health, app, tls, new_request_id, stop)
+
+
+def validators_of(config: Config) -> dict[str, Validator]:
+    """The validators by challenge type, under the address rules of the configuration."""
+    pairs, ports = own_listeners(config)
+    validation = config.validation
+    reach = Reach(
+        resolver=Resolver(),
+        hosts=validation.hosts,
+        allow=validation.allow,
+        own_listeners=pairs,
+        own_ports=ports,
+    )
+    return dict(make_validators(reach, http_port=validation.http_port, tls_port=validation.tls_port))
+
+
+def caps_of(config: Config) -> Caps:
+    """The counted limits of the configuration."""
+    return Caps() if config.limits_enabled else Caps(open_orders=0)
+
+
+def _pem(der: bytes) -> bytes:
+    return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
+
+
+def quiet_collector() -> None:
+    """Leave what was made at start out of every collection, and collect less often: requests make no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+class RequestIds:
+    """Ids for requests that bring none: time-ordered, and the same in answer and log."""
+
+    def __init__(self) -> None:
+        """Row ids are made for this, too."""
+        self._ids = TimeOrderedIds()
+
+    def new(self) -> str:
+        """The next one, 16 hex digits."""
+        return render_id(self._ids.new())
+
+
+def _handled(counting: Counting) -> Callable[[str, int, str | None, float, Request], None]:
+    """What the application tells after each answer: the signing path is counted, the rest is not."""
+
+    def note(name: str, status: int, problem: str | None, seconds: float, request: Request) -> None:
+        if name in SIGNING_PATH:
+            provisioner = request.params.get("provisioner", "other") if status != 404 else "other"
+            counting.handled(name, provisioner, status=status, problem=problem, seconds=seconds)
+
+    return note
+
+
+def authorities_of(process: Process) -> list[tuple[str, datetime, datetime]]:
+    """Role, begin and end of the CA's own certificates, for the metrics."""
+    issuer, own = process.authority.signer.issuer, process.own
+    rows = [("intermediate", issuer.not_before, issuer.not_after)]
+    if own.not_before is not None and own.not_after is not None:
+        rows.append(("tls", own.not_before, own.not_after))
+    return rows
