@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from dayfly.agent.enrolling import general_name
 from dayfly.agent.failures import Failure, FailureClass
+from dayfly.core.x509.unreadable import ABSENT, UNREADABLE, UNSIGNED
 
 _MAX_BYTES = 64 * 1024
 _MAX_CERTIFICATES = 8
@@ -79,18 +79,22 @@ def _parse(answer: bytes) -> list[x509.Certificate]:
         raise _refuse("answer-pem", "the CA's answer is not a list of certificates in PEM")
     try:
         return [x509.load_pem_x509_certificate(block) for block in blocks]
-    except ValueError as error:
+    except UNREADABLE as error:
         raise _refuse("answer-pem", f"the CA's answer holds a certificate that cannot be read: {error}") from error
 
 
 def _check_leaf(leaf: x509.Certificate, expected: Expected) -> None:
     """Step 2."""
-    if _spki(leaf) != _spki(x509.load_der_x509_csr(expected.csr)):
+    try:
+        same_key = _spki(leaf) == _spki(x509.load_der_x509_csr(expected.csr))
+    except UNREADABLE as error:
+        raise _refuse("key-mismatch", "the certificate's key cannot be read") from error
+    if not same_key:
         raise _refuse("key-mismatch", "the certificate is for another key than the one we asked with")
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uses = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, ValueError) as error:
+    except ABSENT as error:
         raise _refuse("names", "the certificate lacks names or uses") from error
     if sorted(map(repr, names)) != sorted(repr(general_name(name)) for name in expected.names):
         raise _refuse("names", "the certificate is for other names than those declared")
@@ -127,9 +131,12 @@ def _issued(below: x509.Certificate, issuer: x509.Certificate, now: datetime, *,
     if below.issuer != issuer.subject or not issuer.not_valid_before_utc <= now <= issuer.not_valid_after_utc:
         return False
     try:
-        constraints = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
         below.verify_directly_issued_by(issuer)
-    except (x509.ExtensionNotFound, InvalidSignature, ValueError, TypeError):
+    except UNSIGNED:
+        return False
+    try:
+        constraints = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except ABSENT:
         return False
     return constraints.ca and (constraints.path_length is None or constraints.path_length >= depth)
 

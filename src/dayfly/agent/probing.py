@@ -18,6 +18,7 @@ from datetime import datetime
 from cryptography import x509
 
 from dayfly.agent.settings import Target
+from dayfly.core.x509.unreadable import UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def _served(leaf: bytes, version: str, *, chain_valid: bool) -> Served:
     try:
         certificate = x509.load_der_x509_certificate(leaf)
         serial, not_after = f"{certificate.serial_number:x}", certificate.not_valid_after_utc
-    except ValueError:
+    except UNREADABLE:
         return Served(error="no readable certificate")
     return Served(hashlib.sha256(leaf).hexdigest(), serial, not_after, chain_valid, version)
 

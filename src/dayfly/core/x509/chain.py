@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.core.x509.unreadable import UNREADABLE
 from dayfly.errors import DayflyError
 
 MAX_DEPTH = 4
@@ -28,7 +29,7 @@ def load_certificate(der: bytes) -> x509.Certificate:
     """A certificate; ChainError."""
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError:
+    except UNREADABLE:
         raise ChainError("this is not an X.509 certificate") from None
 
 
@@ -81,7 +82,7 @@ def alternative_names(certificate: x509.Certificate) -> tuple[x509.GeneralName, 
         return tuple(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except x509.ExtensionNotFound:
         return ()
-    except ValueError:
+    except UNREADABLE:
         raise ChainError("the certificate's names cannot be read") from None
 
 

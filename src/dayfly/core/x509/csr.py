@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtensionOID, NameOID
@@ -19,6 +18,7 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
 from dayfly.core.policy.keys import CERTIFICATE_KEYS, KeyFacts, KeyType, check_key
 from dayfly.core.problems import BadCSR, BadPublicKey, Refused
+from dayfly.core.x509.unreadable import UNREADABLE
 
 MAX_OCTETS = 16 * 1024
 MAX_CN = 64
@@ -51,7 +51,7 @@ def parse_csr(der: bytes, *, allow: frozenset[KeyType] = CERTIFICATE_KEYS) -> CS
         algorithm = csr.signature_hash_algorithm
         public_key = csr.public_key()
         attributes = [attribute.oid for attribute in csr.attributes]
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise BadCSR("the CSR is not a DER PKCS#10 request that can be read") from None
     if algorithm is not None and not isinstance(algorithm, _HASHES):
         raise BadCSR(f"the CSR is signed with {algorithm.name}; use SHA-256 or better")
@@ -80,7 +80,7 @@ def _common_name(csr: x509.CertificateSigningRequest) -> str | None:
         found = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         if subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS):
             raise BadCSR("the subject has an emailAddress, which is no name of the order")
-    except ValueError:
+    except UNREADABLE:
         raise BadCSR("the subject cannot be read") from None
     if len(found) > 1:
         raise BadCSR("the subject has more than one CN")
@@ -97,7 +97,7 @@ def _alternative_names(csr: x509.CertificateSigningRequest) -> frozenset[Identif
         found = csr.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME).value
     except x509.ExtensionNotFound:
         return frozenset()
-    except (ValueError, x509.DuplicateExtension, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise BadCSR("the requested extensions cannot be read, or one stands twice") from None
     if not isinstance(found, x509.SubjectAlternativeName) or not list(found):
         raise BadCSR("the subject alternative name is empty")

@@ -7,13 +7,13 @@ from datetime import datetime
 from itertools import pairwise
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from dayfly.core.x509.constraints import NameConstraints, render_constraints
+from dayfly.core.x509.unreadable import ABSENT, UNREADABLE, UNSIGNED
 from dayfly.errors import DayflyError
 
 AuthorityKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -175,7 +175,7 @@ def check_issuing_chain(chain: Sequence[bytes], root: bytes, *, spki: bytes, now
 def _load(der: bytes, what: str) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError:
+    except UNREADABLE:
         raise HierarchyError(f"{what} is not a certificate that can be read") from None
 
 
@@ -184,7 +184,7 @@ def _check_authority(certificate: x509.Certificate, what: str, *, below: int, no
     try:
         basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
-    except (x509.ExtensionNotFound, ValueError):
+    except ABSENT:
         raise HierarchyError(f"{what} has no basic constraints or no key usage, so it is no CA's") from None
     if not basic.ca or not usage.key_cert_sign:
         raise HierarchyError(f"{what} may not sign certificates: CA:TRUE and keyCertSign are needed")
@@ -198,5 +198,5 @@ def _check_authority(certificate: x509.Certificate, what: str, *, below: int, no
 def _check_signed(certificate: x509.Certificate, issuer: x509.Certificate, what: str) -> None:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except UNSIGNED:
         raise HierarchyError(f"{what} was not signed by what stands above it in the chain") from None

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from dayfly.core.deployment import states as module
-from dayfly.core.deployment.states import TRANSITIONS, Event, State, advance
+from dayfly.core.deployment.states import TRANSITIONS, Event, State, advance, check_move
 from dayfly.errors import IllegalTransition
 
 USUAL = [
@@ -54,6 +54,17 @@ def test_every_arrow_leads_where_the_table_says() -> None:
     assert len(TRANSITIONS) == len(module._PATH) + shared
     assert all(advance(state, event) is goal for (state, event), goal in TRANSITIONS.items())
     assert all(state is not goal for (state, event), goal in TRANSITIONS.items() if event is not Event.ADOPTED)
+
+
+def test_move_is_an_arrow_of_the_table_whatever_its_event() -> None:
+    """What some event leads to passes; what none does is a bug that names both states."""
+    arrows = {(state, goal) for (state, _), goal in TRANSITIONS.items()}
+    for before, after in product(State, State):
+        if (before, after) in arrows:
+            check_move(before, after)
+        else:
+            with pytest.raises(IllegalTransition, match=f"{before} cannot become {after}"):
+                check_move(before, after)
 
 
 def test_every_state_can_be_entered_and_left() -> None:

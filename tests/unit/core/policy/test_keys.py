@@ -102,3 +102,10 @@ def test_good_rsa_key_fails_no_algebra() -> None:
 def test_key_is_known_by_its_hash() -> None:
     """SHA-256 in hex, of the SubjectPublicKeyInfo."""
     assert spki_hash(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_square_modulus_is_no_product_of_two_primes__s10() -> None:
+    """Fermat's method begins at its root, and is through at once."""
+    prime = rough(1 << 1023 | 1 << 1022)
+    with pytest.raises(BadPublicKey, match="Fermat"):
+        check_key(with_modulus(prime * prime))

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.problems import BadCSR
 from dayfly.core.x509.csr import MAX_OCTETS, parse_csr
+from dayfly.core.x509.der import (
+    BIT_STRING,
+    INTEGER,
+    OCTET_STRING,
+    SEQUENCE,
+    SET,
+    UTF8_STRING,
+    oid,
+    read_all,
+    read_one,
+    tlv,
+)
 from factories import NAME, csr_der, dns, ec_key, spki_of
 
 KEY = ec_key()
@@ -70,6 +85,40 @@ def test_other_subject_fields_and_extensions_are_dropped__f12_f16() -> None:
     assert facts.names == frozenset({dns()})
 
 
+SAN, CN = "2.5.29.17", "2.5.4.3"
+EXTENSION_REQUEST, MICROSOFT = "1.2.840.113549.1.9.14", "1.3.6.1.4.1.311.2.1.14"
+ECDSA_SHA256 = "1.2.840.10045.4.3.2"
+
+
+def name_of(*values: bytes, tag: int = UTF8_STRING) -> bytes:
+    """A subject with a CN of each value, as it stands."""
+    return tlv(SEQUENCE, b"".join(tlv(SET, tlv(SEQUENCE, oid(CN) + tlv(tag, value))) for value in values))
+
+
+def asked(*extensions: tuple[str, bytes], kind: str = EXTENSION_REQUEST, values: int = 1) -> bytes:
+    """An attribute that asks for these extensions."""
+    listed = tlv(SEQUENCE, b"".join(tlv(SEQUENCE, oid(one) + tlv(OCTET_STRING, value)) for one, value in extensions))
+    return tlv(SEQUENCE, oid(kind) + tlv(SET, listed * values))
+
+
+NAMES = tlv(SEQUENCE, tlv(0x82, NAME.encode()))
+
+
+def by_hand(
+    *attributes: bytes, subject: bytes = tlv(SEQUENCE, b""), version: int = 0, algorithm: str = ECDSA_SHA256
+) -> bytes:
+    """A request put together octet by octet, its signature good: what no builder would make (RFC 2986 4)."""
+    body = tlv(INTEGER, bytes((version,))) + subject + spki_of(KEY) + tlv(0xA0, b"".join(attributes))
+    info = tlv(SEQUENCE, body)
+    signature = KEY.sign(info, ec.ECDSA(SHA1() if algorithm.endswith(".4.1") else SHA256()))  # noqa: S303 - the case
+    return tlv(SEQUENCE, info + tlv(SEQUENCE, oid(algorithm)) + tlv(BIT_STRING, b"\0" + signature))
+
+
+def test_request_made_by_hand_is_good() -> None:
+    """What the cases below deviate from is itself accepted."""
+    assert parse_csr(by_hand(asked((SAN, NAMES)))).names == frozenset({dns()})
+
+
 def flipped(der: bytes) -> bytes:
     """The last octet of the signature changed."""
     return der[:-1] + bytes((der[-1] ^ 1,))
@@ -92,6 +141,7 @@ DEFECTS: dict[str, Callable[[], bytes]] = {
     "e-mail in the SAN": lambda: made([x509.DNSName(NAME), x509.RFC822Name("a@b.example")]),
     "URI in the SAN": lambda: made([x509.UniformResourceIdentifier("https://a.example")]),
     "directory name": lambda: made([x509.DirectoryName(x509.Name([]))]),
+    "X.400 address": lambda: by_hand(asked((SAN, tlv(SEQUENCE, tlv(0xA3, b""))))),
     "registered id": lambda: made([x509.RegisteredID(x509.ObjectIdentifier("1.2.3"))]),
     "name with NUL": lambda: made([x509.DNSName("a.example\0.evil")]),
     "name with markup": lambda: made([x509.DNSName("<b>.example")]),
@@ -99,6 +149,23 @@ DEFECTS: dict[str, Callable[[], bytes]] = {
     "empty name": lambda: made([x509.DNSName("")]),
     "address as name": lambda: made([x509.DNSName("127.0.0.1")]),
     "network": lambda: made([x509.IPAddress(ip_network("10.0.0.0/8"))]),
+    "SHA-1": lambda: by_hand(asked((SAN, NAMES)), algorithm="1.2.840.10045.4.1"),
+    "unknown algorithm": lambda: by_hand(asked((SAN, NAMES)), algorithm="1.2.3.4"),
+    "version 1": lambda: by_hand(asked((SAN, NAMES)), version=1),
+    "two extension requests": lambda: by_hand(asked((SAN, NAMES)), asked((SAN, NAMES))),
+    "two values": lambda: by_hand(asked((SAN, NAMES), values=2)),
+    "Microsoft's attribute": lambda: by_hand(asked((SAN, NAMES)), asked((SAN, NAMES), kind=MICROSOFT)),
+    "Microsoft's alone": lambda: by_hand(asked((SAN, NAMES), kind=MICROSOFT)),
+    "empty SAN": lambda: by_hand(asked((SAN, tlv(SEQUENCE, b"")))),
+    "SAN twice": lambda: by_hand(asked((SAN, NAMES), (SAN, NAMES))),
+    "SAN that cannot be read": lambda: by_hand(asked((SAN, b"\x30\x03\x82\x05a"))),
+    "dNSName beyond ASCII": lambda: by_hand(asked((SAN, tlv(SEQUENCE, tlv(0x82, "ä.example".encode()))))),
+    "iPAddress of 5 octets": lambda: by_hand(asked((SAN, tlv(SEQUENCE, tlv(0x87, b"\x0a\0\0\1\1"))))),
+    "CN that is no UTF-8": lambda: by_hand(asked((SAN, NAMES)), subject=name_of(b"\xff\xfe")),
+    "empty CN": lambda: by_hand(asked((SAN, NAMES)), subject=name_of(b"")),
+    "CN of 65 characters": lambda: by_hand(asked((SAN, NAMES)), subject=name_of(b"a" * 65)),
+    "CN as BIT STRING": lambda: by_hand(asked((SAN, NAMES)), subject=name_of(b"\0" + NAME.encode(), tag=BIT_STRING)),
+    "two CNs by hand": lambda: by_hand(asked((SAN, NAMES)), subject=name_of(NAME.encode(), b"b.example")),
     "RSA 1024": lambda: made(key=rsa.generate_private_key(65537, 1024)),  # noqa: S505 - a weak key is the case
     "RSA 2056": lambda: made(key=rsa.generate_private_key(65537, 2056)),
     "RSA e = 3": lambda: made(key=rsa.generate_private_key(3, 2048)),
@@ -111,12 +178,34 @@ DEFECTS: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("defect", DEFECTS)
 @pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Attribute's length:UserWarning")
 def test_defect_is_bad_csr__f5_to_f21(defect: str) -> None:
     """Each defect is badCSR, with a text that says which, and never holds the octets."""
     with pytest.raises(BadCSR) as caught:
         parse_csr(DEFECTS[defect]())
     assert caught.value.detail.isprintable()
     assert len(caught.value.detail) < 400
+
+
+BASES = tuple(make() for make in (made, by_hand, DEFECTS["URI in the SAN"], DEFECTS["two CNs by hand"]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    base=st.sampled_from(BASES),
+    changes=st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255), st.sampled_from(["set", "put", "cut"]))),
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_any_octets_are_read_or_bad_csr__s38(base: bytes, changes: list[tuple[int, int, str]]) -> None:
+    """Whatever is signed, of whatever shape: facts, or badCSR, and nothing else."""
+    info = bytearray(read_all(read_one(base, SEQUENCE).content)[0].whole)
+    for place, octet, how in changes:
+        at = place % len(info)
+        info[at : at + (how != "put")] = b"" if how == "cut" and len(info) > 1 else bytes((octet,))
+    signed = bytes(info) + tlv(SEQUENCE, oid(ECDSA_SHA256))
+    der = tlv(SEQUENCE, signed + tlv(BIT_STRING, b"\0" + KEY.sign(bytes(info), ec.ECDSA(SHA256()))))
+    with suppress(BadCSR):
+        parse_csr(der)
 
 
 @pytest.mark.parametrize(
