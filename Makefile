@@ -11,11 +11,12 @@ export KEEP
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check fmt bench clean
+.PHONY: help venv demo test check fmt bench crash clean
 
 help:
 	@echo "make demo    run the main job: a CA, a certificate by ACME, renewals that are seen served (KEEP=1 keeps it)"
 	@echo "make test    all tests            make check  format, lint, types, import contracts, planted faults"
+	@echo "make crash   kill a CA under load, N=200 times, replay with SEED=; nothing acknowledged may be missing"
 	@echo "make bench   the benchmark        make fmt    format           make venv  the environment alone"
 
 venv: $(STAMP)
@@ -51,6 +52,9 @@ fmt: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python bench/run.py --acmeload $(ACMELOAD) $(if $(N),--seconds $(N))
+
+crash: $(STAMP)
+	@PYTHONPATH=tests:src $(BIN)/python -m crash $(if $(N),--rounds $(N)) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -39,6 +39,8 @@ class CA:
     http_port: int
     process: subprocess.Popen[bytes] | None = None
     init: dict[str, Any] = field(default_factory=dict)
+    under: tuple[str, ...] = ()
+    """What the process runs under: `strace …`, `nsenter …`."""
 
     @property
     def url(self) -> str:
@@ -65,12 +67,14 @@ class CA:
         """The database file."""
         return self.home / "db" / "dayfly.db"
 
-    def start(self) -> dict[str, Any]:
-        """Start the process and wait for its ready line."""
+    def spawn(self) -> int:
+        """Start the process and wait for nothing; where its own lines begin in the log, which is kept across starts."""
         password = self.home.parent / "password"
-        with self.log.open("wb") as output:
+        begin = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [
+                    *self.under,
                     sys.executable,
                     "-m",
                     "dayfly",
@@ -86,15 +90,27 @@ class CA:
                 stderr=output,
                 env=environment(self.home.parent),
             )
+        return begin
+
+    def start(self) -> dict[str, Any]:
+        """Start the process and wait for its ready line."""
+        begin = self.spawn()
+        assert self.process is not None
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            for line in self.log.read_text().splitlines():
-                if line.startswith('{"event":"ready"'):
+            for line in self.said(begin).splitlines():
+                if line.startswith('{"event":"ready"') and line.endswith("}"):
                     ready: dict[str, Any] = json.loads(line)
                     return ready
-            assert self.process.poll() is None, self.log.read_text()
-            time.sleep(0.05)
-        raise AssertionError(f"not ready: {self.log.read_text()}")
+            assert self.process.poll() is None, self.said(begin)
+            time.sleep(0.02)
+        raise AssertionError(f"not ready: {self.said(begin)}")
+
+    def said(self, begin: int = 0) -> str:
+        """What the process wrote from an octet on; what is torn at its end is not there yet."""
+        with self.log.open("rb") as file:
+            file.seek(begin)
+            return file.read().decode(errors="replace")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End the process; its exit status."""
@@ -142,9 +158,11 @@ class CA:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """A clean environment for a child."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DAYFLY_", "STEP"))}
-    return {**kept, "HOME": str(home), "PYTHONWARNINGS": "default"}
+    """A clean environment for a child, which finds compiled modules as an installed one does."""
+    dropped = ("DAYFLY_", "STEP", "PYTHONDONTWRITEBYTECODE")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
+    compiled = str(Path(sys.prefix) / "pycache")
+    return {**kept, "HOME": str(home), "PYTHONWARNINGS": "default", "PYTHONPYCACHEPREFIX": compiled}
 
 
 def dayfly(

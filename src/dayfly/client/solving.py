@@ -48,6 +48,9 @@ class _Server(http.server.ThreadingHTTPServer):
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         super().server_bind()
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A peer that goes away in the middle is nobody's error: the CA will ask again."""
+
 
 class _Answer(http.server.BaseHTTPRequestHandler):
     server: _Server
