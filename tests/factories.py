@@ -24,6 +24,7 @@ from dayfly.core.acme.objects import (
 )
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.jose.jwk import PublicKey, public_key_of
+from dayfly.core.policy.denials import KeptDenial
 from dayfly.core.policy.names import Rule, RuleKind
 from dayfly.core.settings.documents import Owner, Provisioner, ProvisionerType, Settings, make_settings
 
@@ -108,6 +109,24 @@ def certificate(**changes: Any) -> Certificate:
         profile_hash="00",
         account_id=7,
         order_id=0x1234567890,
+    )
+    return replace(made, **changes)
+
+
+def denial(name: str = "shop.corp", **changes: Any) -> KeptDenial:
+    """A denial of one name, by default, as stored."""
+    made = KeptDenial(
+        identifier=dns(name),
+        provisioner="acme",
+        rule="default-deny",
+        reason="name_not_allowed",
+        owner="",
+        nearest="shop.internal.example",
+        requester="account 0000000000000007",
+        source="10.1.2.3/32",
+        first_at=NOW,
+        last_at=NOW,
+        id="4F2A",
     )
     return replace(made, **changes)
 

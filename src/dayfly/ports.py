@@ -15,6 +15,7 @@ from typing import Protocol
 from dayfly.core.acme.objects import Account, Certificate, Order
 from dayfly.core.events import Event
 from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.core.policy.denials import KeptDenial
 from dayfly.core.problems import Refused
 from dayfly.core.settings.documents import Settings, SettingsChange
 from dayfly.core.transparency.checkpoint import Checkpoint
@@ -197,6 +198,26 @@ class LogReads(Protocol):
         ...
 
 
+class Denials(Protocol):
+    """Names that policy refused, for an admin; no part of the log, bounded, and of no weight for any decision."""
+
+    async def note(self, denials: Sequence[KeptDenial], *, keep: int) -> tuple[str, ...]:
+        """Store each with its id, or count an equal one up, whose id stays; the ids, in order.
+
+        Then those met longest ago go, until `keep` are left. Durable when it returns. Conflict, with nothing written,
+        where another denial has the id of a new one.
+        """
+        ...
+
+    async def denial(self, denial_id: str) -> KeptDenial:
+        """The denial with this id; NotFound."""
+        ...
+
+    async def newest(self, *, limit: int) -> tuple[KeptDenial, ...]:
+        """Those met last, newest first, at most `limit`."""
+        ...
+
+
 class Store(Protocol):
     """All that is durable.
 
@@ -215,6 +236,7 @@ class Store(Protocol):
     claims: ClaimReads
     settings: SettingsReads
     log: LogReads
+    denials: Denials
 
     async def commit(self, changes: Changes) -> Receipt:
         """Write the change set durably, with its log entries."""

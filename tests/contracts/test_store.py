@@ -16,11 +16,12 @@ from dayfly.adapters.stores import open_store
 from dayfly.core.acme.objects import Order, OrderStatus
 from dayfly.core.events import AccountCreated, Event, OrderCreated
 from dayfly.core.ids import make_id
+from dayfly.core.policy.denials import KeptDenial
 from dayfly.core.settings.documents import Owner, SettingsChange
 from dayfly.core.transparency.merkle import parse_frontier, root_hash, tree_head
 from dayfly.errors import Claimed, ConfigError, Conflict, NotFound
 from dayfly.ports import Changes, Claim, Store
-from factories import NOW, account, certificate, order
+from factories import NOW, account, certificate, denial, order
 
 Scenario = Callable[[Store, list[Event]], Coroutine[Any, Any, None]]
 
@@ -278,6 +279,58 @@ def test_what_may_be_used_once_is_used_once(play: Play) -> None:
         with pytest.raises(NotFound):
             await store.orders.order(order().id)
         assert (await store.log.head()).size == 1
+
+    play(scenario)
+
+
+def test_equal_denials_share_a_row(play: Play) -> None:
+    """The second one is counted up under the id of the first, and says by whom; also within one set, also in a race."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        later = NOW + timedelta(seconds=5)
+        assert await store.denials.note([denial()], keep=9) == ("4F2A",)
+        again = denial(id="7KQ3", requester="account 8", source="10.9.9.9/32", last_at=later, first_at=later)
+        assert await store.denials.note([again, denial("b.corp", id="BBBB"), again], keep=9) == ("4F2A", "BBBB", "4F2A")
+        found = await store.denials.denial("4F2A")
+        assert found == replace(again, id="4F2A", first_at=NOW, count=3)
+        racing = (store.denials.note([denial("c.corp", id=f"C{number}")], keep=9) for number in range(20, 40))
+        assert len({ids for (ids,) in await asyncio.gather(*racing)}) == 1
+        assert [(one.identifier.value, one.count) for one in await store.denials.newest(limit=2)] == [
+            ("shop.corp", 3),
+            ("b.corp", 1),
+        ]
+        assert (await store.log.head()).size == 0
+
+    play(scenario)
+
+
+def test_denials_are_bounded_and_the_oldest_go(play: Play) -> None:
+    """Those that were met longest ago go; to be met again keeps one."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        for number in range(5):
+            at = NOW + timedelta(seconds=number)
+            await store.denials.note([denial(f"n{number}.corp", id=f"N{number}", first_at=at, last_at=at)], keep=5)
+        await store.denials.note([denial("n0.corp", id="X", last_at=NOW + timedelta(minutes=1))], keep=5)
+        await store.denials.note([denial("new.corp", id="NEW", last_at=NOW + timedelta(minutes=2))], keep=3)
+        assert [one.id for one in await store.denials.newest(limit=9)] == ["NEW", "N0", "N4"]
+        with pytest.raises(NotFound):
+            await store.denials.denial("N1")
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("second", [denial("b.corp"), denial("b.corp", provisioner="other")], ids=["name", "scope"])
+def test_an_id_names_one_denial(play: Play, second: KeptDenial) -> None:
+    """A new denial with the id of another one is a conflict, and nothing of its set is written."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        await store.denials.note([denial()], keep=9)
+        with pytest.raises(Conflict):
+            await store.denials.note([denial("c.corp", id="CCCC"), second], keep=9)
+        with pytest.raises(Conflict):
+            await store.denials.note([denial("c.corp", id="CCCC"), replace(second, id="CCCC")], keep=9)
+        assert [one.id for one in await store.denials.newest(limit=9)] == ["4F2A"]
 
     play(scenario)
 

@@ -402,6 +402,8 @@ def test_denied_name_says_rule_nearest_and_name__o9(play: Play) -> None:
         assert reply.json["rule"] == "default-deny"
         assert reply.json["nearest"] == "shop.internal.example"
         assert reply.json["subproblems"][0]["identifier"] == {"type": "dns", "value": "shop.corp.example.net"}
+        assert reply.json["subproblems"][0]["denial"] == reply.json["denial"]
+        assert f"(denial {reply.json['denial']})" in reply.json["detail"]
         own = await client.order("ca.internal.example")
         assert own.problem == "rejectedIdentifier"  # the CA's own name is nobody's
 

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
 from dayfly.core.acme.ordering import ChallengeOffer
 from dayfly.core.jose.encoding import b64u_encode
+from dayfly.core.policy.denials import KEPT, KeptDenial
 from dayfly.core.policy.grant import Grant
 from dayfly.core.problems import NoSuchResource
 from dayfly.core.provisioners import grant_for
@@ -33,6 +35,38 @@ class Caps:
     validations: int = 64
     validations_per_account: int = 8
     waiting_validations: int = 10_000
+
+
+@dataclass(slots=True)
+class RecentDenial:
+    """A denial that this process wrote at `written`, and as it was met since; `pending` times were not written yet."""
+
+    denial: KeptDenial
+    written: datetime
+    pending: int = 0
+
+
+class RecentDenials:
+    """Denials that this process wrote, by their key: a client that loops is counted here, and costs no write a try."""
+
+    def __init__(self) -> None:
+        """Nothing was denied yet."""
+        self._recent: dict[str, RecentDenial] = {}
+
+    def get(self, key: str) -> RecentDenial | None:
+        """What is known of it."""
+        return self._recent.get(key)
+
+    def put(self, denial: KeptDenial, written: datetime) -> None:
+        """It was written just now; the one that was written longest ago is forgotten where there are too many."""
+        self._recent.pop(denial.key, None)
+        self._recent[denial.key] = RecentDenial(denial, written)
+        if len(self._recent) > KEPT:
+            del self._recent[next(iter(self._recent))]
+
+    def pending(self) -> list[RecentDenial]:
+        """Those that were met since they were written."""
+        return [one for one in self._recent.values() if one.pending]
 
 
 class SingleFlight:
@@ -74,6 +108,7 @@ class Authority:
     caps: Caps = field(default_factory=Caps)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     finalizing: SingleFlight = field(default_factory=SingleFlight)
+    denials: RecentDenials = field(default_factory=RecentDenials)
 
     @property
     def offers(self) -> tuple[ChallengeOffer, ...]:

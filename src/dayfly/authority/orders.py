@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import replace
 
 from dayfly.authority.context import Authority, Source
+from dayfly.authority.denials import noting_denials
 from dayfly.authority.issuing import issue
 from dayfly.core.acme.finalizing import check_ready, issued, plan_finalize, refused_by_lint
 from dayfly.core.acme.messages import NewOrder
@@ -23,8 +24,9 @@ from dayfly.core.acme.ordering import (
     plan_new_order,
 )
 from dayfly.core.events import IssueKind
-from dayfly.core.ids import make_id
+from dayfly.core.ids import make_id, render_id
 from dayfly.core.jose.jwk import PublicKey
+from dayfly.core.policy.denials import Asker
 from dayfly.core.problems import NoSuchResource, RateLimited, ServerInternal, ServiceUnavailable
 from dayfly.core.provisioners import mark_for
 from dayfly.core.x509.constraints import check_constraints
@@ -60,20 +62,25 @@ async def new_order(
         if is_same_request(candidate, request, now=now):
             return candidate, False
     await _check_open_orders(authority, account)
-    order, event = plan_new_order(
-        request,
-        order_id=authority.ids.new(),
-        account_id=account.id,
-        tokens=iter(authority.token, ""),
-        grant=grant,
-        offers=authority.offers,
-        source=source,
-        issuer_not_after=authority.signer.issuer.not_after,
-        now=now,
-    )
-    check_constraints(authority.signer.issuer.constraints, request.identifiers)  # else finalize could only refuse
+    async with noting_denials(authority, _asker(account, source)):
+        order, event = plan_new_order(
+            request,
+            order_id=authority.ids.new(),
+            account_id=account.id,
+            tokens=iter(authority.token, ""),
+            grant=grant,
+            offers=authority.offers,
+            source=source,
+            issuer_not_after=authority.signer.issuer.not_after,
+            now=now,
+        )
+        check_constraints(authority.signer.issuer.constraints, request.identifiers)  # else finalize could only refuse
     await authority.store.commit(Changes(insert=(order,), events=(event,), settings_revision=settings.revision))
     return order, True
+
+
+def _asker(account: Account, source: Source | None) -> Asker:
+    return Asker(account.provisioner, f"account {render_id(account.id)}", source)
 
 
 async def _check_open_orders(authority: Authority, account: Account) -> None:
@@ -113,9 +120,10 @@ async def finalize(
             check_ready(order)
             csr = csr or parse_csr(csr_der)
             try:
-                return await _finalize_once(
-                    authority, order, csr, digest=digest, account_key=account_key, source=source
-                )
+                async with noting_denials(authority, _asker(account, source)):
+                    return await _finalize_once(
+                        authority, order, csr, digest=digest, account_key=account_key, source=source
+                    )
             except Conflict:
                 continue
         raise ServiceUnavailable("the order or the settings are being changed by others; try again", retry_after=1)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dayfly.authority.context import Authority
+from dayfly.authority.denials import WRITE_AGAIN, flush_denials
 from dayfly.authority.log import sign_checkpoint
 from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.errors import DayflyError
@@ -45,6 +46,7 @@ class Upkeep:
             _Job(timedelta(0), self._renew_own_certificate, now),
             _Job(PRUNE_EVERY, self._prune, now),
             _Job(CHECKPOINT_EVERY, self._checkpoint, now),
+            _Job(WRITE_AGAIN, self._flush_denials, now),
         )
 
     async def run(self) -> None:
@@ -62,8 +64,10 @@ class Upkeep:
                 await self._guard(job, now)
 
     async def finish(self) -> None:
-        """The last checkpoint, at a graceful stop."""
-        await self._checkpoint(self._authority.clock.now())
+        """What was counted in memory only, and the last checkpoint, at a graceful stop."""
+        now = self._authority.clock.now()
+        await self._guard(_Job(WRITE_AGAIN, self._flush_denials, now), now)
+        await self._checkpoint(now)
 
     async def _guard(self, job: _Job, now: datetime) -> None:
         try:
@@ -78,6 +82,9 @@ class Upkeep:
         store, before = self._authority.store, now - KEEP_ENDED_ORDERS
         while await store.prune(orders_before=before, claims_before=now, limit=PRUNE_SLICE) >= PRUNE_SLICE:
             await self._authority.sleep(0.05)  # others get their turn between slices
+
+    async def _flush_denials(self, now: datetime) -> None:
+        await flush_denials(self._authority, now)
 
     async def _checkpoint(self, now: datetime) -> None:
         del now

@@ -21,12 +21,16 @@ URN = "urn:ietf:params:acme:error:"
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why policy said no: the rule's id or `default-deny`, its owner, the nearest allowed thing, an id for an admin."""
+    """Why policy said no: the rule's id or `default-deny`, its owner, the nearest allowed thing, an id for an admin.
+
+    `reason` is a word of core/events.Reason; it is kept with the denial and not shown to the client.
+    """
 
     rule: str
     owner: str = ""
     nearest: str = ""
     id: str = ""
+    reason: str = ""
 
 
 class Named(Protocol):

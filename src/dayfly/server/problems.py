@@ -7,6 +7,8 @@ carry Retry-After, in whole seconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from dayfly.core.problems import (
@@ -24,6 +26,8 @@ from dayfly.server.exchange import JSON, PROBLEM_JSON, Dialect, Header, Response
 
 RETRY_AFTER = 5
 """Seconds, where a refusal that needs a Retry-After does not say."""
+
+MAX_IDS = 5  # of denials in one sentence
 
 _WAITING = frozenset({429, 500, 503})
 _OPENINGS = {
@@ -51,11 +55,13 @@ def render_refused(refused: Refused, dialect: Dialect, *, request_id: str) -> Re
 def render_problem(refused: Refused, *, request_id: str) -> Response:
     """A problem document (RFC 8555 6.7, RFC 9457).
 
-    An error of ours carries the request id in its text, because clients print the text and not the headers.
+    An error of ours carries the request id in its text, and a denial its id, because clients print the text and
+    nothing else.
     """
+    detail = f"{refused.detail} (request {request_id})" if refused.http_status >= 500 else refused.detail
     problem: dict[str, object] = {
         "type": URN + refused.type,
-        "detail": f"{refused.detail} (request {request_id})" if refused.http_status >= 500 else refused.detail,
+        "detail": _with_ids(detail, (refused.denial, *(one.denial for one in refused.subproblems))),
         "status": refused.http_status,
         **_denial_members(refused.denial),
     }
@@ -68,7 +74,8 @@ def render_problem(refused: Refused, *, request_id: str) -> Response:
 
 def render_step_error(refused: Refused, *, request_id: str) -> Response:
     """The error body of the step API, with step-ca's openings and our reasons (step-compat.md 1 and 12)."""
-    parts = [refused.detail.rstrip("."), *(_sentence(subproblem) for subproblem in refused.subproblems)]
+    others = [one for one in refused.subproblems if one.detail != refused.detail]
+    parts = [refused.detail.rstrip("."), *map(_sentence, others)]
     notes = "; ".join([*_denial_notes(refused.denial), f"request {request_id}"])
     message = f"{_OPENINGS.get(refused.http_status, '')}{'; '.join(parts)} ({notes})."
     return _response(refused, _encode({"status": refused.http_status, "message": message}), JSON)
@@ -87,10 +94,18 @@ def _response(refused: Refused, body: bytes, media_type: bytes) -> Response:
 
 
 def _subproblem(subproblem: Subproblem) -> dict[str, object]:
-    members: dict[str, object] = {"type": URN + subproblem.type, "detail": subproblem.detail}
+    detail = _with_ids(subproblem.detail, (subproblem.denial,))
+    members: dict[str, object] = {"type": URN + subproblem.type, "detail": detail}
     if subproblem.identifier is not None:
         members["identifier"] = {"type": subproblem.identifier.type, "value": subproblem.identifier.value}
     return members | _denial_members(subproblem.denial)
+
+
+def _with_ids(detail: str, denials: Sequence[Denial | None]) -> str:
+    """The text, and the ids of the denials in it."""
+    ids = list(dict.fromkeys(one.id for one in denials if one is not None and one.id))
+    more = ", ..." if len(ids) > MAX_IDS else ""
+    return f"{detail} (denial {', '.join(ids[:MAX_IDS])}{more})" if ids else detail
 
 
 def _denial_members(denial: Denial | None) -> dict[str, str]:

@@ -16,6 +16,7 @@ from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus
 from dayfly.core.acme.ordering import ORDER_LIFE
 from dayfly.core.events import Event, LoggedEvent
 from dayfly.core.ids import make_id
+from dayfly.core.policy.denials import KeptDenial, once_more
 from dayfly.core.settings.documents import Settings, apply_change
 from dayfly.core.transparency.entries import render_entry
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, extend, leaf_hash, render_frontier, root_hash
@@ -116,6 +117,40 @@ class MemoryClaims:
         return digest in self._rows
 
 
+class MemoryDenials:
+    """Names that policy refused."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._rows: dict[str, KeptDenial] = {}
+
+    async def note(self, denials: Sequence[KeptDenial], *, keep: int) -> tuple[str, ...]:
+        """Store them, or count them up; their ids."""
+        merged = dict(self._rows)
+        for one in denials:
+            merged[one.key] = once_more(merged[one.key], one) if one.key in merged else one
+        if len({one.id for one in merged.values()}) < len(merged):
+            raise Conflict("another denial has this id")
+        kept = sorted(merged.values(), key=_newest_first)[:keep]
+        self._rows = {one.key: one for one in kept}
+        return tuple(merged[one.key].id for one in denials)
+
+    async def denial(self, denial_id: str) -> KeptDenial:
+        """The denial with this id; NotFound."""
+        for one in self._rows.values():
+            if one.id == denial_id:
+                return one
+        raise NotFound(f"no denial {denial_id}")
+
+    async def newest(self, *, limit: int) -> tuple[KeptDenial, ...]:
+        """Those met last, newest first."""
+        return tuple(sorted(self._rows.values(), key=_newest_first)[:limit])
+
+
+def _newest_first(denial: KeptDenial) -> tuple[float, str]:
+    return -denial.last_at.timestamp(), denial.id
+
+
 class MemorySettings:
     """Provisioners, rules and owners."""
 
@@ -186,6 +221,7 @@ class MemoryStore:
         self.claims = MemoryClaims(self._claims)
         self.settings = MemorySettings()
         self.log = MemoryLog()
+        self.denials = MemoryDenials()
 
     async def commit(self, changes: Changes) -> Receipt:
         """Test every condition, then write; Conflict."""

@@ -10,10 +10,12 @@ import msgspec
 
 from dayfly.core.acme.objects import Account, Certificate, Order
 from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.core.policy.denials import KeptDenial
 
 _encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
 _accounts = msgspec.json.Decoder(Account)
 _orders = msgspec.json.Decoder(Order)
+_denials = msgspec.json.Decoder(KeptDenial)
 _names = msgspec.json.Decoder(list[tuple[IdentifierType, str]])
 
 CERTIFICATE_COLUMNS = (
@@ -40,6 +42,16 @@ def order_row(order: Order) -> tuple[Any, ...]:
 def parse_order(document: bytes) -> Order:
     """The order in a document."""
     return _orders.decode(document)
+
+
+def denial_row(denial: KeptDenial) -> tuple[Any, ...]:
+    """id, key, last_at in microseconds, document."""
+    return denial.id, denial.key, int(denial.last_at.timestamp() * 1_000_000), _encode(denial)
+
+
+def parse_denial(document: bytes) -> KeptDenial:
+    """The denial in a document."""
+    return _denials.decode(document)
 
 
 def certificate_row(certificate: Certificate) -> tuple[Any, ...]:

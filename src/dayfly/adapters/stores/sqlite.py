@@ -18,7 +18,9 @@ from contextlib import closing
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
+from typing import Any, TypeVar
 
+from dayfly.adapters.stores.denials import DenialTable
 from dayfly.adapters.stores.log import EMPTY_HEAD, Entry, broken_log, check_head, grow
 from dayfly.adapters.stores.reads import (
     AccountTable,
@@ -41,6 +43,7 @@ from dayfly.ports import (
     CertificateReads,
     Changes,
     ClaimReads,
+    Denials,
     LogHead,
     LogReads,
     OrderReads,
@@ -69,6 +72,8 @@ PRAGMAS: tuple[tuple[str, object], ...] = (
     ("foreign_keys=ON", 1),
     ("wal_autocheckpoint=0", 0),
 )
+
+Result = TypeVar("Result")
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
@@ -259,8 +264,15 @@ class SqliteEngine:
 
     def run(self, statement: str, values: Sequence[object]) -> int:
         """One writing statement; how many rows it changed. ConstraintBroken, Unavailable, Fatal."""
+        return self.work(lambda connection: connection.execute(statement, values).rowcount)
+
+    def work(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Statements that depend on each other, in the open transaction; what `work` gives, and the same errors.
+
+        Whatever `work` raises of its own, such as Conflict, it raises before it writes.
+        """
         try:
-            return self.connection.execute(statement, values).rowcount
+            return work(self.connection)
         except sqlite3.IntegrityError as error:
             raise ConstraintBroken(str(error)) from None
         except sqlite3.Error as error:
@@ -351,6 +363,7 @@ class SqliteStore:
         self.claims: ClaimReads = ClaimTable(self._reader)
         self.settings: SettingsReads = SettingsTable(self._reader)
         self.log: LogReads = LogTable(self._reader, self._write)
+        self.denials: Denials = DenialTable(self._reader, self._work)
 
     async def commit(self, changes: Changes) -> Receipt:
         """Write the change set durably, with its log entries."""
@@ -398,6 +411,11 @@ class SqliteStore:
     async def _write(self, statement: str, values: Sequence[object]) -> int:
         result, _ = await self._writer.write(lambda: self._engine.run(statement, values))
         return int(result)
+
+    async def _work(self, work: Callable[[sqlite3.Connection], Any]) -> Any:  # noqa: ANN401 - what `work` gives
+        result, _ = await self._writer.write(lambda: self._engine.work(work))
+        self._fold_back()
+        return result
 
     # --- the write-ahead log ------------------------------------------------------------------------------------------
 

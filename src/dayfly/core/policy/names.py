@@ -29,6 +29,8 @@ from dayfly.core.policy.rules import (
 from dayfly.core.problems import Denial, Refused, RejectedIdentifier, Subproblem
 
 __all__ = [
+    "DEFAULT_DENY",
+    "ISSUER_CONSTRAINTS",
     "Allowed",
     "Denied",
     "NameRules",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 DEFAULT_DENY = "default-deny"
+ISSUER_CONSTRAINTS = "issuer-constraints"  # in a denial: the issuing certificate's name constraints decided
 # Parents of one label that are private, by RFC or by wide use, and so may become a rule of their own.
 PRIVATE_PARENTS = frozenset(
     {
@@ -246,9 +249,12 @@ def check_names(
     denied = [(one, found) for one, found in decisions if isinstance(found, Denied)]
     if not denied:
         return tuple(found for _, found in decisions if isinstance(found, Allowed))
-    subproblems = [Subproblem(RejectedIdentifier.type, _told(one, found), one, found.denial) for one, found in denied]
+    subproblems = [
+        Subproblem(RejectedIdentifier.type, _told(one, found), one, replace(found.denial, reason=found.reason))
+        for one, found in denied
+    ]
     if len(denied) == 1:
-        raise RejectedIdentifier(subproblems[0].detail, subproblems=subproblems, denial=denied[0][1].denial)
+        raise RejectedIdentifier(subproblems[0].detail, subproblems=subproblems, denial=subproblems[0].denial)
     names = ", ".join(one.value for one, _ in denied[:5])
     raise RejectedIdentifier(f"{len(denied)} names are not allowed: {names}"[:300], subproblems=subproblems)
 

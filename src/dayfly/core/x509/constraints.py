@@ -13,14 +13,14 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from cryptography import x509
 
+from dayfly.core.events import Reason
 from dayfly.core.identifiers import Identifier, IdentifierType
-from dayfly.core.policy.names import Rule, RuleAction, RuleKind
+from dayfly.core.policy.names import ISSUER_CONSTRAINTS, Rule, RuleAction, RuleKind
 from dayfly.core.problems import Denial, RejectedIdentifier, Subproblem
 
 Network = IPv4Network | IPv6Network
 
 EVERYWHERE: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
-RULE = "issuer-constraints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def check_constraints(constraints: Sequence[NameConstraints], identifiers: Seque
     outside = [one for one in identifiers if not all(is_permitted(each, one) for each in constraints)]
     if not outside:
         return
-    denial = Denial(RULE)
+    denial = Denial(ISSUER_CONSTRAINTS, reason=Reason.NAME_NOT_ALLOWED)
     subproblems = [Subproblem(RejectedIdentifier.type, _told(one), one, denial) for one in outside]
     detail = (
         subproblems[0].detail if len(outside) == 1 else f"{len(outside)} names are outside the issuer's constraints"
@@ -124,6 +124,6 @@ def check_constraints(constraints: Sequence[NameConstraints], identifiers: Seque
 
 def _told(identifier: Identifier) -> str:
     return (
-        f"{identifier.value}: the issuing certificate is constrained to other names ({RULE}), and no client would "
-        "accept it; a rule cannot change that, another intermediate can"
+        f"{identifier.value}: the issuing certificate is constrained to other names ({ISSUER_CONSTRAINTS}), and no "
+        "client would accept it; a rule cannot change that, another intermediate can"
     )

@@ -355,7 +355,7 @@ def test_one_denied_name_is_told_in_full__acme_o9() -> None:
         "shop.corp: no rule allows it (default-deny); nearest that would be allowed: shop.web.corp; "
         "an owner of a rule must allow it"
     )
-    assert problem.denial == Denial("default-deny", nearest="shop.web.corp")
+    assert problem.denial == Denial("default-deny", nearest="shop.web.corp", reason="name_not_allowed")
     (part,) = problem.subproblems
     assert (part.type, part.identifier, part.denial) == ("rejectedIdentifier", names[1], problem.denial)
 

@@ -1,0 +1,154 @@
+"""Denials that are kept, so that an admin can allow exactly what was asked (security.md section 4, "Denials").
+
+Rules: equal denials are one, told apart by what a rule would have to say, never by who asked; an id is short, drawn at
+random, without letters that look like digits; the smallest rule gives one name, to one provisioner, and to one
+network where only the network was wrong; what no rule can change makes no rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+from dayfly.core.events import Reason
+from dayfly.core.identifiers import Identifier
+from dayfly.core.policy.names import DEFAULT_DENY, ISSUER_CONSTRAINTS, smallest_rule
+from dayfly.core.policy.rules import Rule, RuleError
+from dayfly.core.problems import Denial, Refused
+
+KEPT = 1_000  # denials; the one that was met longest ago goes first
+ID_OCTETS = 4  # of randomness for an id
+ID_LENGTH = 4
+ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # without 0 O, 1 I L, and U
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who was refused: through which provisioner, as whom (`account 00000b1e5f400000`), and from where."""
+
+    provisioner: str
+    requester: str
+    source: IPv4Address | IPv6Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDenial:
+    """One name that was refused, how often, and by whom last.
+
+    `reason` is a word of core/events.Reason; `source` the network that the last request came from, "" where it is not
+    known; `count` how often it was refused, first at `first_at` and last at `last_at`. `id` is "" before it is stored.
+    """
+
+    identifier: Identifier
+    provisioner: str
+    rule: str
+    reason: str
+    owner: str
+    nearest: str
+    requester: str
+    source: str
+    first_at: datetime
+    last_at: datetime
+    count: int = 1
+    id: str = ""
+
+    @property
+    def key(self) -> str:
+        """What makes denials equal; none of its parts holds a space."""
+        where = self.source if self.reason == Reason.SOURCE_NOT_ALLOWED else ""
+        return f"{self.identifier.type} {self.identifier.value} {self.provisioner} {self.rule} {self.reason} {where}"
+
+
+def denials_in(refused: Refused, asker: Asker, now: datetime) -> tuple[KeptDenial, ...]:
+    """What a refusal denies by policy, name by name; nothing where it is a refusal of another kind."""
+    return tuple(
+        _kept(one.identifier, one.denial, asker, now)
+        for one in refused.subproblems
+        if isinstance(one.identifier, Identifier) and one.denial is not None
+    )
+
+
+def _kept(identifier: Identifier, denial: Denial, asker: Asker, now: datetime) -> KeptDenial:
+    return KeptDenial(
+        identifier=identifier,
+        provisioner=asker.provisioner,
+        rule=denial.rule,
+        reason=denial.reason,
+        owner=denial.owner,
+        nearest=denial.nearest,
+        requester=asker.requester,
+        source=source_network(asker.source),
+        first_at=now,
+        last_at=now,
+    )
+
+
+def source_network(source: IPv4Address | IPv6Address | None) -> str:
+    """The network that a request is taken to come from: the address itself, or its /64; "" where it is not known."""
+    if source is None:
+        return ""
+    return str(ip_network((source, 32 if source.version == 4 else 64), strict=False))
+
+
+def put_ids(refused: Refused, ids: Mapping[Identifier, str]) -> None:
+    """Write the ids into a refusal: each name's into its subproblem, a single name's also beside the refusal itself."""
+    refused.subproblems = tuple(
+        replace(one, denial=replace(one.denial, id=ids[one.identifier]))
+        if isinstance(one.identifier, Identifier) and one.denial is not None and one.identifier in ids
+        else one
+        for one in refused.subproblems
+    )
+    if refused.denial is not None and len(refused.subproblems) == 1 and refused.subproblems[0].denial is not None:
+        refused.denial = refused.subproblems[0].denial
+
+
+def once_more(stored: KeptDenial, newer: KeptDenial) -> KeptDenial:
+    """The stored denial after it was met again: the id and the first time stay, the newer one says by whom."""
+    return replace(
+        newer,
+        id=stored.id,
+        first_at=stored.first_at,
+        last_at=max(stored.last_at, newer.last_at),
+        count=stored.count + newer.count,
+    )
+
+
+def render_denial_id(octets: bytes) -> str:
+    """An id of four characters out of random octets."""
+    number, letters = int.from_bytes(octets), ""
+    for _ in range(ID_LENGTH):
+        number, place = divmod(number, len(ALPHABET))
+        letters += ALPHABET[place]
+    return letters
+
+
+def smallest_rule_for(denial: KeptDenial, *, rule_id: str, owner: str) -> Rule:
+    """The rule that gives this name to this provisioner, and nothing more; RuleError where none can.
+
+    A wildcard's rule says `wildcards`, and gives what the wildcard stands for; where an allow rule would have given the
+    name to another network, the rule is bound to the network that asked.
+    """
+    name = denial.identifier.value
+    if denial.rule == ISSUER_CONSTRAINTS:
+        raise RuleError(
+            f"{name} is outside the issuing certificate's name constraints, which no rule can widen",
+            hint="make another intermediate: docs/how-to/found-a-ca.md",
+        )
+    if denial.rule != DEFAULT_DENY:
+        raise RuleError(
+            f"rule {denial.rule} denies {name}, and a rule that denies wins over all that allow",
+            hint=f"if it is no longer meant: dayfly ca policy remove {denial.rule}",
+        )
+    kind, pattern = smallest_rule(denial.identifier)
+    bound = denial.reason == Reason.SOURCE_NOT_ALLOWED and denial.source
+    return Rule(
+        rule_id,
+        kind,
+        pattern,
+        owner,
+        provisioner=denial.provisioner,
+        wildcards=denial.identifier.is_wildcard,
+        sources=(denial.source,) if bound else (),
+    )
