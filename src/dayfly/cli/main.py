@@ -9,14 +9,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from dayfly import __version__
 from dayfly.cli.output import emit, json_option, show_error
-from dayfly.errors import DayflyError, UsageError
+from dayfly.errors import ConfigError, DayflyError, UsageError
 
 # Group to command to "module:attribute", and the line that help shows without loading it.
 COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
@@ -40,13 +41,33 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "start": ("dayfly.cli.ca_start:start", "Run the certificate authority."),
     },
     "certificate": {
-        "fingerprint": ("dayfly.cli.certificate:fingerprint", "Print a certificate's SHA-256."),
-        "inspect": ("dayfly.cli.certificate:inspect", "Print what is in a certificate."),
-        "verify": ("dayfly.cli.certificate:verify", "Check a certificate against roots."),
+        "fingerprint": (
+            "dayfly.cli.certificate.fingerprint:fingerprint",
+            "Print the SHA-256 of a certificate or request.",
+        ),
+        "inspect": ("dayfly.cli.certificate.inspect:inspect", "Print what is in a certificate or request."),
+        "needs-renewal": ("dayfly.cli.certificate.needs_renewal:needs_renewal", "Say by exit code whether one is due."),
+        "verify": ("dayfly.cli.certificate.verify:verify", "Check a certificate against roots."),
     },
 }
-# Commands of this module's group exit with 2 for usage errors; all others with 1, as step does.
-OUR_OWN = frozenset({"agent", "demo"})
+
+
+@dataclass(frozen=True, slots=True)
+class ExitCodes:
+    """What a command exits with: for a usage error or a missing file, and for any other of our errors."""
+
+    usage: int
+    other: int
+
+
+STEP = ExitCodes(1, 1)  # verbs that step has
+OURS = ExitCodes(2, 1)  # agent.md 17
+# By the first words of a command, the longest that fits; all others are step's.
+EXIT_CODES: Mapping[str, ExitCodes] = {
+    "agent": OURS,
+    "certificate needs-renewal": ExitCodes(255, 255),  # 1 and 2 are answers there
+    "demo": OURS,
+}
 EXTRAS = {"uvicorn": "server", "httptools": "server", "uvloop": "server", "publicsuffixlist": "server"}
 
 
@@ -120,23 +141,23 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; its exit code."""
     as_json = "--json" in arguments
-    own = next((one for one in arguments if not one.startswith("-")), "") in OUR_OWN
+    codes = exit_codes(arguments)
     try:
         result = cli.main(arguments, prog_name="dayfly", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help(), err=True)
-        return 2 if own else 1
+        return codes.usage
     except click.ClickException as error:
         where = (
             f"{error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else "dayfly --help"
         )
         show_error(UsageError(error.format_message(), hint=where), as_json=as_json)
-        return 2 if own else 1
+        return codes.usage
     except click.exceptions.Abort:
         return 130
     except DayflyError as error:
         show_error(error, as_json=as_json)
-        return _exit_code(error, own=own)
+        return codes.usage if isinstance(error, UsageError | ConfigError) else codes.other
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -153,8 +174,13 @@ def run(arguments: list[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _exit_code(error: DayflyError, *, own: bool) -> int:
-    """Step's verbs know 0 and 1; ours say usage errors and missing files with 2 (agent.md 17)."""
-    from dayfly.errors import ConfigError
-
-    return 2 if own and isinstance(error, UsageError | ConfigError) else 1
+def exit_codes(arguments: Sequence[str]) -> ExitCodes:
+    """The codes of the command that these arguments name, behind --home and other options."""
+    words: list[str] = []
+    left = iter(arguments)
+    for one in left:
+        if one == "--home":
+            next(left, None)
+        elif not one.startswith("-"):
+            words.append(one)
+    return EXIT_CODES.get(" ".join(words[:2])) or EXIT_CODES.get(" ".join(words[:1]), STEP)

@@ -12,7 +12,7 @@ import pytest
 
 from dayfly.cli import main
 from dayfly.cli.files import check_targets, write_file
-from dayfly.errors import ConfigError, UsageError
+from dayfly.errors import UsageError
 from dayfly.home import resolve_home
 
 
@@ -27,6 +27,8 @@ from dayfly.home import resolve_home
         (["ca", "certificate"], 1),
         (["ca", "health", "--wibble"], 1),
         (["certificate", "inspect", "absent.pem"], 1),
+        (["certificate", "needs-renewal"], 255),
+        (["certificate", "needs-renewal", "absent.pem"], 2),
         (["agent"], 2),
         (["agent", "wibble"], 2),
         (["agent", "status", "--home", "absent"], 2),
@@ -147,6 +149,10 @@ def test_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_configuration_errors_of_the_agent_are_usage_errors__agent_17() -> None:
-    """2 is for usage and missing files, where the verb is ours."""
-    assert main._exit_code(ConfigError("a", "b"), own=True) == 2
-    assert main._exit_code(ConfigError("a", "b"), own=False) == 1
+    """2 is for usage and missing files, where the verb is ours, wherever --home stands."""
+    assert main.exit_codes(["agent", "run"]) == main.OURS
+    assert main.exit_codes(["--home", "ca", "agent", "run"]) == main.OURS
+    assert main.exit_codes(["ca", "start"]) == main.STEP
+    assert main.exit_codes(["--home"]) == main.STEP
+    assert main.exit_codes(["certificate", "-v", "needs-renewal"]).other == 255
+    assert main.exit_codes(["certificate", "verify"]) == main.STEP

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.x509.unreadable import UNREADABLE
@@ -65,6 +65,40 @@ def verify_chain(
     except VerificationError as error:
         raise ChainError(f"the certificate does not chain to these roots: {error}") from None
     return tuple(one.public_bytes(Encoding.DER) for one in path)
+
+
+def verify_for_any_use(
+    leaf: x509.Certificate,
+    intermediates: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+    *,
+    now: datetime,
+    name: Identifier | None = None,
+) -> tuple[x509.Certificate, ...]:
+    """The path from a certificate of whatever purpose (server, client, an authority) to a root; ChainError.
+
+    1. Its times.  2. The name, if one is asked for.  3. The path to one of `roots`.
+    """
+    check_times(leaf, now)
+    if name is not None:
+        _check_name(leaf, name)
+    builder = PolicyBuilder().store(Store(list(roots))).time(now).max_chain_depth(MAX_DEPTH)
+    # The library knows servers and clients alone; what it checks of a CA stays, what it asks of a leaf's purpose goes.
+    verifier = builder.extension_policies(
+        ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=ExtensionPolicy.permit_all()
+    ).build_client_verifier()
+    try:
+        return tuple(verifier.verify(leaf, list(intermediates)).chain)
+    except VerificationError as error:
+        raise ChainError(f"the certificate does not chain to these roots: {error}") from None
+
+
+def _check_name(certificate: x509.Certificate, name: Identifier) -> None:
+    names = alternative_names(certificate)
+    if not any(_covers(one, name) for one in names):
+        raise ChainError(
+            f"the certificate is not for {name.value}; it is for {', '.join(map(_text, names)) or 'no name'}"
+        )
 
 
 def check_times(certificate: x509.Certificate, now: datetime) -> None:

@@ -1,0 +1,85 @@
+"""`dayfly certificate verify`: is a certificate good under these roots, for this name, now?
+
+Rules: a file's first certificate is judged, the others are its intermediates; for a server its name is judged too,
+the one of the URL unless another is asked for; what cannot be checked is an error and never a yes.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from dayfly.cli.certificate.facts import fingerprint_of
+from dayfly.cli.certificate.roots import Roots, load_roots
+from dayfly.cli.certificate.sources import load_certificates
+from dayfly.cli.output import emit, error_document, home_option, json_option, say
+from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
+from dayfly.core.problems import Refused
+from dayfly.core.x509.chain import ChainError, verify_for_any_use
+from dayfly.errors import UsageError
+from dayfly.home import resolve_home
+
+
+@click.command()
+@click.argument("source", default="-")
+@home_option
+@click.option(
+    "--roots", help="Roots to trust: a PEM file, several with commas between, a directory; else the system's."
+)
+@click.option("--host", help="The name that it must be good for; of a URL its own by default.")
+@click.option("--servername", help="Name to ask a server for.")
+@click.option("-v", "--verbose", is_flag=True, help="Say so when it is good.")
+@json_option
+def verify(
+    source: str,
+    home: str | None,
+    roots: str | None,
+    host: str | None,
+    servername: str | None,
+    verbose: bool,
+    as_json: bool,
+) -> int:
+    """Check the certificate in SOURCE, a file, `-` or an https URL, against roots; exit 1 when it is not good."""
+    found = load_certificates(source, servername=servername)
+    trusted = load_roots(roots)
+    asked = host or servername or found.host
+    name = parse_host(asked) if asked else None
+    leaf, *intermediates = found.certificates
+    now = datetime.now(UTC)  # noqa: TID251 - a person's now
+    try:
+        path = verify_for_any_use(leaf, intermediates, trusted.certificates, now=now, name=name)
+    except ChainError as error:
+        error.hint = error.hint or _hint(home, trusted)
+        if as_json:
+            emit({"ok": False, "roots": trusted.place, **error_document(error)})
+            say(f"error: {error.message}")
+            return 1
+        raise
+    if as_json:
+        chain = [fingerprint_of(one).hex() for one in path]
+        emit({"ok": True, "roots": trusted.place, "host": asked or None, "chain": chain})
+    elif verbose:
+        click.echo("certificate validated against roots")
+        if asked:
+            click.echo("certificate host name validated")
+        click.echo("certificate is valid")
+    return 0
+
+
+def parse_host(text: str) -> Identifier:
+    """A host as a name of its type; UsageError."""
+    try:
+        return parse_ip(text) if ":" in text or text.replace(".", "").isdigit() else parse_dns(text, wildcard=False)
+    except Refused as error:
+        raise UsageError(f"{text!r} is no host: {error.detail}") from None
+
+
+def _hint(home: str | None, trusted: Roots) -> str:
+    """The root of this home, where the system's were asked."""
+    root = resolve_home(home, os.environ, Path.home()) / "certs" / "root_ca.crt"
+    if not trusted.is_system or not root.is_file():
+        return ""
+    return f"is it of the CA of this home? then trust its root: --roots {root}"
