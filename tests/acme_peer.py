@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from dayfly.core.problems import Connection
 from dayfly.core.settings.documents import SettingsChange
 from dayfly.core.transparency.checkpoint import VerifierKey, parse_verifier_key
 from dayfly.core.x509.hierarchy import build_intermediate, build_root
-from dayfly.ports import Changes, Store, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
+from dayfly.ports import Changes, Location, Store, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.app import Application
@@ -61,10 +62,14 @@ class ScriptedValidator:
     outcomes: list[ValidationFailed] = field(default_factory=list)
     looks: int = 0
     gate: asyncio.Event | None = None
+    address: str = "127.0.0.1"
 
     spec = ValidatorSpec("http-01", frozenset({IdentifierType.DNS, IdentifierType.IP}), wildcards=False)
 
-    async def validate(self, target: ValidationTarget) -> Validated:
+    async def locate(self, target: ValidationTarget) -> Location:
+        return Location((IPv4Address(self.address),))
+
+    async def validate(self, target: ValidationTarget, location: Location) -> Validated:
         self.looks += 1
         if self.gate is not None:
             await self.gate.wait()

@@ -48,7 +48,7 @@ class ValidationConfig:
 
     http_port: int = 80
     tls_port: int = 443
-    resolver: tuple[str, ...] = ()
+    resolver: tuple[Address, ...] = ()
     allow: tuple[IPv4Network | IPv6Network, ...] = ()
     hosts: dict[str, str] = field(default_factory=dict)
 
@@ -228,15 +228,21 @@ def _validation(table: _Validation) -> ValidationConfig:
         if not 1 <= port <= 65535:
             raise ConfigError(f"validation.{key}", f"found {port}, expected 1 to 65535")
     resolver = table.resolver if isinstance(table.resolver, list) else [table.resolver] if table.resolver else []
-    for server in resolver:
-        parse_address(server, "validation.resolver")
     return ValidationConfig(
         http_port=table.http_port,
         tls_port=table.tls_port,
-        resolver=tuple(resolver),
+        resolver=tuple(map(_name_server, resolver)),
         allow=tuple(_network(text) for text in table.allow),
         hosts={name.lower(): _host_address(name, text) for name, text in table.hosts.items()},
     )
+
+
+def _name_server(text: str) -> Address:
+    """A name server's address and port; it cannot be named, since it is what looks names up."""
+    address = parse_address(text, "validation.resolver")
+    if not address.host or address.host == "localhost":
+        raise ConfigError("validation.resolver", f"found {text!r}, expected an IP address and a port, as 10.0.0.53:53")
+    return address
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
 from dayfly.core.acme.objects import Account, Certificate, Order
@@ -321,6 +322,13 @@ class ValidationTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class Location:
+    """Where a validator will look: addresses that were judged, in the order of dialling; none where DNS is asked."""
+
+    addresses: tuple[IPv4Address | IPv6Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Validated:
     """A proof that matched; `address` is the address and port dialled, for the record."""
 
@@ -346,7 +354,9 @@ class ValidationFailed(DayflyError):
 class Validator(Protocol):
     """Looks whether the answer to a challenge is where it should be (RFC 8555 8).
 
-    Every failure is a `ValidationFailed`; nothing else leaves `validate`.
+    `locate` and `validate` each end in bounded time and memory. Between them the caller waits for its turn, so that
+    few look at one address at once; so what was located may be a while old, and is dialled as it is. Every failure is
+    a `ValidationFailed`; nothing else leaves them.
     """
 
     @property
@@ -354,8 +364,12 @@ class Validator(Protocol):
         """What this validator can prove."""
         ...
 
-    async def validate(self, target: ValidationTarget) -> Validated:
-        """Look once, in bounded time and memory."""
+    async def locate(self, target: ValidationTarget) -> Location:
+        """Find out where to look; an address that may not be dialled refuses the name."""
+        ...
+
+    async def validate(self, target: ValidationTarget, location: Location) -> Validated:
+        """Look there once."""
         ...
 
 

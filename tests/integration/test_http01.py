@@ -12,7 +12,8 @@ import pytest
 
 from dayfly.adapters.validators import make_validators
 from dayfly.adapters.validators.http01 import MAX_BODY, Http01
-from dayfly.adapters.validators.reach import Reach, Resolver
+from dayfly.adapters.validators.reach import Reach
+from dayfly.adapters.validators.resolver import Resolver
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.ports import Validated, ValidationFailed, ValidationTarget
 
@@ -77,13 +78,18 @@ def validator(port: int, *, allow: Any = LOOPBACK, own: frozenset[Any] = frozens
     return Http01(reach, port=port, tls_port=port)
 
 
+async def look(one: Http01) -> Validated:
+    """Locate and look once."""
+    return await one.validate(TARGET, await one.locate(TARGET))
+
+
 def outcome(answer: bytes, **options: Any) -> Validated | ValidationFailed:
     """What one validation gives against a server with this answer."""
 
     async def run() -> Validated | ValidationFailed:
         async with serving(answer) as (port, _):
             try:
-                return await validator(port, **options).validate(TARGET)
+                return await look(validator(port, **options))
             except ValidationFailed as failure:
                 return failure
 
@@ -114,17 +120,17 @@ def test_body_until_close_passes() -> None:
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        (plain(body=b" " + KEY_AUTHORIZATION.encode()), "incorrectResponse"),
-        (plain(body=b"\xef\xbb\xbf" + KEY_AUTHORIZATION.encode()), "incorrectResponse"),
-        (plain(body=b"dG9rZW4.c29tZWJvZHktZWxzZQ"), "incorrectResponse"),
-        (plain(body=b""), "incorrectResponse"),
-        (plain(body=KEY_AUTHORIZATION.encode() + b" " * MAX_BODY), "unauthorized"),
-        (plain(status="404 Not Found"), "unauthorized"),
-        (plain(status="500 Oops"), "unauthorized"),
-        (plain(status="204 No Content"), "unauthorized"),
-        (plain(status="206 Partial"), "unauthorized"),
-        (plain(status="300 Choices", headers="Location: http://api.internal.example/x\r\n"), "unauthorized"),
-        (plain(status="303 Other", headers="Location: http://api.internal.example/x\r\n"), "unauthorized"),
+        (plain(body=b" " + KEY_AUTHORIZATION.encode()), "unauthorized"),
+        (plain(body=b"\xef\xbb\xbf" + KEY_AUTHORIZATION.encode()), "unauthorized"),
+        (plain(body=b"dG9rZW4.c29tZWJvZHktZWxzZQ"), "unauthorized"),
+        (plain(body=b""), "unauthorized"),
+        (plain(body=KEY_AUTHORIZATION.encode() + b" " * MAX_BODY), "incorrectResponse"),
+        (plain(status="404 Not Found"), "incorrectResponse"),
+        (plain(status="500 Oops"), "incorrectResponse"),
+        (plain(status="204 No Content"), "incorrectResponse"),
+        (plain(status="206 Partial"), "incorrectResponse"),
+        (plain(status="300 Choices", headers="Location: http://api.internal.example/x\r\n"), "incorrectResponse"),
+        (plain(status="303 Other", headers="Location: http://api.internal.example/x\r\n"), "incorrectResponse"),
         (b"SSH-2.0-OpenSSH_9\r\n\r\n", "connection"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n", "connection"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 40_000 + b"\r\n\r\n", "connection"),
@@ -155,7 +161,7 @@ def test_refused_connection_may_be_tried_again() -> None:
         async with serving(b"") as (port, _):
             pass
         with pytest.raises(ValidationFailed) as caught:
-            await validator(port).validate(TARGET)
+            await look(validator(port))
         assert caught.value.transient is True
         assert f"127.0.0.1 port {port}" in caught.value.problem.detail
 
@@ -166,7 +172,7 @@ def test_gzip_bomb_is_not_decompressed__v8() -> None:
     """A compressed body is compared as it is."""
     found = outcome(plain(body=b"\x1f\x8b" + b"\0" * 100, headers="Content-Encoding: gzip\r\n"))
     assert isinstance(found, ValidationFailed)
-    assert found.problem.type == "incorrectResponse"
+    assert found.problem.type == "unauthorized"
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])
@@ -176,7 +182,7 @@ def test_redirects_are_followed__v9(code: int) -> None:
     async def run() -> None:
         redirect = plain(status=f"{code} Moved", headers="Location: /elsewhere\r\n")
         async with serving(redirect, plain()) as (port, asked):
-            await validator(port).validate(TARGET)
+            await look(validator(port))
             assert asked == ["/.well-known/acme-challenge/dG9rZW4", "/elsewhere"]
 
     asyncio.run(run())
@@ -220,7 +226,7 @@ def test_too_many_redirects_are_refused__v9() -> None:
         answers = [plain(status="302 Found", headers=f"Location: /{number}\r\n") for number in range(7)]
         async with serving(*answers) as (port, asked):
             with pytest.raises(ValidationFailed, match="more than 5 redirects"):
-                await validator(port).validate(TARGET)
+                await look(validator(port))
             assert len(asked) == 6
 
     asyncio.run(run())
@@ -234,7 +240,7 @@ def test_redirect_to_a_denied_address_is_not_dialled__v9() -> None:
         async with serving(redirect, plain()) as (port, asked):
             looking = validator(port, api_internal_example="127.0.0.1", evil_example="169.254.169.254")
             with pytest.raises(ValidationFailed, match="may not dial"):
-                await looking.validate(TARGET)
+                await look(looking)
             assert len(asked) == 1
 
     asyncio.run(run())
@@ -259,7 +265,7 @@ def test_own_listener_is_never_dialled__v10() -> None:
         async with serving(plain()) as (port, asked):
             own = frozenset({(ip_address("127.0.0.1"), port)})
             with pytest.raises(ValidationFailed, match="listener of the CA itself"):
-                await validator(port, own=own).validate(TARGET)
+                await look(validator(port, own=own))
             assert asked == []
 
     asyncio.run(run())
@@ -272,7 +278,7 @@ def test_slow_answer_is_cut_off__v8(monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         async with serving(b"HTTP/1.1 200 OK\r\n", hold=True) as (port, _):
             with pytest.raises(ValidationFailed, match="did not answer in full") as caught:
-                await validator(port).validate(TARGET)
+                await look(validator(port))
             assert caught.value.transient is True
 
     asyncio.run(run())
@@ -285,7 +291,7 @@ def test_proxy_variables_are_ignored__v13(monkeypatch: pytest.MonkeyPatch) -> No
     assert isinstance(outcome(plain()), Validated)
 
 
-def test_table_of_validators_has_http_01() -> None:
+def test_table_of_validators_has_the_three__acme_8() -> None:
     """The table gives validators by the type of their challenge."""
     reach = Reach(resolver=NoDNS(), hosts={}, allow=(), own_listeners=frozenset(), own_ports=frozenset())
-    assert set(make_validators(reach, http_port=80, tls_port=443)) == {"http-01"}
+    assert set(make_validators(reach, NoDNS(), http_port=80, tls_port=443)) == {"http-01", "dns-01", "tls-alpn-01"}

@@ -62,7 +62,7 @@ def test_validation_table_is_read() -> None:
     validation = parse(f"{GOOD}[validation]\n{table}").validation
     assert validation.allow == (ip_network("127.0.0.0/8"),)
     assert validation.hosts == {"web.internal.example": "127.0.0.1"}
-    assert validation.resolver == ("10.0.0.53:53",)
+    assert validation.resolver == (Address("10.0.0.53", 53),)
 
 
 def test_metrics_can_be_off() -> None:
@@ -91,6 +91,8 @@ def test_metrics_can_be_off() -> None:
         (("[log]", '[validation]\nallow = ["127.0.0.1/8"]\n[log]'), "validation.allow: '127.0.0.1/8' is no network"),
         (("[log]", '[validation]\nhosts = { a = "b" }\n[log]'), "validation.hosts.a: 'b' is no IP address"),
         (("[log]", '[validation]\nresolver = "x"\n[log]'), "validation.resolver: found 'x'"),
+        (("[log]", '[validation]\nresolver = ":53"\n[log]'), "validation.resolver: found ':53', expected an IP"),
+        (("[log]", '[validation]\nresolver = ["localhost:53"]\n[log]'), "validation.resolver: found 'localhost:53'"),
         (("version = 1", "version = = 1"), "ca.toml is not valid TOML"),
     ],
 )

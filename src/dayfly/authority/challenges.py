@@ -1,29 +1,29 @@
 """Challenges: answered at once, validated in the background with bounded tries (RFC 8555 7.5.1, 8.2).
 
-Rules: a mark in memory is set before the work is dispatched, so parallel answers give one validation; the mark need
-not be durable: after a restart the challenge is pending and the next answer starts it anew; an outcome is committed
-against the order as it is then.
+Rules: one validation of an authorization at a time, whichever of its challenges was answered first (`marks`); tries
+take turns (`turns`), and the time that a try waits for its turn is none of its own; an outcome is committed against
+the order as it is then; whatever happens, an answered challenge settles.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
+from dayfly.authority.attempts import Attempts
 from dayfly.authority.context import Authority
+from dayfly.authority.marks import Mark, Marks
 from dayfly.authority.orders import load_order
+from dayfly.authority.turns import Turns
 from dayfly.core.acme.challenges import (
-    VALIDATION_SPAN,
     find_challenge,
     key_authorization,
     needs_validation,
-    retry_delay,
     settle,
+    stored_problem,
 )
-from dayfly.core.acme.objects import Account, AuthorizationRef, Challenge, ChallengeStatus, Order, StoredProblem
+from dayfly.core.acme.objects import Account, AuthorizationRef, Challenge, ChallengeStatus, Order
 from dayfly.core.acme.ordering import replace_authorization
 from dayfly.core.events import ChallengeSettled, Outcome, Reason
 from dayfly.core.problems import NoSuchResource, Refused, ServiceUnavailable
@@ -32,15 +32,8 @@ from dayfly.ports import Changes, Validated, ValidationFailed, ValidationTarget
 
 _LOG = logging.getLogger("dayfly.authority")
 COMMIT_TRIES = 5
-
-
-@dataclass(slots=True)
-class _Mark:
-    """A validation under way: its challenge type, the tries made, and the last try's error."""
-
-    challenge_type: str
-    tries: int = 0
-    error: StoredProblem | None = None
+COMMIT_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds, while the store cannot be used
+BUSY_RETRY = 5  # seconds, in Retry-After when too many wait
 
 
 class Validations:
@@ -48,12 +41,15 @@ class Validations:
 
     def __init__(self, authority: Authority) -> None:
         """Nothing is under way yet."""
+        caps = authority.caps
         self._authority = authority
-        self._marks: dict[AuthorizationRef, _Mark] = {}
+        self._marks = Marks()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(authority.caps.validations)
-        self._account_slots: dict[int, asyncio.Semaphore] = {}
-        self._account_users: Counter[int] = Counter()
+        self._turns = Turns(
+            total=caps.validations,
+            per_account=caps.validations_per_account,
+            per_address=caps.validations_per_address,
+        )
 
     @property
     def waiting(self) -> int:
@@ -63,7 +59,7 @@ class Validations:
     def overlay(self, order: Order) -> Order:
         """The order with what is known in memory: challenges that are being validated show as processing."""
         for index in range(len(order.authorizations)):
-            mark = self._marks.get(AuthorizationRef(order.id, index))
+            mark = self._marks.find(AuthorizationRef(order.id, index))
             if mark is not None:
                 order = _overlay_one(order, index, mark)
         return order
@@ -72,15 +68,23 @@ class Validations:
         """The order after the client said that its answer is ready; a validation runs from now on."""
         order = await load_order(self._authority, account, ref.order_id)
         challenge = _challenge_of(order, ref, challenge_type)
-        if ref in self._marks or not needs_validation(order, order.authorizations[ref.index], challenge):
+        if self._marks.find(ref) or not needs_validation(order, order.authorizations[ref.index], challenge):
             return self.overlay(order)
-        if len(self._marks) >= self._authority.caps.waiting_validations:
-            raise ServiceUnavailable("too many validations are waiting; try again", retry_after=5)
-        self._marks[ref] = _Mark(challenge_type)
-        task = asyncio.get_running_loop().create_task(self._run(account, order, ref, challenge))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._check_room(account)
+        if self._marks.set(ref, Mark(account.id, challenge_type)):
+            task = asyncio.get_running_loop().create_task(self._run(account, order, ref, challenge))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return self.overlay(order)
+
+    def _check_room(self, account: Account) -> None:
+        """Raise ServiceUnavailable where the account, or all together, have too many waiting."""
+        caps = self._authority.caps
+        if len(self._marks) >= caps.waiting_validations:
+            raise ServiceUnavailable("too many validations are waiting; try again", retry_after=BUSY_RETRY)
+        if self._marks.count(account.id) >= caps.waiting_per_account:
+            detail = f"{caps.waiting_per_account} validations of this account are waiting; try again"
+            raise ServiceUnavailable(detail, retry_after=BUSY_RETRY)
 
     async def close(self) -> None:
         """Stop what is under way; clients find their challenges pending again."""
@@ -89,87 +93,79 @@ class Validations:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, account: Account, order: Order, ref: AuthorizationRef, challenge: Challenge) -> None:
-        slots = self._account_slots.setdefault(
-            account.id, asyncio.Semaphore(self._authority.caps.validations_per_account)
-        )
-        self._account_users[account.id] += 1
         try:
-            await self._validate(account, order, ref, challenge, slots)
+            await self._validate(account, order, ref, challenge)
         except (Unavailable, NotFound) as error:
             # The challenge is pending again, and the client's next answer starts it anew.
             _LOG.warning("validation outcome not stored: %s", error)
         finally:
-            self._marks.pop(ref, None)
-            self._account_users[account.id] -= 1
-            if not self._account_users[account.id]:
-                del self._account_users[account.id], self._account_slots[account.id]
+            self._marks.clear(ref)
 
-    async def _validate(
-        self, account: Account, order: Order, ref: AuthorizationRef, challenge: Challenge, slots: asyncio.Semaphore
+    async def _validate(self, account: Account, order: Order, ref: AuthorizationRef, challenge: Challenge) -> None:
+        """Try until there is an outcome that counts, and commit it."""
+        target = _target(account, order, ref, challenge)
+        attempts = Attempts(self._authority, self._turns, target, challenge_type=challenge.type, account_id=account.id)
+
+        def show(tries: int, problem: Refused) -> None:
+            self._marks.change(ref, Mark(account.id, challenge.type, tries, stored_problem(problem)))
+
+        outcome = await attempts.outcome(show)
+        if isinstance(outcome, ValidationFailed):
+            _log_failure(order, ref, outcome)
+        await self._record(order, ref, challenge, outcome=outcome, attempts=attempts)
+
+    async def _record(
+        self,
+        order: Order,
+        ref: AuthorizationRef,
+        challenge: Challenge,
+        *,
+        outcome: Validated | ValidationFailed,
+        attempts: Attempts,
     ) -> None:
-        authority, mark = self._authority, self._marks[ref]
-        identifier = order.authorizations[ref.index].identifier
-        target = ValidationTarget(
-            replace(identifier, value=identifier.value.removeprefix("*.")),
-            challenge.token,
-            key_authorization(challenge.token, account.thumbprint),
-        )
-        began = authority.clock.now()
-        while True:
-            async with slots, self._slots:
-                outcome = await self._try(target, challenge.type)
-            mark.tries += 1
-            if isinstance(outcome, Validated):
-                await self._settle(order, ref, mark, failure=None, address=outcome.address, began=began)
+        """Commit the outcome; while the store cannot be used, a few times more."""
+        for pause in COMMIT_PAUSES:
+            try:
+                await self._settle(order, ref, challenge, outcome=outcome, attempts=attempts)
+            except Unavailable as error:
+                _LOG.warning("validation outcome not stored, trying again: %s", error)
+                await self._authority.sleep(pause)
+            else:
                 return
-            delay = retry_delay(mark.tries, authority.jitter()) if outcome.transient else None
-            late = authority.clock.now() - began
-            if delay is None or late.total_seconds() + delay > VALIDATION_SPAN.total_seconds():
-                _log_failure(order, ref, outcome)
-                await self._settle(order, ref, mark, failure=outcome.problem, address="", began=began)
-                return
-            mark.error = StoredProblem(outcome.problem.type, outcome.problem.detail, outcome.problem.http_status)
-            await authority.sleep(delay)
-
-    async def _try(self, target: ValidationTarget, challenge_type: str) -> Validated | ValidationFailed:
-        try:
-            return await self._authority.validators[challenge_type].validate(target)
-        except ValidationFailed as failure:
-            return failure
+        await self._settle(order, ref, challenge, outcome=outcome, attempts=attempts)
 
     async def _settle(
         self,
         order: Order,
         ref: AuthorizationRef,
-        mark: _Mark,
+        challenge: Challenge,
         *,
-        failure: Refused | None,
-        address: str,
-        began: datetime,
+        outcome: Validated | ValidationFailed,
+        attempts: Attempts,
     ) -> None:
         """Commit the outcome against the order as it is; siblings that settle at the same moment take turns."""
         authority = self._authority
+        failure = outcome.problem if isinstance(outcome, ValidationFailed) else None
         for _ in range(COMMIT_TRIES):
             now = authority.clock.now()
-            current = await authority.store.orders.order(order.id)
             settled = settle(
-                current,
+                await authority.store.orders.order(order.id),
                 ref.index,
-                mark.challenge_type,
+                challenge.type,
                 failure=failure,
-                address=address,
-                attempts=mark.tries,
+                address=outcome.address if isinstance(outcome, Validated) else "",
+                attempts=attempts.made,
                 now=now,
             )
             if settled is None:
                 return
             event = ChallengeSettled(
                 now,
-                mark.challenge_type,
+                challenge.type,
                 order.provisioner,
                 Outcome.DENIED if failure else Outcome.OK,
                 Reason.CHALLENGE_FAILED if failure else Reason.OK,
-                (now - began).total_seconds(),
+                (now - (attempts.began or now)).total_seconds(),
             )
             try:
                 await authority.store.commit(Changes(update=(settled,), events=(event,)))
@@ -177,6 +173,16 @@ class Validations:
                 continue
             return
         raise Unavailable(f"order {order.id:016x} kept changing while its validation was being recorded")
+
+
+def _target(account: Account, order: Order, ref: AuthorizationRef, challenge: Challenge) -> ValidationTarget:
+    """What to look for; a wildcard is proved by the name below its `*.` (RFC 8555 7.1.4)."""
+    identifier = order.authorizations[ref.index].identifier
+    return ValidationTarget(
+        replace(identifier, value=identifier.value.removeprefix("*.")),
+        challenge.token,
+        key_authorization(challenge.token, account.thumbprint),
+    )
 
 
 def _challenge_of(order: Order, ref: AuthorizationRef, challenge_type: str) -> Challenge:
@@ -188,7 +194,7 @@ def _challenge_of(order: Order, ref: AuthorizationRef, challenge_type: str) -> C
     return challenge
 
 
-def _overlay_one(order: Order, index: int, mark: _Mark) -> Order:
+def _overlay_one(order: Order, index: int, mark: Mark) -> Order:
     authorization = order.authorizations[index]
     challenges = tuple(
         replace(one, status=ChallengeStatus.PROCESSING, error=mark.error, attempts=mark.tries)

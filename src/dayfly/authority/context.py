@@ -27,14 +27,16 @@ Source = IPv4Address | IPv6Address
 class Caps:
     """Limits that are counted, not timed; 0 means none.
 
-    `open_orders` is per account; `validations` at once in all, `validations_per_account` of them for one account, and
-    `waiting_validations` in the queue.
+    `open_orders` is per account; `validations` at once in all, of them `validations_per_account` for one account and
+    `validations_per_address` at one target address; `waiting_validations` in the queue, of them `waiting_per_account`.
     """
 
     open_orders: int = 1_000
     validations: int = 64
     validations_per_account: int = 8
+    validations_per_address: int = 4
     waiting_validations: int = 10_000
+    waiting_per_account: int = 1_000
 
 
 @dataclass(slots=True)

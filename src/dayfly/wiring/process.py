@@ -22,7 +22,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from dayfly.adapters.observers.prometheus import SIGNING_PATH
 from dayfly.adapters.system import SystemClock, SystemEntropy, TimeOrderedIds
 from dayfly.adapters.validators import make_validators
-from dayfly.adapters.validators.reach import Reach, Resolver
+from dayfly.adapters.validators.dnsclient import NameServer
+from dayfly.adapters.validators.reach import Reach
+from dayfly.adapters.validators.resolver import Resolver
 from dayfly.authority.challenges import Validations
 from dayfly.authority.context import Authority, Caps
 from dayfly.authority.own_certificate import OwnCertificate
@@ -165,14 +167,15 @@ def validators_of(config: Config) -> dict[str, Validator]:
     """The validators by challenge type, under the address rules of the configuration."""
     pairs, ports = own_listeners(config)
     validation = config.validation
+    resolver = Resolver([NameServer(one.host, one.port) for one in config.validation.resolver])
     reach = Reach(
-        resolver=Resolver(),
+        resolver=resolver,
         hosts=validation.hosts,
         allow=validation.allow,
         own_listeners=pairs,
         own_ports=ports,
     )
-    return dict(make_validators(reach, http_port=validation.http_port, tls_port=validation.tls_port))
+    return dict(make_validators(reach, resolver, http_port=validation.http_port, tls_port=validation.tls_port))
 
 
 def caps_of(config: Config) -> Caps:

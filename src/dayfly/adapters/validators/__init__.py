@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dayfly.adapters.validators.dns01 import Dns01
 from dayfly.adapters.validators.http01 import Http01
 from dayfly.adapters.validators.reach import Reach
+from dayfly.adapters.validators.resolver import Resolver
+from dayfly.adapters.validators.tlsalpn01 import TlsAlpn01
 from dayfly.ports import Validator
 
 
-def make_validators(reach: Reach, *, http_port: int, tls_port: int) -> Mapping[str, Validator]:
-    """All validators by the type of their challenge."""
-    validators = (Http01(reach, port=http_port, tls_port=tls_port),)
+def make_validators(reach: Reach, resolver: Resolver, *, http_port: int, tls_port: int) -> Mapping[str, Validator]:
+    """All validators by the type of their challenge, in the order in which challenges are offered."""
+    validators: tuple[Validator, ...] = (
+        Http01(reach, port=http_port, tls_port=tls_port),
+        Dns01(resolver),
+        TlsAlpn01(reach, port=tls_port),
+    )
     return {validator.spec.type: validator for validator in validators}

@@ -17,7 +17,7 @@ from ipaddress import ip_address
 from dayfly.adapters.validators.reach import Connected, Reach
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_dns, parse_ip
 from dayfly.core.problems import Connection, IncorrectResponse, Refused, Unauthorized
-from dayfly.ports import Validated, ValidationFailed, ValidationTarget, ValidatorSpec
+from dayfly.ports import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
 
 TOTAL_TIMEOUT = 10.0  # seconds, redirects included
 MAX_BODY = 512
@@ -63,20 +63,26 @@ class Http01:
         self._port = port
         self._tls_port = tls_port
 
-    async def validate(self, target: ValidationTarget) -> Validated:
+    async def locate(self, target: ValidationTarget) -> Location:
+        """The addresses behind the name; ValidationFailed."""
+        return await self._reach.locate(target.identifier, self._port)
+
+    async def validate(self, target: ValidationTarget, location: Location) -> Validated:
         """Fetch and compare once; ValidationFailed."""
         try:
             async with asyncio.timeout(TOTAL_TIMEOUT):
-                return await self._follow(target)
+                return await self._follow(target, location)
         except TimeoutError:
             problem = Connection(f"{target.identifier.value} did not answer in full within {TOTAL_TIMEOUT:.0f} s")
             raise ValidationFailed(problem, transient=True) from None
 
-    async def _follow(self, target: ValidationTarget) -> Validated:
+    async def _follow(self, target: ValidationTarget, location: Location) -> Validated:
         hop = _Hop(target.identifier, self._port, PATH + target.token, secure=False)
         seen = {hop}
-        for _ in range(MAX_REDIRECTS + 1):
-            connected = await self._reach.connect(hop.identifier, hop.port)
+        for redirects in range(MAX_REDIRECTS + 1):
+            if redirects:
+                location = await self._reach.locate(hop.identifier, hop.port)
+            connected = await self._reach.dial(location, hop.port)
             answer = await _fetch(connected, hop)
             if answer.status not in REDIRECTS:
                 _compare(answer, target, connected.address)
@@ -233,11 +239,11 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
 
 def _compare(answer: _Answer, target: ValidationTarget, address: str) -> None:
     """Status 200 and the key authorization, trailing white space forgiven (RFC 8555 8.3)."""
-    where = f"http://{target.identifier.value}{PATH}{target.token} at {address}"
+    where = f"{address}, {PATH}{target.token}"
     if answer.status != 200:
-        raise _final(Unauthorized(f"{where}: status {answer.status}, expected 200"))
+        raise _final(IncorrectResponse(f"{where}: status {answer.status}, expected 200"))
     if len(answer.body) > MAX_BODY:
-        raise _final(Unauthorized(f"{where}: the body is longer than {MAX_BODY} octets"))
+        raise _final(IncorrectResponse(f"{where}: the body is longer than {MAX_BODY} octets"))
     if not hmac.compare_digest(answer.body.rstrip(b" \t\r\n"), target.key_authorization.encode()):
-        detail = f"{where}: the body ({len(answer.body)} octets) is not the key authorization"
-        raise _final(IncorrectResponse(detail))
+        detail = f"{where}: the body ({len(answer.body)} octets) is not this account's key authorization"
+        raise _final(Unauthorized(detail))

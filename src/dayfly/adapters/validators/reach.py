@@ -11,39 +11,17 @@ import asyncio
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 
+from dayfly.adapters.validators.dnsclient import dns_failure
+from dayfly.adapters.validators.resolver import Resolver
 from dayfly.core.identifiers import Identifier, IdentifierType
-from dayfly.core.policy.addresses import IPAddress, Network, judge
-from dayfly.core.problems import Connection, Dns
-from dayfly.ports import ValidationFailed
+from dayfly.core.policy.addresses import IPAddress, Network, judge, unwrap
+from dayfly.core.problems import Connection
+from dayfly.ports import Location, ValidationFailed
 
 DIAL_TIMEOUT = 5.0  # seconds, for one address
-RESOLVE_TIMEOUT = 5.0  # seconds
-MAX_ADDRESSES = 16  # of one name; more are not tried, and not needed
-
-
-class Resolver:
-    """Looks names up in the system's way (`getaddrinfo`: the host's own files count)."""
-
-    async def addresses(self, name: str) -> tuple[IPAddress, ...]:
-        """The name's addresses, IPv6 first; ValidationFailed with a `dns` problem, transient."""
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(RESOLVE_TIMEOUT):
-                found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-        except socket.gaierror as error:
-            raise _dns_failure(
-                name, "no address was found" if error.errno == socket.EAI_NONAME else "it failed"
-            ) from None
-        except TimeoutError:
-            raise _dns_failure(name, f"no answer within {RESOLVE_TIMEOUT:.0f} s") from None
-        addresses = dict.fromkeys(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found)
-        return tuple(sorted(addresses, key=lambda address: -address.version))
-
-
-def _dns_failure(name: str, what: str) -> ValidationFailed:
-    return ValidationFailed(Dns(f"looking up the address of {name}: {what}"), transient=True)
+MAX_DIALLED = 16  # addresses of one name; all are judged, and more are not needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +51,29 @@ class Reach:
         self._allow = allow
         self._own_listeners = own_listeners
         self._own_ports = own_ports
-        self._own_addresses = _local_addresses() if own_ports else frozenset()
 
     async def connect(self, identifier: Identifier, port: int) -> Connected:
-        """A TCP connection to the identifier's host; ValidationFailed.
+        """A TCP connection to the identifier's host; ValidationFailed."""
+        return await self.dial(await self.locate(identifier, port), port)
 
-        1. Resolve, or take the address itself.
-        2. Judge every address: one that may not be dialled refuses the name.
-        3. Dial them in order until one answers.
-        """
+    async def locate(self, identifier: Identifier, port: int) -> Location:
+        """The identifier's addresses, each judged: one that may not be dialled refuses all; ValidationFailed."""
         addresses = await self._resolve(identifier)
+        if not addresses:
+            raise dns_failure(f"the address of {identifier.value}", "no address was found")
         for address in addresses:
             self._check(identifier, address, port)
-        failure: ValidationFailed | None = None
-        for address in addresses:
+        return Location(addresses)
+
+    async def dial(self, location: Location, port: int) -> Connected:
+        """A connection to the first of the judged addresses that answers; ValidationFailed of the last that did not."""
+        first, *others = location.addresses[:MAX_DIALLED]
+        for address in others:
             try:
-                return await _dial(address, port)
-            except ValidationFailed as error:
-                failure = error
-        raise failure or _dns_failure(identifier.value, "no address was found")
+                return await _dial(first, port)
+            except ValidationFailed:
+                first = address
+        return await _dial(first, port)
 
     async def _resolve(self, identifier: Identifier) -> tuple[IPAddress, ...]:
         if identifier.type is IdentifierType.IP:
@@ -99,26 +81,21 @@ class Reach:
         static = self._hosts.get(identifier.value)
         if static is not None:
             return (static,)
-        return (await self._resolver.addresses(identifier.value))[:MAX_ADDRESSES]
+        return await self._resolver.addresses(identifier.value)
 
     def _check(self, identifier: Identifier, address: IPAddress, port: int) -> None:
-        if self._is_own(address, port):
+        if self._is_own(unwrap(address), port):
             problem = Connection(f"{identifier.value} leads to a listener of the CA itself, which is never dialled")
             raise ValidationFailed(
                 problem, transient=False, operator_note=f"refused {address} port {port}: own listener"
             )
         verdict = judge(address, allow=self._allow)
         if not verdict.allowed:
-            raise ValidationFailed(
-                Connection(f"{identifier.value} has an address that this CA may not dial: {verdict.reason}"),
-                transient=False,
-                operator_note=_note(address, verdict.opens_with),
-            )
+            problem = Connection(f"{identifier.value} leads to an address that this CA may not dial: {verdict.reason}")
+            raise ValidationFailed(problem, transient=False, operator_note=_note(address, verdict.opens_with))
 
-    def _is_own(self, address: IPv4Address | IPv6Address, port: int) -> bool:
-        if (address, port) in self._own_listeners:
-            return True
-        return port in self._own_ports and (address.is_loopback or address in self._own_addresses)
+    def _is_own(self, address: IPAddress, port: int) -> bool:
+        return (address, port) in self._own_listeners or (port in self._own_ports and _is_local(address))
 
 
 def _note(address: IPAddress, opens_with: str) -> str:
@@ -127,13 +104,15 @@ def _note(address: IPAddress, opens_with: str) -> str:
     return f'refused {address}; to open its network: [validation] allow = ["{opens_with}"] in ca.toml'
 
 
-def _local_addresses() -> frozenset[IPAddress]:
-    """The addresses of this host's own name: with a listener on every address, they are the CA too."""
-    try:
-        found = socket.getaddrinfo(socket.gethostname(), None, type=socket.SOCK_STREAM)
-    except socket.gaierror:
-        return frozenset()
-    return frozenset(ip_address(str(entry[4][0]).partition("%")[0]) for entry in found)
+def _is_local(address: IPAddress) -> bool:
+    """Is it an address of this host right now? The kernel lets nobody bind another's."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((str(address), 0))
+        except OSError:
+            return False
+    return True
 
 
 async def _dial(address: IPAddress, port: int) -> Connected:

@@ -35,8 +35,10 @@ from dayfly.core.problems import Malformed, Refused
 RETRY_SPACING = (1.0, 3.0, 8.0, 20.0)
 TRIES = len(RETRY_SPACING) + 1
 VALIDATION_SPAN = timedelta(seconds=45)
+MAX_DETAIL = 300  # characters of a stored problem's text
 POLL_AFTER = 1  # seconds, in Retry-After while a challenge is processing
 
+_VALID = AuthorizationStatus.VALID
 _SETTLED = frozenset({ChallengeStatus.VALID, ChallengeStatus.INVALID})
 
 
@@ -58,14 +60,29 @@ def find_challenge(authorization: Authorization, challenge_type: str) -> Challen
 
 
 def needs_validation(order: Order, authorization: Authorization, challenge: Challenge) -> bool:
-    """Must an answer to this challenge start a validation? Malformed where it can never succeed (RFC 8555 7.5.1)."""
-    if challenge.status in _SETTLED:
+    """Must an answer to this challenge start a validation? Malformed where it can never succeed (RFC 8555 7.5.1).
+
+    A client that answers all challenges of an authorization hears no error once one of them has proved it.
+    """
+    if challenge.status in _SETTLED or authorization.status is AuthorizationStatus.VALID:
         return False
     if authorization.status is not AuthorizationStatus.PENDING:
         raise Malformed(f"the authorization is {authorization.status}; make a new order")
     if order.status is not OrderStatus.PENDING:
         raise Malformed(f"the order is {order.status}; make a new order")
     return True
+
+
+def stored_problem(failure: Refused) -> StoredProblem:
+    """A failure as it is kept with its challenge; its text is cut in the middle where it is long."""
+    return StoredProblem(failure.type, _shortened(failure.detail), failure.http_status)
+
+
+def _shortened(detail: str) -> str:
+    """The kind of failure stands at the beginning of a text and its cause at the end; long names stand between them."""
+    if len(detail) <= MAX_DETAIL:
+        return detail
+    return f"{detail[: MAX_DETAIL // 2 - 3]} ... {detail[2 - MAX_DETAIL // 2 :]}"
 
 
 def settle(
@@ -80,13 +97,14 @@ def settle(
 ) -> Order | None:
     """The order after a validation's final outcome, None where the outcome comes too late to matter.
 
-    1. As of now the order must be pending and the authorization too.
+    1. As of now the authorization must be pending.
     2. The challenge settles, and with it the authorization.
-    3. The order becomes ready with its last authorization, or invalid with its first failed one.
+    3. A pending order becomes ready with its last authorization, or invalid with its first failed one. An invalid one
+       stays so, and hears of every failure.
     """
     current = as_of(order, now)
     authorization = current.authorizations[index]
-    if current.status is not OrderStatus.PENDING or authorization.status is not AuthorizationStatus.PENDING:
+    if authorization.status is not AuthorizationStatus.PENDING:
         return None
     challenge = find_challenge(authorization, challenge_type)
     if challenge is None:
@@ -118,15 +136,15 @@ def _proved(order: Order, index: int, challenge: Challenge, *, address: str, att
         validated_address=address,
     )
     result = replace_authorization(order, index, updated)
-    if all(one.status is AuthorizationStatus.VALID for one in result.authorizations):
-        return replace(result, status=advance_order(order.status, OrderEvent.AUTHORIZED))
-    return result
+    if order.status is OrderStatus.INVALID or any(one.status is not _VALID for one in result.authorizations):
+        return result
+    return replace(result, status=advance_order(order.status, OrderEvent.AUTHORIZED))
 
 
 def _failed(order: Order, index: int, challenge: Challenge, *, failure: Refused, attempts: int) -> Order:
     authorization = order.authorizations[index]
     started = advance_challenge(challenge.status, ChallengeEvent.ANSWERED)
-    problem = StoredProblem(failure.type, failure.detail, failure.http_status)
+    problem = stored_problem(failure)
     failed = replace(
         challenge, status=advance_challenge(started, ChallengeEvent.FAILED), error=problem, attempts=attempts
     )
@@ -135,12 +153,17 @@ def _failed(order: Order, index: int, challenge: Challenge, *, failure: Refused,
         status=advance_authorization(authorization.status, AuthorizationEvent.FAILED),
         challenges=_settle_authorization(authorization, failed),
     )
-    identifier = authorization.identifier
-    cause = StoredProblem(
-        failure.type,
-        f"{identifier.value}: {challenge.type} failed: {failure.detail}",
-        failure.http_status,
-        subproblems=(replace(problem, identifier=identifier),),
-    )
     result = replace_authorization(order, index, updated)
+    mine = replace(problem, identifier=authorization.identifier)
+    if order.status is OrderStatus.INVALID:
+        return replace(result, error=_with_subproblem(order.error, mine))
+    words = f"{authorization.identifier.value}: {challenge.type} failed: {failure.detail}"
+    cause = StoredProblem(failure.type, _shortened(words), failure.http_status, subproblems=(mine,))
     return replace(result, status=advance_order(order.status, OrderEvent.FAILED), error=cause)
+
+
+def _with_subproblem(cause: StoredProblem | None, another: StoredProblem) -> StoredProblem | None:
+    """The cause with one failed identifier more (RFC 8555 6.7.1), where failed identifiers are the cause."""
+    if cause is None or not cause.subproblems:
+        return cause
+    return replace(cause, subproblems=(*cause.subproblems, another))

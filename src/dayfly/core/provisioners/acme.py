@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dayfly.core.policy.grant import Grant
-from dayfly.core.settings.documents import Provisioner, Settings
+from dayfly.core.settings.documents import DEFAULT_CHALLENGES, Provisioner, Settings
 
 PROFILE = "service"
 
@@ -14,7 +14,7 @@ def grant(provisioner: Provisioner, settings: Settings) -> Grant:
         provisioner=provisioner.name,
         rules=settings.name_rules,
         lifetimes=provisioner.claims.lifetimes,
-        challenges=provisioner.challenges,
+        challenges=provisioner.challenges or DEFAULT_CHALLENGES,
         profile=PROFILE,
         force_cn=provisioner.force_cn,
         may_renew=not provisioner.claims.disable_renewal,

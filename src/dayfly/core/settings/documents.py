@@ -26,6 +26,9 @@ from dayfly.errors import ConfigError, Conflict
 DEFAULT_MINIMUM = timedelta(minutes=5)  # step's defaults
 DEFAULT_LIFETIME = timedelta(hours=24)
 DEFAULT_MAXIMUM = timedelta(hours=24)
+# What an ACME provisioner offers that names no challenge types of its own: all that there are, as they are one day. A
+# document that names some, as those from before dns-01 and tls-alpn-01 do, keeps what it says.
+DEFAULT_CHALLENGES = ("http-01", "dns-01", "tls-alpn-01")
 MAX_PROVISIONERS = 1_000
 MAX_RULES = 10_000
 MAX_OWNERS = 10_000
@@ -86,13 +89,16 @@ def _check_claims(claims: Claims) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Provisioner:
-    """Who may ask, and how; `key`, `kid` and `encrypted_key` belong to the type JWK."""
+    """Who may ask, and how; `key`, `kid` and `encrypted_key` belong to the type JWK.
+
+    `challenges` narrows what the type ACME offers; empty is not none but the default.
+    """
 
     name: str
     type: ProvisionerType
     claims: Claims = field(default_factory=Claims)
     enabled: bool = True
-    challenges: tuple[str, ...] = ("http-01",)
+    challenges: tuple[str, ...] = ()
     force_cn: bool = False
     key: str = ""
     kid: str = ""
@@ -264,8 +270,11 @@ def _check_provisioner(provisioner: Provisioner) -> None:
         _check_key(provisioner)
     elif provisioner.key or provisioner.kid or provisioner.encrypted_key:
         raise ConfigError("", f"provisioner {provisioner.name} has a key, which only the type JWK has")
-    elif not provisioner.challenges:
-        raise ConfigError("", f"provisioner {provisioner.name} has no challenge type: nobody could prove a name to it")
+    for challenge in provisioner.challenges:
+        if challenge not in DEFAULT_CHALLENGES:
+            hint = f"known are {', '.join(DEFAULT_CHALLENGES)}"
+            what = f"provisioner {provisioner.name} names the challenge type {challenge[:40]!r}, which nobody knows"
+            raise ConfigError("", what, hint=hint)
 
 
 def _check_key(provisioner: Provisioner) -> None:

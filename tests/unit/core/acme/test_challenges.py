@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -16,10 +15,11 @@ from dayfly.core.acme.challenges import (
     needs_validation,
     retry_delay,
     settle,
+    stored_problem,
 )
-from dayfly.core.acme.objects import AuthorizationStatus, ChallengeStatus, Order, OrderStatus
-from dayfly.core.problems import Connection, Malformed
-from factories import NOW, TOKEN, authorization, challenge, order, ready_order, valid_authorization
+from dayfly.core.acme.objects import AuthorizationStatus, ChallengeStatus, Order, OrderStatus, StoredProblem
+from dayfly.core.problems import Connection, Dns, Malformed
+from factories import NOW, TOKEN, authorization, challenge, dns, order, ready_order, valid_authorization
 
 
 def prove(one: Order, index: int = 0) -> Order | None:
@@ -76,17 +76,57 @@ def test_failure_makes_challenge_authorization_and_order_invalid_with_the_cause_
 @pytest.mark.parametrize(
     "late",
     [
-        order(status=OrderStatus.INVALID),
         order(authorizations=(authorization(status=AuthorizationStatus.DEACTIVATED),)),
-        order(expires=NOW - timedelta(seconds=1)),
+        order(expires=NOW, authorizations=(authorization(expires=NOW),)),
         ready_order(),
     ],
-    ids=["invalid", "deactivated", "expired", "already ready"],
+    ids=["deactivated", "expired", "already ready"],
 )
 def test_outcome_that_comes_late_changes_nothing__v22(late: Order) -> None:
-    """A late proof cannot make a dead order live, nor a late failure kill a ready one."""
+    """A late proof cannot make a dead authorization live, nor a late failure kill a ready order."""
     assert prove(late) is None
     assert fail(late) is None
+
+
+def test_late_proof_makes_no_dead_order_live__v22() -> None:
+    """The authorization was proved, and whoever polls it hears so; the order stays invalid, with its cause."""
+    cause = StoredProblem("unauthorized", "given up", 403)
+    settled = prove(order(status=OrderStatus.INVALID, error=cause))
+    assert settled is not None
+    assert (settled.status, settled.error) == (OrderStatus.INVALID, cause)
+    assert settled.authorizations[0].status is AuthorizationStatus.VALID
+
+
+def test_each_failed_identifier_is_a_subproblem_of_the_order__acme_7() -> None:
+    """The first failure decides; later ones are added, and the challenge that failed says why itself."""
+    first = fail(order(authorizations=(authorization("a.example"), authorization("b.example"))), 1)
+    assert first is not None
+    both = fail(first, 0)
+    assert both is not None
+    assert both.error is not None
+    assert [one.identifier for one in both.error.subproblems] == [dns("b.example"), dns("a.example")]
+    assert both.error.detail.startswith("b.example: http-01 failed: ")
+    assert [one.status for one in both.authorizations] == [AuthorizationStatus.INVALID] * 2
+    assert both.authorizations[0].challenges[0].error is not None
+
+
+@pytest.mark.parametrize("cause", [None, StoredProblem("unauthorized", "an authorization was deactivated", 403)])
+def test_failure_adds_nothing_to_an_order_that_ended_otherwise(cause: StoredProblem | None) -> None:
+    """A failed challenge is no cause of what was given up before."""
+    settled = fail(order(status=OrderStatus.INVALID, error=cause))
+    assert settled is not None
+    assert settled.error == cause
+    assert settled.authorizations[0].status is AuthorizationStatus.INVALID
+
+
+def test_long_text_is_cut_in_the_middle__acme_8() -> None:
+    """At most 300 characters, of which the first and the last say what and why."""
+    short = stored_problem(Dns("looking up TXT: x"))
+    assert short.detail == "looking up TXT: x"
+    long = stored_problem(Dns(f"looking up TXT of {'a' * 300}: no answer"))
+    assert len(long.detail) == 300
+    assert long.detail.startswith("looking up TXT of aaa")
+    assert long.detail.endswith("aaa: no answer")
 
 
 def test_outcome_of_a_challenge_that_is_not_there_changes_nothing() -> None:
@@ -104,6 +144,11 @@ def test_settled_challenge_needs_no_validation__rfc8555_7_5_1(status: ChallengeS
 def test_pending_challenge_needs_validation__rfc8555_7_5_1() -> None:
     """The first answer starts a validation."""
     assert needs_validation(order(), authorization(), challenge()) is True
+
+
+def test_challenge_beside_the_one_that_proved_needs_no_validation__v2() -> None:
+    """A client that answers all challenges of an authorization is told no error when the first has proved it."""
+    assert needs_validation(ready_order(), valid_authorization(), challenge(type="dns-01")) is False
 
 
 def test_challenge_of_a_dead_authorization_is_refused__v4() -> None:

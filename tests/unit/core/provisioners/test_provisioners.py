@@ -61,6 +61,13 @@ def test_disabled_or_missing_provisioner_grants_nothing() -> None:
     assert grant_for(made, "other") is None
 
 
+def test_provisioner_without_challenges_of_its_own_offers_the_default_three__acme_1() -> None:
+    """http-01, dns-01 and tls-alpn-01; a document that names some keeps what it says."""
+    made = grant_for(settings(replace(ACME, challenges=())), "acme")
+    assert made is not None
+    assert made.challenges == ("http-01", "dns-01", "tls-alpn-01")
+
+
 def test_extension_names_type_provisioner_and_key__step_compat_9() -> None:
     """Numbers as in step: JWK 1, ACME 6; a disabled one is named all the same, one that is not there is not."""
     made = settings(replace(ACME, enabled=False), Provisioner("admin", ProvisionerType.JWK, kid="k1"))

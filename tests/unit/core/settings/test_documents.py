@@ -248,7 +248,7 @@ def test_only_jwk_provisioners_have_a_key(document: Provisioner) -> None:
 
 def test_acme_provisioner_needs_a_challenge_type() -> None:
     """Without one nobody could prove a name."""
-    assert "no challenge type" in refusal(replace(ACME, challenges=()))
+    assert "names the challenge type 'http-02', which nobody knows" in refusal(replace(ACME, challenges=("http-02",)))
 
 
 def test_jwk_provisioner_may_wait_for_its_key() -> None:
