@@ -39,9 +39,12 @@ from dayfly.ports import Changes, Location, Store, Validated, ValidationFailed, 
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.app import Application
+from dayfly.server.step_certificates import StepCertificates
+from dayfly.server.step_routes import StepRoutes
 from factories import NAME, NOW, csr_der, ec_key, settings
 
 BASE = "https://ca.internal.example:9000"
+BASES = (BASE, "https://10.0.0.1:9000")
 JOSE = "application/jose+json"
 
 
@@ -120,14 +123,22 @@ class Peer:
         return self.authority.store
 
     async def send(
-        self, method: str, path: str, body: bytes = b"", *, media_type: str = JOSE, headers: Any = ()
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        media_type: str = JOSE,
+        headers: Any = (),
+        certificate: bytes | None = None,
     ) -> Reply:
-        """One request, as uvicorn would hand it over."""
+        """One request, as uvicorn would hand it over; `certificate` is what the handshake verified."""
+        path, _, query = path.partition("?")
         sent: list[Any] = []
         scope: Any = {
-            "type": "http", "method": method, "raw_path": path.encode(), "path": path, "query_string": b"",
+            "type": "http", "method": method, "raw_path": path.encode(), "path": path, "query_string": query.encode(),
             "headers": [(b"host", b"ca.internal.example:9000"), (b"content-type", media_type.encode()), *headers],
-            "client": ("10.1.2.3", 40000), "state": {},
+            "client": ("10.1.2.3", 40000), "state": {"peer_certificate": certificate},
         }  # fmt: skip
 
         async def receive() -> Any:
@@ -209,6 +220,10 @@ class Client:
         return await self.post(order.json["finalize"], {"csr": b64u_encode(csr or csr_der(*names))}, **changes)
 
 
+async def _can_issue() -> bool:
+    return True
+
+
 async def make_peer(where: Path, *, caps: Caps | None = None, store: Store | None = None) -> Peer:
     """A CA in a directory; with `store` another process on what is there already."""
     clock, validator = Clock(), ScriptedValidator()
@@ -241,7 +256,11 @@ async def make_peer(where: Path, *, caps: Caps | None = None, store: Store | Non
     validations = Validations(authority)
     numbers = itertools.count()
     app = Application(
-        AcmeRoutes(authority, validations, Bases((BASE, "https://10.0.0.1:9000"))).routes(),
+        (
+            *AcmeRoutes(authority, validations, Bases(BASES)).routes(),
+            *StepRoutes((root,), (intermediate,), _can_issue).routes(),
+            *StepCertificates(authority, BASES).routes(),
+        ),
         new_request_id=lambda: f"request-{next(numbers)}",
     )
     key = parse_verifier_key(verifier_key(log_key, "test"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
+from dayfly.authority.limits import Limits
 from dayfly.core.acme.ordering import ChallengeOffer
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.denials import KEPT, KeptDenial
@@ -111,6 +112,7 @@ class Authority:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     finalizing: SingleFlight = field(default_factory=SingleFlight)
     denials: RecentDenials = field(default_factory=RecentDenials)
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def offers(self) -> tuple[ChallengeOffer, ...]:

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dayfly.authority.context import Authority
-from dayfly.core.acme.finalizing import IssuePlan
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.events import CertificateIssued, IssueKind
 from dayfly.core.ids import SERIAL_RANDOM_OCTETS, make_serial
+from dayfly.core.policy.plan import IssuePlan
+from dayfly.core.problems import BadCSR
 from dayfly.core.x509 import lint
 from dayfly.core.x509.constraints import check_constraints
 from dayfly.core.x509.profile import SERVER_TLS, SERVICE, Profile, ProvisionerMark, build, profile_hash
@@ -40,19 +41,22 @@ async def issue(
     kind: IssueKind,
     account_id: int | None = None,
     order_id: int | None = None,
+    parent_id: int | None = None,
 ) -> Issued:
-    """Sign what the plan says. RejectedIdentifier, LintRefused, SignerError.
+    """Sign what the plan says. RejectedIdentifier, BadCSR, LintRefused, SignerError.
 
-    1. The issuer can vouch for the names at all.
+    1. The issuer can vouch for the names at all, and the key is not its own.
     2. Id and serial are drawn; the row id is the serial's upper part.
     3. The profile's template is filled.
     4. The lint reads the bytes back and holds them against the plan.
     5. Those bytes are signed.
     """
-    check_constraints(authority.signer.issuer.constraints, plan.names)
+    profile, issuer = PROFILES[plan.profile], authority.signer.issuer
+    check_constraints(issuer.constraints, plan.names if plan.subject is None else (*plan.names, plan.subject))
+    if plan.spki == issuer.spki:
+        raise BadCSR("the certificate's key is the CA's own key")
     row_id = authority.ids.new()
     serial = make_serial(row_id, authority.entropy.octets(SERIAL_RANDOM_OCTETS))
-    profile, issuer = PROFILES[plan.profile], authority.signer.issuer
     draft = build(
         profile,
         issuer=issuer,
@@ -73,6 +77,7 @@ async def issue(
         validity=plan.validity,
         common_name=plan.common_name,
         provisioner=mark,
+        subject=plan.subject,
     )
     der = await authority.signer.sign_certificate(linted)
     certificate = Certificate(
@@ -90,6 +95,7 @@ async def issue(
         profile_hash=_HASHES[plan.profile],
         account_id=account_id,
         order_id=order_id,
+        parent_id=parent_id,
     )
     return Issued(certificate, _event(authority, certificate, spki=plan.spki, kind=kind))
 

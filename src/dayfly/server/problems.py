@@ -21,6 +21,7 @@ from dayfly.core.problems import (
     ServiceUnavailable,
     Subproblem,
 )
+from dayfly.core.step.messages import ErrorBody, render_error
 from dayfly.errors import SignerError, Unavailable
 from dayfly.server.exchange import JSON, PROBLEM_JSON, Dialect, Header, Response
 
@@ -78,7 +79,9 @@ def render_step_error(refused: Refused, *, request_id: str) -> Response:
     parts = [refused.detail.rstrip("."), *map(_sentence, others)]
     notes = "; ".join([*_denial_notes(refused.denial), f"request {request_id}"])
     message = f"{_OPENINGS.get(refused.http_status, '')}{'; '.join(parts)} ({notes})."
-    return _response(refused, _encode({"status": refused.http_status, "message": message}), JSON)
+    denial = refused.denial or next((one.denial for one in refused.subproblems if one.denial), None) or Denial("")
+    body = ErrorBody(refused.http_status, message, denial.rule, denial.owner, denial.nearest, denial.id)
+    return _response(refused, render_error(body), JSON)
 
 
 def _response(refused: Refused, body: bytes, media_type: bytes) -> Response:

@@ -27,6 +27,7 @@ from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
 from dayfly.authority.challenges import Validations
 from dayfly.authority.context import Authority, Caps
+from dayfly.authority.limits import Limits
 from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.upkeep import Upkeep
 from dayfly.config import Config
@@ -38,6 +39,7 @@ from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.app import Application, Request
 from dayfly.server.run import serve
+from dayfly.server.step_certificates import StepCertificates
 from dayfly.server.step_routes import StepRoutes
 from dayfly.server.tls import SwappableContext
 from dayfly.wiring.health import Health
@@ -144,6 +146,7 @@ async def build_process(
         validators=validators_of(config),
         observer=counting,
         caps=caps_of(config),
+        limits=Limits(enabled=config.limits_enabled),
     )
     tls = Tls(tuple(_pem(der) for der in (*keys.roots, *keys.signer.chain)))
     own = OwnCertificate(authority, config.dns_names, tls.install)
@@ -156,6 +159,7 @@ async def build_process(
         (
             *AcmeRoutes(authority, validations, Bases(config.base_urls)).routes(),
             *StepRoutes(keys.roots, keys.signer.chain, health.can_issue).routes(),
+            *StepCertificates(authority, config.base_urls).routes(),
         ),
         new_request_id=new_request_id,
         on_handled=_handled(counting),

@@ -6,7 +6,7 @@ key are judged again at this moment; the plan relies on one revision of the sett
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
@@ -14,25 +14,13 @@ from dayfly.core.acme.objects import AuthorizationStatus, Order, OrderStatus, St
 from dayfly.core.acme.states import OrderEvent, advance_order
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.grant import Grant
-from dayfly.core.policy.lifetimes import Validity, plan_validity
-from dayfly.core.policy.names import Allowed, check_names
+from dayfly.core.policy.lifetimes import plan_validity
+from dayfly.core.policy.names import check_names
+from dayfly.core.policy.plan import IssuePlan
 from dayfly.core.problems import BadCSR, OrderNotReady
 from dayfly.core.x509.csr import CSRFacts
 
 MAX_CN_LENGTH = 64  # RFC 5280 appendix A, ub-common-name
-
-
-@dataclass(frozen=True, slots=True)
-class IssuePlan:
-    """What shall be issued; `allowed` is the name rule that decided, the first name's."""
-
-    names: tuple[Identifier, ...]
-    spki: bytes
-    validity: Validity
-    common_name: str | None
-    profile: str
-    provisioner: str
-    allowed: Allowed
 
 
 def check_ready(order: Order) -> None:

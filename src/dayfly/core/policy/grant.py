@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from dayfly.core.policy.lifetimes import Lifetimes
 from dayfly.core.policy.names import NameRules
@@ -13,6 +14,7 @@ class Grant:
     """Names by rules, lifetimes, challenge types, the profile of the certificates, and what its claims say.
 
     `force_cn` puts a common name into every certificate; `may_renew` is off where the claim `disableRenewal` is on.
+    `may_renew_expired` allows it after the end, for `renewal_grace`; None is one lifetime.
     """
 
     provisioner: str
@@ -22,3 +24,5 @@ class Grant:
     profile: str
     force_cn: bool = False
     may_renew: bool = True
+    may_renew_expired: bool = False
+    renewal_grace: timedelta | None = None

@@ -18,4 +18,6 @@ def grant(provisioner: Provisioner, settings: Settings) -> Grant:
         profile=PROFILE,
         force_cn=provisioner.force_cn,
         may_renew=not provisioner.claims.disable_renewal,
+        may_renew_expired=provisioner.claims.allow_renewal_after_expiry,
+        renewal_grace=provisioner.claims.renewal_grace,
     )

@@ -29,6 +29,7 @@ DEFAULT_MAXIMUM = timedelta(hours=24)
 # What an ACME provisioner offers that names no challenge types of its own: all that there are, as they are one day. A
 # document that names some, as those from before dns-01 and tls-alpn-01 do, keeps what it says.
 DEFAULT_CHALLENGES = ("http-01", "dns-01", "tls-alpn-01")
+MAX_GRACE = timedelta(days=90)
 MAX_PROVISIONERS = 1_000
 MAX_RULES = 10_000
 MAX_OWNERS = 10_000
@@ -47,13 +48,19 @@ class ProvisionerType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a provisioner may give: lifetimes, and whether its certificates renew."""
+    """What a provisioner may give: lifetimes, and whether its certificates renew.
+
+    `renewal_grace` is how long after its end a certificate renews, where that is allowed at all; None is one lifetime
+    of it. `disable_smallstep_extensions` leaves step's provisioner extension out.
+    """
 
     min_lifetime: timedelta = DEFAULT_MINIMUM
     default_lifetime: timedelta = DEFAULT_LIFETIME
     max_lifetime: timedelta = DEFAULT_MAXIMUM
     disable_renewal: bool = False
     allow_renewal_after_expiry: bool = False
+    renewal_grace: timedelta | None = None
+    disable_smallstep_extensions: bool = False
 
     @property
     def lifetimes(self) -> Lifetimes:
@@ -80,6 +87,12 @@ def make_claims(
 
 
 def _check_claims(claims: Claims) -> None:
+    if claims.renewal_grace is not None and not timedelta() <= claims.renewal_grace <= MAX_GRACE:
+        raise ConfigError(
+            "",
+            f"the renewal grace is not between 0s and {MAX_GRACE.days}d",
+            hint="shorten it: this is for machines that slept, not for ever",
+        )
     try:
         check_lifetimes(claims.lifetimes)
     except LifetimeError as error:
@@ -89,9 +102,10 @@ def _check_claims(claims: Claims) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Provisioner:
-    """Who may ask, and how; `key`, `kid` and `encrypted_key` belong to the type JWK.
+    """Who may ask, and how; `key`, `kid`, `encrypted_key` and `publish_key` belong to the type JWK.
 
-    `challenges` narrows what the type ACME offers; empty is not none but the default.
+    `challenges` narrows what the type ACME offers; empty is not none but the default. `publish_key` is the switch of
+    the route that gives the encrypted key to whoever asks.
     """
 
     name: str
@@ -103,6 +117,7 @@ class Provisioner:
     key: str = ""
     kid: str = ""
     encrypted_key: str = ""
+    publish_key: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,17 +29,21 @@ _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 @dataclass(frozen=True, slots=True)
 class CSRFacts:
-    """What is taken from a request: the key, and the names to compare; `digest` is the SHA-256 (hex) of its DER."""
+    """What is taken from a request: the key, and the names to compare; `digest` is the SHA-256 (hex) of its DER.
+
+    `names` are the alternative names and the CN together, `alternative_names` those without the CN.
+    """
 
     spki: bytes
     key: KeyFacts
     names: frozenset[Identifier]
     common_name: str | None
     digest: str
+    alternative_names: frozenset[Identifier] = frozenset()
 
 
-def parse_csr(der: bytes, *, allow: frozenset[KeyType] = CERTIFICATE_KEYS) -> CSRFacts:
-    """The facts of a request; BadCSR names the defect.
+def parse_csr(der: bytes, *, allow: frozenset[KeyType] = CERTIFICATE_KEYS, nameless: bool = False) -> CSRFacts:
+    """The facts of a request; BadCSR names the defect. `nameless` takes one that names nothing, as step's may.
 
     1. Size and shape.  2. Its own signature, with an accepted algorithm.  3. The key.  4. Attributes.  5. Names.
     """
@@ -64,14 +68,14 @@ def parse_csr(der: bytes, *, allow: frozenset[KeyType] = CERTIFICATE_KEYS) -> CS
     except BadPublicKey as error:
         raise BadCSR(error.detail) from None
     common_name = _common_name(csr)
-    names = _alternative_names(csr)
+    names = alternative = _alternative_names(csr)
     if common_name is not None:
         names |= {_host(common_name)}
         common_name = _host(common_name).value
-    if not names:
+    if not names and not nameless:
         raise BadCSR("the CSR names nothing: neither a subject alternative name nor a CN")
     spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return CSRFacts(spki, key, names, common_name, hashlib.sha256(der).hexdigest())
+    return CSRFacts(spki, key, names, common_name, hashlib.sha256(der).hexdigest(), alternative)
 
 
 def _common_name(csr: x509.CertificateSigningRequest) -> str | None:

@@ -62,6 +62,7 @@ class _Expected:
     validity: Validity
     common_name: str | None
     provisioner: ProvisionerMark | None
+    subject: Identifier | None
 
 
 def check(
@@ -75,14 +76,17 @@ def check(
     validity: Validity,
     common_name: str | None,
     provisioner: ProvisionerMark | None,
+    subject: Identifier | None = None,
 ) -> LintedCertificate:
     """The draft as something that may be signed; LintRefused names what does not hold.
+
+    `subject` is a name beside the SANs that the CN may be, on the step API only.
 
     1. The plan itself: names, serial, times within the issuer's.
     2. The fields before the extensions.
     3. Each extension by its value and criticality; none is missing, none is extra.
     """
-    expected = _Expected(profile, issuer, serial, names, spki, validity, common_name, provisioner)
+    expected = _Expected(profile, issuer, serial, names, spki, validity, common_name, provisioner, subject)
     _check_plan(expected)
     try:
         _check_fields(draft.tbs, expected)
@@ -108,7 +112,8 @@ def _check_plan(expected: _Expected) -> None:
     _need(validity.not_after <= expected.issuer.not_after, "it outlives its issuer")
     if expected.common_name is not None:
         _need(len(expected.common_name) <= MAX_CN, "the CN is too long")
-        _need(expected.common_name in {name.value for name in names}, "the CN is none of the names")
+        named = names if expected.subject is None else (*names, expected.subject)
+        _need(expected.common_name in {name.value for name in named}, "the CN is none of the names")
 
 
 def _check_fields(tbs: bytes, expected: _Expected) -> None:

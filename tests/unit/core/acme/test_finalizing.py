@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 
 from dayfly.core.acme.finalizing import (
-    IssuePlan,
     check_ready,
     choose_common_name,
     issued,
@@ -16,6 +15,7 @@ from dayfly.core.acme.finalizing import (
     refused_by_lint,
 )
 from dayfly.core.acme.objects import Order, OrderStatus, StoredProblem
+from dayfly.core.policy.plan import IssuePlan
 from dayfly.core.problems import BadCSR, OrderNotReady, RejectedIdentifier
 from dayfly.core.provisioners import grant_for
 from dayfly.core.x509.csr import parse_csr

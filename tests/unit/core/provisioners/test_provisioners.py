@@ -1,17 +1,20 @@
-"""What provisioners grant on the ACME face (step-compat.md part 13)."""
+"""What provisioners grant, on which face (step-compat.md part 13)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
 import pytest
 
+from dayfly.core.jose.jwk import render_jwk, thumbprint_of
 from dayfly.core.policy.grant import Grant
 from dayfly.core.policy.lifetimes import Lifetimes
-from dayfly.core.provisioners import grant_for, mark_for
+from dayfly.core.provisioners import grant_for, mark_for, renewal_grant_for, token_grant_for
 from dayfly.core.settings.documents import Claims, Provisioner, ProvisionerType, Settings, make_settings
 from dayfly.core.x509.profile import ProvisionerMark
+from factories import ec_key
 
 ACME = Provisioner(
     "acme",
@@ -74,3 +77,54 @@ def test_extension_names_type_provisioner_and_key__step_compat_9() -> None:
     assert mark_for(made, "acme") == ProvisionerMark(6, "acme", "")
     assert mark_for(made, "admin") == ProvisionerMark(1, "admin", "k1")
     assert mark_for(made, "other") is None
+
+
+# --- tokens and renewals ----------------------------------------------------------------------------------------------
+
+_KEY = ec_key()
+_KID = thumbprint_of(_KEY.public_key())
+JWK = Provisioner(
+    "admin",
+    ProvisionerType.JWK,
+    key=msgspec.json.encode({"kid": _KID, **render_jwk(_KEY.public_key())}).decode(),
+    kid=_KID,
+)
+
+
+def test_a_jwk_provisioner_grants_to_its_tokens__step_compat_13() -> None:
+    """By name and kid together; it offers no challenge."""
+    found = token_grant_for(settings(JWK), "admin", _KID)
+    assert found is not None
+    assert (found.grant.provisioner, found.grant.challenges, found.key.thumbprint) == ("admin", (), _KID)
+
+
+@pytest.mark.parametrize(
+    ("provisioner", "name", "kid"),
+    [
+        (JWK, "admin", "other"),
+        (JWK, "admin", ""),
+        (JWK, "Admin", _KID),
+        (replace(JWK, enabled=False), "admin", _KID),
+        (replace(JWK, key=""), "admin", _KID),
+        (ACME, "acme", ""),
+    ],
+)
+def test_nothing_else_grants_to_tokens__step_compat_13(provisioner: Provisioner, name: str, kid: str) -> None:
+    """Another kid or case, disabled, without a key, another type."""
+    assert token_grant_for(settings(provisioner), name, kid) is None
+
+
+@pytest.mark.parametrize("provisioner", [ACME, JWK])
+def test_both_types_grant_renewals_by_their_claims__step_compat_5(provisioner: Provisioner) -> None:
+    """The claims of renewal reach the grant; disabled or gone, there is none."""
+    claims = Claims(allow_renewal_after_expiry=True, renewal_grace=timedelta(hours=2))
+    grant = renewal_grant_for(settings(replace(provisioner, claims=claims)), provisioner.name)
+    assert grant is not None
+    assert (grant.may_renew, grant.may_renew_expired, grant.renewal_grace) == (True, True, timedelta(hours=2))
+    assert renewal_grant_for(settings(replace(provisioner, enabled=False)), provisioner.name) is None
+    assert renewal_grant_for(settings(provisioner), "other") is None
+
+
+def test_the_extension_can_be_left_out__step_compat_9() -> None:
+    """The claim disableSmallstepExtensions."""
+    assert mark_for(settings(replace(JWK, claims=Claims(disable_smallstep_extensions=True))), "admin") is None

@@ -296,3 +296,19 @@ def test_number_of_documents_is_bounded__readme_7(
     """All of them are in memory, and each look at a metric's labels walks over them."""
     monkeypatch.setattr(module, limit, 1)
     assert "at most 1 are kept" in refusal(*documents)
+
+
+@pytest.mark.parametrize("grace", [timedelta(seconds=-1), timedelta(days=91)])
+def test_a_renewal_grace_has_bounds__step_compat_5(grace: timedelta) -> None:
+    """A certificate that ended long ago never renews."""
+    with pytest.raises(ConfigError, match="renewal grace"):
+        make_settings(1, (replace(ACME, claims=Claims(renewal_grace=grace)),))
+
+
+def test_a_document_of_before_the_claims_of_renewal_is_read() -> None:
+    """An older row lacks what came later; a newer one brings it back as it was."""
+    old = parse_document("provisioner", b'{"name":"acme","type":"ACME","claims":{"disable_renewal":true}}')
+    assert isinstance(old, Provisioner)
+    assert (old.claims.renewal_grace, old.claims.disable_smallstep_extensions, old.publish_key) == (None, False, True)
+    new = replace(old, claims=replace(old.claims, renewal_grace=timedelta(hours=1)), publish_key=False)
+    assert parse_document("provisioner", render_document(new)) == new

@@ -72,6 +72,14 @@ def test_cn_is_a_name_of_its_type__f10() -> None:
     assert address.names == frozenset({Identifier(IdentifierType.IP, "10.1.2.3")})
 
 
+def test_request_without_names_is_taken_where_it_may_be__step_4() -> None:
+    """The step API takes names from elsewhere; alternative names and CN stay apart."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    facts = parse_csr(builder.sign(ec_key(), SHA256()).public_bytes(Encoding.DER), nameless=True)
+    assert (facts.names, facts.alternative_names, facts.common_name) == (frozenset(), frozenset(), None)
+    assert parse_csr(csr_der()).alternative_names == frozenset({dns()})
+
+
 def test_other_subject_fields_and_extensions_are_dropped__f12_f16() -> None:
     """O, OU, CA:TRUE and must-staple ask for nothing."""
     facts = parse_csr(

@@ -249,6 +249,16 @@ def test_lint_refuses_a_plan_that_no_certificate_may_have__security_12(plan: Pla
         plan.issue()
 
 
+def test_cn_may_be_the_subject_beside_the_names__security_12() -> None:
+    """On the step API the token's subject is the CN, also where it is none of the names; no other name is."""
+    plan = Plan(common_name="subject.internal.example")
+    subject = dns("subject.internal.example")
+    tbs = lint.check(plan.draft(), profile=plan.profile, **plan.arguments, subject=subject).take()
+    assert tbs == plan.draft().tbs
+    with pytest.raises(lint.LintRefused, match="none of the names"):
+        lint.check(plan.draft(), profile=plan.profile, **plan.arguments, subject=dns("evil.example"))
+
+
 def test_every_single_octet_counts__p0_1() -> None:
     """A draft with one octet changed is refused, wherever it is."""
     tbs = Plan().draft().tbs

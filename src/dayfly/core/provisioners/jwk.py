@@ -1,0 +1,32 @@
+"""The JWK provisioner: whoever has its key signs one-time tokens, and a token names what it is for."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from dayfly.core.jose.encoding import strict_json_object
+from dayfly.core.jose.jwk import PublicKey, parse_jwk
+from dayfly.core.policy.grant import Grant
+from dayfly.core.settings.documents import Provisioner, Settings
+
+PROFILE = "service"
+
+
+def grant(provisioner: Provisioner, settings: Settings) -> Grant:
+    """What tokens of this provisioner may ask for; it offers no challenge, since a token proves nothing more."""
+    return Grant(
+        provisioner=provisioner.name,
+        rules=settings.name_rules,
+        lifetimes=provisioner.claims.lifetimes,
+        challenges=(),
+        profile=PROFILE,
+        may_renew=not provisioner.claims.disable_renewal,
+        may_renew_expired=provisioner.claims.allow_renewal_after_expiry,
+        renewal_grace=provisioner.claims.renewal_grace,
+    )
+
+
+@lru_cache(maxsize=1024)
+def public_key(document: str) -> PublicKey:
+    """The key in a provisioner's `key`, parsed once; the settings hold none that cannot be read."""
+    return parse_jwk(strict_json_object(document.encode()))

@@ -1,0 +1,156 @@
+"""From a good token and a CSR to what shall be issued (step-compat.md part 4).
+
+Rules: names come from the token, the CSR carries a key and may only agree; what asks for too much is refused with 403,
+what cannot be read with 400; the subject becomes the CN and meets the rules of a name, also where it is none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from dayfly.core.events import Reason
+from dayfly.core.identifiers import Identifier, IdentifierType, parse_dns, parse_ip
+from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.lifetimes import Validity, plan_validity
+from dayfly.core.policy.names import Allowed, check_names
+from dayfly.core.policy.plan import IssuePlan
+from dayfly.core.problems import BadCSR, Malformed, Refused, RejectedIdentifier, Subproblem, Unauthorized
+from dayfly.core.step.messages import Asked, resolve_asked
+from dayfly.core.step.tokens import VerifiedClaims
+from dayfly.core.x509.csr import MAX_CN, CSRFacts
+
+FORBIDDEN = 403
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a decision is made under: when, from where, and until when the issuer can vouch for anything."""
+
+    now: datetime
+    source: IPv4Address | IPv6Address | None
+    issuer_not_after: datetime
+
+
+def check_confirmed(claims: VerifiedClaims, csr_digest: str) -> None:
+    """Raise Unauthorized (403) where the token is bound to another request than this one (RFC 7800)."""
+    if claims.confirmed is not None and claims.confirmed.hex() != csr_digest:
+        raise Unauthorized("the token is bound to another certificate request (cnf)", reason=Reason.UNAUTHORIZED)
+
+
+def plan_sign(
+    claims: VerifiedClaims, csr: CSRFacts, *, asked: tuple[Asked, Asked], grant: Grant, situation: Situation
+) -> IssuePlan:
+    """What to issue for a token; `asked` are notBefore and notAfter. Every refusal here has status 403.
+
+    1. The token's names are names (RejectedIdentifier).
+    2. The CSR agrees: its CN is the subject or one of the names, each type that it has is the token's set (BadCSR).
+    3. Today's rules allow every name, and the subject (RejectedIdentifier).
+    4. The validity is within the grant and the issuer's (Malformed).
+    """
+    subject, names = _names(claims)
+    _check_csr(csr, subject, names)
+    asked_for = names if subject in names else (*names, subject)
+    allowed = check_step_names(asked_for, grant, situation)
+    return IssuePlan(
+        names=names,
+        spki=csr.spki,
+        validity=_validity(asked, grant, situation),
+        common_name=subject.value if len(subject.value) <= MAX_CN else None,
+        profile=grant.profile,
+        provisioner=grant.provisioner,
+        allowed=allowed[0],
+        subject=None if subject in names else subject,
+    )
+
+
+def check_step_names(names: Sequence[Identifier], grant: Grant, situation: Situation) -> tuple[Allowed, ...]:
+    """The decision for every name; RejectedIdentifier as of the step API, where it is a 403."""
+    try:
+        return check_names(grant.rules, names, provisioner=grant.provisioner, source=situation.source)
+    except RejectedIdentifier as error:
+        raise forbidden(error) from None
+
+
+def forbidden(error: Refused) -> Refused:
+    """The same refusal with status 403: on this face what asks for too much is forbidden, not malformed."""
+    return type(error)(
+        error.detail,
+        subproblems=error.subproblems,
+        denial=error.denial,
+        retry_after=error.retry_after,
+        status=FORBIDDEN,
+        hint=error.hint,
+        reason=error.reason,
+    )
+
+
+def parse_name(text: str) -> Identifier:
+    """A name of a token: an address in any spelling, or a DNS name; Malformed for all else, e-mail and URI too."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return parse_dns(text)
+    return parse_ip(str(address))
+
+
+def _names(claims: VerifiedClaims) -> tuple[Identifier, tuple[Identifier, ...]]:
+    """The subject, and the names in their order, each once."""
+    names: list[Identifier] = []
+    bad: list[Subproblem] = []
+    for text in (claims.subject, *claims.sans):
+        try:
+            names.append(parse_name(text))
+        except Refused as error:
+            bad.append(Subproblem(RejectedIdentifier.type, error.detail))
+    if bad:
+        reason = Reason.NAME_NOT_ALLOWED
+        raise RejectedIdentifier(
+            "the token asks for names that cannot be given", subproblems=bad, status=FORBIDDEN, reason=reason
+        )
+    subject, sans = names[0], tuple(dict.fromkeys(names[1:]))
+    if len(subject.value) > MAX_CN and subject not in sans:
+        raise RejectedIdentifier(
+            f"the subject is none of the names and has more than {MAX_CN} characters, so no CN can hold it",
+            status=FORBIDDEN,
+            reason=Reason.NAME_NOT_ALLOWED,
+        )
+    return subject, sans
+
+
+def _check_csr(csr: CSRFacts, subject: Identifier, names: tuple[Identifier, ...]) -> None:
+    """Raise BadCSR (403) where the request and the token do not agree."""
+    if csr.common_name is not None and csr.common_name not in {one.value for one in (subject, *names)}:
+        raise _too_much("its CN is neither the token's subject nor one of its names")
+    for kind in IdentifierType:
+        found = {one for one in csr.alternative_names if one.type is kind}
+        wanted = {one for one in names if one.type is kind}
+        if found and found != wanted:
+            extra = ", ".join(sorted(one.value for one in found - wanted))
+            lacking = ", ".join(sorted(one.value for one in wanted - found))
+            raise _too_much(
+                f"its {kind} names are not the token's: {extra or 'none'} too many, {lacking or 'none'} missing"
+            )
+
+
+def _too_much(what: str) -> BadCSR:
+    return BadCSR(f"the CSR does not agree with the token: {what}"[:500], status=FORBIDDEN)
+
+
+def _validity(asked: tuple[Asked, Asked], grant: Grant, situation: Situation) -> Validity:
+    """As everywhere; what was asked for and cannot be is forbidden here."""
+    start, end = (
+        resolve_asked(one, situation.now, member) for one, member in zip(asked, ("notBefore", "notAfter"), strict=True)
+    )
+    try:
+        return plan_validity(
+            situation.now,
+            lifetimes=grant.lifetimes,
+            requested_not_before=start,
+            requested_not_after=end,
+            issuer_not_after=situation.issuer_not_after,
+        )
+    except Malformed as error:
+        raise Malformed(error.detail, status=FORBIDDEN, reason=Reason.LIFETIME_NOT_ALLOWED) from None

@@ -1,0 +1,111 @@
+"""The step API in this process, without sockets: clients that make their tokens exactly as a test wants them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from acme_peer import BASE, Peer, Reply, make_peer
+from dayfly.authority.settings import change_settings
+from dayfly.core.jose.jwk import KeyAlgorithm, render_jwk, thumbprint_of
+from dayfly.core.jose.jws import sign_compact
+from dayfly.core.settings.documents import Document, Provisioner, ProvisionerType, SettingsChange
+from dayfly.core.x509.pem import parse_pem_block, render_pem
+from factories import NAME, csr_der, ec_key
+
+OWNER = "platform-team"
+CERTIFICATE_REQUEST = "CERTIFICATE REQUEST"
+
+
+def provisioner_of(key: ec.EllipticCurvePrivateKey, **changes: Any) -> Provisioner:
+    """A JWK provisioner that knows the public half of `key`."""
+    kid = thumbprint_of(key.public_key())
+    document = {"use": "sig", "kid": kid, "alg": "ES256", **render_jwk(key.public_key())}
+    made = Provisioner(OWNER, ProvisionerType.JWK, key=msgspec.json.encode(document).decode(), kid=kid)
+    return replace(made, encrypted_key="e.e.e.e.e", **changes)
+
+
+async def put(peer: Peer, *documents: Document, remove: tuple[tuple[str, str], ...] = ()) -> None:
+    """Change the settings."""
+    await change_settings(
+        peer.store, peer.clock, lambda current: SettingsChange(current.revision, put=documents, remove=remove)
+    )
+
+
+async def make_step_peer(where: Path, key: ec.EllipticCurvePrivateKey, **changes: Any) -> Peer:
+    """A CA whose JWK provisioner knows `key`."""
+    peer = await make_peer(where, **changes)
+    await put(peer, provisioner_of(key))
+    return peer
+
+
+def csr_pem(der: bytes) -> str:
+    """A request as it stands in JSON."""
+    return render_pem(der, CERTIFICATE_REQUEST)
+
+
+def named_csr(
+    *names: x509.GeneralName, common_name: str | None = None, key: ec.EllipticCurvePrivateKey | None = None
+) -> bytes:
+    """A request with any general names, or none, and any CN."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)] if common_name is not None else [])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(key or ec_key(), SHA256()).public_bytes(Encoding.DER)
+
+
+def leaf_of(reply: Reply) -> x509.Certificate:
+    """The certificate in an answer."""
+    return x509.load_der_x509_certificate(leaf_der(reply))
+
+
+def leaf_der(reply: Reply) -> bytes:
+    """Its DER."""
+    return parse_pem_block(reply.json["crt"], "CERTIFICATE")
+
+
+@dataclass
+class StepClient:
+    """Somebody with a provisioner's key."""
+
+    peer: Peer
+    key: ec.EllipticCurvePrivateKey
+    count: int = field(default=0)
+
+    @property
+    def kid(self) -> str:
+        """The key's id at the CA."""
+        return thumbprint_of(self.key.public_key())
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        """Good claims for /sign with these changed; `...` leaves one out."""
+        self.count += 1
+        now = int(self.peer.clock.now().timestamp())
+        plain = {
+            "aud": f"{BASE}/1.0/sign", "exp": now + 300, "iat": now, "iss": OWNER, "jti": f"jti-{self.count}",
+            "nbf": now, "sans": [NAME], "sub": NAME,
+        }  # fmt: skip
+        return {name: value for name, value in {**plain, **changes}.items() if value is not ...}
+
+    def token(self, header: dict[str, Any] | None = None, **changes: Any) -> str:
+        """A token with these claims changed."""
+        payload = msgspec.json.encode(self.claims(**changes))
+        protected = {"kid": self.kid, "typ": "JWT"} if header is None else header
+        return sign_compact(payload, key=self.key, alg=KeyAlgorithm.ES256, header=protected)
+
+    async def sign(self, token: str | None = None, csr: bytes | None = None, **members: Any) -> Reply:
+        """POST /sign; a member that is `...` is left out."""
+        document: dict[str, Any] = {"csr": csr_pem(csr or csr_der()), "ott": self.token() if token is None else token}
+        document |= members.pop("body", {}) | members
+        body = json.dumps({name: value for name, value in document.items() if value is not ...}).encode()
+        return await self.peer.send("POST", "/sign", body, media_type="application/json")

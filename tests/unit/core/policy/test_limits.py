@@ -1,0 +1,70 @@
+"""Rates as one moment per key (security.md section 7)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dayfly.core.policy.limits import Rate, retry_after, spend
+from factories import NOW
+
+SIX = Rate(6, timedelta(hours=1))
+
+
+def used(times: int, now: datetime = NOW) -> datetime:
+    """The state after so many uses at once."""
+    state: datetime | None = None
+    for _ in range(times):
+        state = spend(state, SIX, now)
+        assert state is not None
+    assert state is not None
+    return state
+
+
+def test_all_at_once_and_then_one_by_one__security_7() -> None:
+    """Six at once; the seventh ten minutes later, and the text before says when."""
+    state = used(6)
+    assert spend(state, SIX, NOW) is None
+    wait = retry_after(state, SIX, NOW)
+    assert wait == 600
+    assert spend(state, SIX, NOW + timedelta(seconds=wait - 1)) is None
+    assert spend(state, SIX, NOW + timedelta(seconds=wait)) is not None
+
+
+def test_what_was_not_used_does_not_pile_up() -> None:
+    """After a day it is six again, not more."""
+    assert used(6, NOW + timedelta(days=1)) > NOW
+    state = spend(used(1), SIX, NOW + timedelta(days=1))
+    for _ in range(5):
+        assert state is not None
+        state = spend(state, SIX, NOW + timedelta(days=1))
+    assert state is not None
+    assert spend(state, SIX, NOW + timedelta(days=1)) is None
+
+
+def test_a_window_shrinks_to_a_short_life__security_7() -> None:
+    """Six within a minute for leaves that live a minute; longer lives change nothing."""
+    assert SIX.within(timedelta(minutes=1)) == Rate(6, timedelta(minutes=1))
+    assert SIX.within(timedelta(hours=24)) is SIX
+    assert SIX.times(10) == Rate(60, timedelta(hours=1))
+
+
+def test_a_wait_is_a_second_at_least() -> None:
+    """Retry-After is whole seconds, and never zero."""
+    assert retry_after(NOW - timedelta(days=1), SIX, NOW) == 1
+
+
+@given(st.lists(st.integers(0, 4000), min_size=1, max_size=60))
+def test_no_window_ever_sees_more_than_twice_the_count(pauses: list[int]) -> None:
+    """A burst and what trickles after it: at most two windows' worth in any one window."""
+    state, now, taken = None, NOW, []
+    for pause in pauses:
+        now += timedelta(seconds=pause)
+        after = spend(state, SIX, now)
+        if after is not None:
+            state = after
+            taken.append(now)
+    for begin in taken:
+        assert sum(begin <= one <= begin + SIX.window for one in taken) <= 2 * SIX.count
