@@ -263,6 +263,12 @@ class Metrics:
             {(f"{share:g}",): moment for share, moment in figures.expiry.items()},
         )
         yield _gauge(
+            "dayfly_ca_names_due",
+            "Names past two thirds of their certificate's life, and still live: their renewals should have come.",
+            (),
+            {(): float(figures.due)},
+        )
+        yield _gauge(
             "dayfly_ca_expected_renewals_per_second",
             "Active certificates by their planned due points.",
             (),

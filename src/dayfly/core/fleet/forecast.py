@@ -54,30 +54,37 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The fleet at one moment; `expiry` maps a share to Unix seconds, `expiring` a horizon in seconds to names."""
+    """The fleet at one moment; `expiry` maps a share to Unix seconds, `expiring` a horizon in seconds to names.
+
+    `due` counts live names past two thirds of life: a fleet that was enrolled in one hour has none for long, and then
+    no renewals are missed, whatever the mean rate says.
+    """
 
     names: Mapping[NameState, int]
     expiry: Mapping[float, float]
     expiring: Mapping[int, int]
     expected_renewals_per_second: float
+    due: int
 
 
 def forecast(lives: Iterable[Life], now: float) -> Forecast:
     """The figures for these names as of `now` (Unix seconds)."""
     names = dict.fromkeys((NameState.UNSEEN, NameState.OVERDUE, NameState.NONE), 0)
     ends: list[float] = []
-    rate = 0.0
+    rate, due = 0.0, 0
     for life in lives:
         names[_state(life, now)] += 1
         if life.not_after > now:
             ends.append(life.not_after)
             rate += 1 / (PLANNED * life.seconds)
+            due += life.used(now) >= DUE
     ends.sort()
     return Forecast(
         names=names,
         expiry={share: ends[_rank(share, len(ends))] for share in QUANTILES} if ends else {},
         expiring={horizon: _count_before(ends, now + horizon) for horizon in HORIZONS},
         expected_renewals_per_second=rate,
+        due=due,
     )
 
 

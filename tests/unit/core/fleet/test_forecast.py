@@ -44,6 +44,11 @@ def test_rate_is_one_renewal_per_planned_due_point() -> None:
     assert forecast([life(0.1)], NOW).expected_renewals_per_second == pytest.approx(1 / (DAY * 7 / 12))
 
 
+def test_name_is_due_from_two_thirds_of_life_to_its_end() -> None:
+    """Who enrolled an hour ago owes no renewal, and who has expired is counted elsewhere."""
+    assert [forecast([life(used)], NOW).due for used in (0.1, 0.66, 0.67, 0.99, 1.1)] == [0, 0, 1, 1, 0]
+
+
 def test_retired_name_is_silent_past_two_lifetimes() -> None:
     """After that nobody waits for it."""
     assert life(0.5).is_retired(NOW) is False
