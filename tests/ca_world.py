@@ -184,8 +184,10 @@ def dayfly(
     return result
 
 
-def found(where: Path, *extra: str, lifetime: Sequence[str] = ("--x509-min-dur", "30s")) -> CA:
-    """A new CA with an ACME provisioner named `acme`; not started."""
+def found(
+    where: Path, *extra: str, lifetime: Sequence[str] = ("--x509-min-dur", "30s"), hosts: Sequence[str] = ()
+) -> CA:
+    """A new CA with an ACME provisioner named `acme`; not started. `hosts` are more names that it finds on loopback."""
     port, metrics, http_port = free_ports(3)
     ca = CA(where / "ca", port, metrics, http_port)
     (where / "password").touch(mode=0o600)
@@ -211,18 +213,19 @@ def found(where: Path, *extra: str, lifetime: Sequence[str] = ("--x509-min-dur",
     ca.init = json.loads(result.stdout)
     ca.dayfly("ca", "provisioner", "add", "acme", "--type", "ACME", *lifetime)
     toml = ca.home / "ca.toml"
-    hosts = ", ".join(f'"{name}" = "127.0.0.1"' for name in (NAME, "b.internal.example", "c.internal.example"))
+    known = (NAME, "b.internal.example", "c.internal.example", *hosts)
+    table = ", ".join(f'"{name}" = "127.0.0.1"' for name in known)
     toml.write_text(
         toml.read_text().replace("127.0.0.1:9180", f"127.0.0.1:{metrics}")
-        + f'\n[validation]\nhttp_port = {http_port}\nallow = ["127.0.0.0/8"]\nhosts = {{ {hosts} }}\n'
+        + f'\n[validation]\nhttp_port = {http_port}\nallow = ["127.0.0.0/8"]\nhosts = {{ {table} }}\n'
     )
     return ca
 
 
 @contextlib.contextmanager
-def running(where: Path, *extra: str) -> Iterator[CA]:
+def running(where: Path, *extra: str, hosts: Sequence[str] = ()) -> Iterator[CA]:
     """A new CA that runs, and is stopped at the end."""
-    ca = found(where, *extra)
+    ca = found(where, *extra, hosts=hosts)
     ca.start()
     try:
         yield ca

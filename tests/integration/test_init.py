@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pty
 import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
 
-from ca_world import CA, NAME, PASSWORD, dayfly, environment, found
+from ca_world import CA, NAME, PASSWORD, dayfly, found
 from dayfly.config import load_config
 from dayfly.core.policy.names import Rule, RuleKind
 from dayfly.core.settings.documents import SettingsChange
 from dayfly.wiring.commands import change_settings_of
+from terminal import at_terminal
 
 BASE = ("--name", "X", "--dns", "ca.internal.example", "--address", ":9000", "--provisioner", "p")
 
@@ -231,24 +228,3 @@ def test_init_makes_a_password_where_none_is_typed(tmp_path: Path) -> None:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     load_pem_private_key(key, made.encode())
-
-
-def at_terminal(arguments: list[str], answers: list[str], where: Path) -> str:
-    """Run a command under a pseudo-terminal, answer each question in turn; all that was shown."""
-    process_id, terminal = pty.fork()
-    if process_id == 0:
-        os.execve(sys.executable, [sys.executable, "-m", "dayfly", *arguments], environment(where))  # noqa: S606 - a program, no shell
-    shown, asked, deadline = b"", 0, time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            shown += os.read(terminal, 4096)
-        except OSError:  # the terminal is gone: the command has ended
-            break
-        if asked < len(answers) and shown[-2:] in {b": ", b"] "}:
-            os.write(terminal, answers[asked].encode() + b"\n")
-            asked, shown = asked + 1, shown + b"\n"
-    _, status = os.waitpid(process_id, 0)
-    os.close(terminal)
-    text = shown.decode()
-    assert os.waitstatus_to_exitcode(status) == 0, text
-    return text

@@ -25,10 +25,15 @@ Plan = Callable[[Settings], SettingsChange]
 
 
 async def change_settings(store: Store, clock: Clock, plan: Plan) -> Settings:
-    """The settings after the change that `plan` makes of the current ones; made anew when another change came first."""
+    """The settings after the change that `plan` makes of the current ones; made anew when another change came first.
+
+    A change of nothing raises no revision.
+    """
     for _ in range(TRIES):
         current = await store.settings.settings()
         change = plan(current)
+        if not change.put and not change.remove:
+            return current
         changed = apply_change(current, change)
         events = setting_events(change, revision=changed.revision, at=clock.now())
         try:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from pathlib import Path
 
 import click
 
 from dayfly.cli.output import emit, home_option, say
-from dayfly.config import load_config
-from dayfly.home import resolve_home
 from dayfly.wiring.commands import verify_log_of
+from dayfly.wiring.homes import enter_home
 
 
 @click.group()
@@ -24,7 +21,7 @@ def log() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify(home: str | None, as_json: bool) -> None:
     """Check every entry, head, checkpoint and certificate row; exit 1 if one does not hold."""
-    config = load_config(resolve_home(home, os.environ, Path.home()))
+    config = enter_home(home)
     report = asyncio.run(verify_log_of(config))
     if as_json:
         emit(

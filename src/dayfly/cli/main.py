@@ -31,10 +31,12 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "ca": {
         "bootstrap": ("dayfly.cli.ca_bootstrap:bootstrap", "Make this host a client of a CA."),
         "certificate": ("dayfly.cli.ca_certificate:certificate", "Get a certificate by ACME."),
+        "denials": ("dayfly.cli.denials:denials", "List the names that policy refused."),
         "federation": ("dayfly.cli.ca_roots:federation", "Fetch the roots of the CA and of those that it trusts."),
         "health": ("dayfly.cli.ca_roots:health", "Ask the CA whether it is well."),
         "init": ("dayfly.cli.ca_init:init", "Make a new certificate authority."),
         "log": ("dayfly.cli.log:log", "Look into the append-only log."),
+        "policy": ("dayfly.cli.policy:policy", "Show, test and change the name rules."),
         "provisioner": ("dayfly.cli.provisioner:provisioner", "Manage provisioners."),
         "root": ("dayfly.cli.ca_roots:root", "Fetch the CA's root certificate."),
         "roots": ("dayfly.cli.ca_roots:roots", "Fetch all of the CA's root certificates."),

@@ -50,12 +50,14 @@ def doing(text: str, work: Callable[[], Result], *, done: str = "done!") -> Resu
 
 
 def error_document(error: DayflyError) -> dict[str, Any]:
-    """An error as an object; a refusal has the fields of interfaces.md 6."""
+    """An error as an object; a refusal has the fields of interfaces.md 6, for several names each in `subproblems`."""
     document: dict[str, Any] = {"error": error.message}
     for name in ("kind", "rule", "owner", "nearest", "denial"):
         value = getattr(error, name, "")
         if isinstance(value, str) and value:
             document[name] = value
+    if subproblems := getattr(error, "subproblems", ()):
+        document["subproblems"] = subproblems
     if error.hint:
         document["next"] = error.hint
     return document

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import click
 
 from dayfly.cli.output import emit, home_option, tick
-from dayfly.config import load_config
 from dayfly.core.policy.lifetimes import parse_duration, render_duration
 from dayfly.core.settings.documents import Claims, Provisioner, ProvisionerType, Settings, SettingsChange, make_claims
 from dayfly.errors import ConfigError, UsageError
-from dayfly.home import resolve_home
 from dayfly.wiring.commands import change_settings_of
+from dayfly.wiring.homes import enter_home
 
 
 @click.group()
@@ -42,7 +39,7 @@ def add(name: str, home: str | None, kind: str, force_cn: bool, as_json: bool, *
         )
     claims = _claims(durations)
     made = Provisioner(name=name, type=ProvisionerType.ACME, claims=claims, force_cn=force_cn)
-    config = load_config(resolve_home(home, os.environ, Path.home()))
+    config = enter_home(home)
     asyncio.run(change_settings_of(config, lambda settings: _plan(settings, made)))
     directory = f"{config.base_urls[0]}/acme/{name}/directory"
     if as_json:

@@ -60,14 +60,38 @@ class ACMEProblem(ClientError):
         self.owner = printable(problem.owner)
         self.nearest = printable(problem.nearest)
         self.denial = printable(problem.denial)
+        self.subproblems = tuple(map(_subproblem, problem.subproblems or ()))
+
+
+def _subproblem(problem: WireProblem) -> dict[str, str]:
+    """One name's part of a compound problem (RFC 8555 6.7.1), its texts made printable; what is empty is left out."""
+    members = {
+        "name": problem.identifier.value if problem.identifier else "",
+        "kind": problem.kind,
+        "detail": problem.detail,
+        "rule": problem.rule,
+        "owner": problem.owner,
+        "nearest": problem.nearest,
+        "denial": problem.denial,
+    }
+    return {name: printable(text) for name, text in members.items() if text}
 
 
 def _hint(problem: WireProblem) -> str:
-    if problem.kind == "rejectedIdentifier" and problem.nearest:
-        return f"ask for a name that a rule gives, as {printable(problem.nearest)}, or ask for another rule"
+    if problem.kind == "rejectedIdentifier":
+        return _hint_of_denial(problem)
     if problem.kind == "rateLimited":
         return "try again later"
     return ""
+
+
+def _hint_of_denial(problem: WireProblem) -> str:
+    """Which names a rule gives, and what an admin can do."""
+    ids = [one.denial for one in (problem, *(problem.subproblems or ())) if one.denial]
+    flags = " ".join(f"--denial {printable(one)}" for one in dict.fromkeys(ids))
+    hints = [f"ask for a name that a rule gives, as {printable(problem.nearest)}"] if problem.nearest else []
+    hints += [f"an admin of the CA allows exactly this by: dayfly ca policy allow {flags}"] if flags else []
+    return "; or ".join(hints)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+from cryptography import x509
 
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import SystemClock
@@ -10,11 +14,13 @@ from dayfly.authority.log import verify_log
 from dayfly.authority.settings import Plan, change_settings
 from dayfly.config import Config
 from dayfly.core.events import LogStarted
+from dayfly.core.policy.denials import KEPT, KeptDenial
 from dayfly.core.settings.documents import Document, Settings, SettingsChange
 from dayfly.core.transparency.checkpoint import parse_verifier_key
 from dayfly.core.transparency.verifying import LogReport
+from dayfly.core.x509.constraints import NameConstraints, parse_constraints
 from dayfly.errors import ConfigError
-from dayfly.ports import Changes
+from dayfly.ports import Changes, Store
 
 
 def is_public_suffix() -> Callable[[str], bool]:
@@ -37,28 +43,51 @@ def verifier_key_of(config: Config) -> str:
 async def found_database(config: Config, *, documents: tuple[Document, ...], origin: str) -> None:
     """Make the database of a new CA: the log's first entry, then the first settings."""
     clock = SystemClock()
-    store = await open_store(config.database, home=config.home)
-    try:
+    async with opened(config) as store:
         await store.commit(Changes(events=(LogStarted(clock.now(), origin),)))
         await change_settings(store, clock, lambda current: SettingsChange(current.revision, put=documents, remove=()))
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Store]:
+    """The database of a CA, beside its running server or without one; closed at the end."""
+    store = await open_store(config.database, home=config.home)
+    try:
+        yield store
     finally:
         await store.close()
 
 
 async def change_settings_of(config: Config, plan: Plan) -> Settings:
     """Change the settings of a CA, beside its running server or without one."""
-    store = await open_store(config.database, home=config.home)
-    try:
+    async with opened(config) as store:
         return await change_settings(store, SystemClock(), plan)
-    finally:
-        await store.close()
+
+
+async def read_settings_of(config: Config) -> Settings:
+    """The settings of a CA as they are now."""
+    async with opened(config) as store:
+        return await store.settings.settings()
+
+
+async def read_denials_of(config: Config) -> tuple[Settings, tuple[KeptDenial, ...]]:
+    """The settings of a CA and the denials that it keeps, newest first."""
+    async with opened(config) as store:
+        return await store.settings.settings(), await store.denials.newest(limit=KEPT)
+
+
+def read_issuer_of(config: Config) -> tuple[datetime, tuple[NameConstraints, ...]]:
+    """When the issuing certificate ends, and the name constraints from it up to the root; ConfigError."""
+    try:
+        chain = x509.load_pem_x509_certificates(config.issuer_certificate.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError("issuer.certificate", f"{config.issuer_certificate} cannot be read: {error}") from None
+    found = (parse_constraints(one) for one in chain)
+    return chain[0].not_valid_after_utc, tuple(one for one in found if one is not None)
 
 
 async def verify_log_of(config: Config) -> LogReport:
     """Check the whole log of a CA, beside its running server or without one."""
     key = parse_verifier_key(verifier_key_of(config))
-    store = await open_store(config.database, home=config.home)
-    try:
+    async with opened(config) as store:
         return await verify_log(store, key)
-    finally:
-        await store.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib import resources
 from pathlib import Path
 
 from dayfly.core.events import Event
@@ -35,6 +37,25 @@ async def open_store(url: str, *, home: Path, notify: Notify = _nobody, on_fatal
             f"found {scheme!r}, expected one of: {', '.join(STORES)}",
             hint='write it as "sqlite:db/dayfly.db"',
         )
+    return _factory(scheme)(place, home=home, notify=notify, on_fatal=on_fatal)
+
+
+def load_stores() -> None:
+    """Load the engines' code and schemas now, for a process that may not be able to read them later."""
+    for scheme in STORES:
+        _factory(scheme)
+    migrations()
+
+
+def _factory(scheme: str) -> Callable[..., Store]:
     module, _, name = STORES[scheme].partition(":")
     factory: Callable[..., Store] = getattr(importlib.import_module(module), name)
-    return factory(place, home=home, notify=notify, on_fatal=on_fatal)
+    return factory
+
+
+@cache
+def migrations() -> tuple[tuple[int, str], ...]:
+    """Numbers and texts of all changes of SQLite's schema, in order."""
+    folder = resources.files("dayfly.adapters.stores") / "migrations"
+    files = sorted(one.name for one in folder.iterdir() if one.name.endswith(".sql"))
+    return tuple((int(name[:4]), (folder / name).read_text("utf-8")) for name in files)

@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dayfly.adapters.stores import migrations
 from dayfly.adapters.stores.denials import DenialTable
 from dayfly.adapters.stores.log import EMPTY_HEAD, Entry, broken_log, check_head, grow
 from dayfly.adapters.stores.reads import (
@@ -142,13 +142,6 @@ def _check_pragma(pragma: str, found: object, wanted: object) -> None:
         raise Unavailable(f"the database does not take {pragma}: it says {found!r}", hint="use a local file system")
 
 
-def _migrations() -> list[tuple[int, str]]:
-    """Numbers and texts of all schema changes, in order."""
-    folder = resources.files("dayfly.adapters.stores") / "migrations"
-    files = sorted(one.name for one in folder.iterdir() if one.name.endswith(".sql"))
-    return [(int(name[:4]), (folder / name).read_text("utf-8")) for name in files]
-
-
 def _statements(script: str) -> list[str]:
     lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
     return [one.strip() for one in "\n".join(lines).split(";") if one.strip()]
@@ -159,7 +152,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     Nothing is locked where nothing is to do: a command starts beside a busy server.
     """
-    changes = _migrations()
+    changes = migrations()
     version, newest = _schema_version(connection), changes[-1][0]
     if version > newest:
         raise Unavailable(

@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from dayfly.core.events import Reason
 from dayfly.core.identifiers import Identifier
-from dayfly.core.policy.names import DEFAULT_DENY, ISSUER_CONSTRAINTS, smallest_rule
+from dayfly.core.policy.names import DEFAULT_DENY, ISSUER_CONSTRAINTS, Allowed, NameRules, decide, smallest_rule
 from dayfly.core.policy.rules import Rule, RuleError
 from dayfly.core.problems import Denial, Refused
 
@@ -122,6 +122,13 @@ def render_denial_id(octets: bytes) -> str:
         number, place = divmod(number, len(ALPHABET))
         letters += ALPHABET[place]
     return letters
+
+
+def allowed_by(denial: KeptDenial, rules: NameRules) -> Allowed | None:
+    """The rule of today that gives the name to the same request; None where it would be denied again."""
+    source = ip_network(denial.source).network_address if denial.source else None
+    found = decide(rules, denial.identifier, provisioner=denial.provisioner, source=source)
+    return found if isinstance(found, Allowed) and denial.rule != ISSUER_CONSTRAINTS else None
 
 
 def smallest_rule_for(denial: KeptDenial, *, rule_id: str, owner: str) -> Rule:

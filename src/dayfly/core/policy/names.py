@@ -43,6 +43,7 @@ __all__ = [
     "compile_rules",
     "decide",
     "first_rules",
+    "may_be_given",
     "smallest_rule",
 ]
 
@@ -302,7 +303,7 @@ def _own_parent(name: str, is_public_suffix: Callable[[str], bool]) -> str:
     if _is_address(name) or "." not in name:
         return ""
     parent = name.partition(".")[2]
-    return parent if _may_be_given(parent, is_public_suffix) else ""
+    return parent if may_be_given(parent, is_public_suffix) else ""
 
 
 def _asked_domain(name: str, is_public_suffix: Callable[[str], bool]) -> str:
@@ -310,14 +311,15 @@ def _asked_domain(name: str, is_public_suffix: Callable[[str], bool]) -> str:
         domain = parse_dns(name, wildcard=False).value
     except Refused as error:
         raise RuleError(f"--allow-dns: {error.detail}") from None
-    if not _may_be_given(domain, is_public_suffix):
+    if not may_be_given(domain, is_public_suffix):
         raise RuleError(
             f"--allow-dns: {domain} is a public suffix; nobody owns all names below it", hint="name a domain of yours"
         )
     return domain
 
 
-def _may_be_given(domain: str, is_public_suffix: Callable[[str], bool]) -> bool:
+def may_be_given(domain: str, is_public_suffix: Callable[[str], bool]) -> bool:
+    """May a rule give the names below this domain? No public suffix, and of single labels only private ones."""
     if domain in PRIVATE_SUFFIXES:
         return True
     if "." not in domain:

@@ -198,11 +198,11 @@ def test_migration_is_made_once_and_whole(tmp_path: Path, monkeypatch: pytest.Mo
         return names, connection.execute("PRAGMA user_version").fetchone()[0]
 
     with contextlib.closing(sqlite3.connect(tmp_path / NAME, isolation_level=None)) as connection:
-        monkeypatch.setattr(engine_module, "_migrations", lambda: bad)
+        monkeypatch.setattr(engine_module, "migrations", lambda: bad)
         with pytest.raises(sqlite3.OperationalError):
             migrate(connection)
         assert tables(connection) == (["one"], 1)
-        monkeypatch.setattr(engine_module, "_migrations", lambda: good)
+        monkeypatch.setattr(engine_module, "migrations", lambda: good)
         for _ in range(2):
             migrate(connection)
             assert tables(connection) == (["one", "three", "two"], 2)

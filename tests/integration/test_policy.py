@@ -1,0 +1,286 @@
+"""`ca policy` and `ca denials`: on a home, beside a running CA, at a terminal, and as root in another's home."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ca_world import CA, dayfly, found, running
+from dayfly.cli import main
+from terminal import at_terminal
+
+NOBODY = 65534
+OUTSIDE = "shop.corp.example.net"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> CA:
+    """A CA that nobody changes."""
+    return found(tmp_path_factory.mktemp("original"))
+
+
+@dataclass
+class Said:
+    """What a command said, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def run(original: CA, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `dayfly ca ...` in this process on a copy of the CA."""
+    shutil.copytree(original.home, tmp_path / "ca")
+    monkeypatch.setenv("DAYFLY_HOME", str(tmp_path / "ca"))
+
+    def go(*arguments: str) -> Said:
+        capsys.readouterr()
+        code = main.run(["ca", *arguments])
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return go
+
+
+def rules(run: Run) -> list[tuple[str, str, str]]:
+    """Id, action and pattern of all rules."""
+    return [(one["rule"], one["action"], one["pattern"]) for one in run("policy", "show", "--json").json["rules"]]
+
+
+# --- beside a running CA ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ca(tmp_path: Path) -> Iterator[CA]:
+    """A running CA that finds the outside name on loopback."""
+    with running(tmp_path, hosts=(OUTSIDE,)) as made:
+        yield made
+
+
+def test_a_refused_name_passes_once_its_denial_is_allowed__o9(ca: CA, tmp_path: Path) -> None:
+    """Refused with rule, nearest and denial; `policy allow --denial`; the next try passes, and the CA ran on."""
+    refused = ca.certificate(OUTSIDE, tmp_path, "--json", check=False)
+    assert refused.returncode == 1
+    told = json.loads(refused.stdout)
+    assert (told["kind"], told["rule"], told["nearest"]) == (
+        "rejectedIdentifier",
+        "default-deny",
+        "shop.internal.example",
+    )
+    assert f"dayfly ca policy allow --denial {told['denial']}" in told["next"]
+    assert not (tmp_path / "api.crt").exists()
+    (listed,) = json.loads(ca.dayfly("ca", "denials", "--json").stdout)
+    assert (listed["denial"], listed["name"], listed["allowed_by"]) == (told["denial"], OUTSIDE, None)
+    made = json.loads(ca.dayfly("ca", "policy", "allow", "--denial", told["denial"], "--json").stdout)
+    assert [(one["pattern"], one["provisioner"], one["made"]) for one in made["rules"]] == [(OUTSIDE, "acme", True)]
+    assert ca.process is not None
+    before = ca.process.pid
+    ca.certificate(OUTSIDE, tmp_path)
+    assert ca.process.pid == before
+    assert ca.process.poll() is None
+    other = ca.certificate(f"x.{OUTSIDE}", tmp_path, "--force", "--json", check=False)
+    assert json.loads(other.stdout)["kind"] == "rejectedIdentifier"
+    assert ca.verify()["ok"]
+
+
+def test_several_refused_names_are_allowed_together(ca: CA, tmp_path: Path) -> None:
+    """An order of two outside names has two denials; the hint of the refusal allows both, as it stands."""
+    refused = ca.certificate(OUTSIDE, tmp_path, "--san", "b.corp", "--json", check=False)
+    told = json.loads(refused.stdout)
+    assert [one["name"] for one in told["subproblems"]] == [OUTSIDE, "b.corp"]
+    command = told["next"].partition("dayfly ")[2].split()
+    ca.dayfly(*command)
+    assert json.loads(ca.dayfly("ca", "policy", "test", OUTSIDE, "b.corp", "--provisioner", "acme", "--json").stdout)[
+        "allowed"
+    ]
+
+
+# --- on a home --------------------------------------------------------------------------------------------------------
+
+
+def test_rules_are_made_shown_and_removed(run: Run) -> None:
+    """Allow, deny, remove: the table and the JSON say the same."""
+    assert rules(run) == [("r1", "allow", "internal.example"), ("r2", "allow", "**.internal.example")]
+    made = run("policy", "allow", "*.web.corp", "10.1.0.0/16", "--owner", "web-team", "--wildcards")
+    assert (made.code, made.out) == (0, "")
+    assert "✔ Owner: web-team (new)" in made.err
+    denied = run("policy", "deny", "secret.web.corp", "--owner", "web-team", "--json").json
+    assert denied["rules"][0]["made"]
+    assert rules(run)[2:] == [
+        ("r3", "allow", "*.web.corp"),
+        ("r4", "allow", "10.1.0.0/16"),
+        ("r5", "deny", "secret.web.corp"),
+    ]
+    shown = run("policy", "show").out.splitlines()
+    assert shown[0].split() == ["RULE", "ACTION", "NAMES", "OWNER", "FOR", "CONDITIONS"]
+    assert [line.split()[0] for line in shown[1:]] == ["r1", "r2", "r3", "r4", "r5"]
+    assert run("policy", "remove", "r3", "r4").code == 0
+    assert [one[0] for one in rules(run)] == ["r1", "r2", "r5"]
+    assert run("policy", "remove", "r5", "--json").json["removed"][0]["rule"] == "r5"
+
+
+def test_a_rule_that_is_there_is_not_made_again(run: Run) -> None:
+    """The second time nothing changes, not even the revision."""
+    assert run("policy", "allow", "web.corp").code == 0
+    before = run("policy", "show", "--json").json["revision"]
+    again = run("policy", "allow", "web.corp")
+    assert "(there already)" in again.err
+    assert run("policy", "show", "--json").json["revision"] == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what", "next_"),
+    [
+        (("allow",), "nothing to allow is named", "--denial"),
+        (("allow", "a.corp", "--denial", "4F2A"), "--denial says all", "--owner"),
+        (("allow", "--denial", "4F2A", "--wildcards"), "--denial says all", "--owner"),
+        (("allow", "--denial", "4f2a"), "there is no denial 4F2A", "dayfly ca denials"),
+        (("allow", "**.com"), "com is a public suffix", "a domain of yours"),
+        (("allow", "a.corp", "--provisioner", "nobody"), "provisioner 'nobody', which is not there", ""),
+        (("allow", "a.corp", "--owner", "a b"), "cannot name owners", ""),
+        (("allow", "a.corp", "--source", "10.0.0.1/8"), "--source", "10.0.0.0/24"),
+        (("remove", "r9"), "there is no rule r9", "policy show"),
+        (("test", "a..b"), "not a name", ""),
+        (("test", "a.b", "--source", "here"), "no IP address", "10.0.3.7"),
+        (("test", "a.b", "--lifetime", "long"), "--lifetime", "24h"),
+        (("test", "a.b", "--provisioner", "nobody"), "no provisioner named nobody", "provisioner list"),
+    ],
+)
+def test_what_cannot_be_is_said_with_the_next_step(run: Run, arguments: tuple[str, ...], what: str, next_: str) -> None:
+    """Exit 1, what is wrong, what to do; and no rule was made."""
+    said = run("policy", *arguments, "--json")
+    assert said.code == 1
+    assert what in said.json["error"]
+    assert next_ in said.json.get("next", "")
+    assert len(rules(run)) == 2
+
+
+def test_two_owners_must_be_told_apart(run: Run) -> None:
+    """With a second owner --owner is needed."""
+    run("policy", "allow", "a.corp", "--owner", "web-team")
+    said = run("policy", "allow", "b.corp")
+    assert (said.code, "--owner" in said.err) == (1, True)
+
+
+def test_a_rule_that_gives_the_cas_own_name_is_warned_of(run: Run) -> None:
+    """Exactly that name can be given, and is said to be dangerous; a pattern leaves it out."""
+    assert "! ca.internal.example gives ca.internal.example too" in run("policy", "allow", "ca.internal.example").err
+    assert "not ca.internal.example" in run("policy", "allow", "*.internal.example").err
+
+
+def test_policy_test_answers_as_the_ca_would(run: Run) -> None:
+    """Exit 0 where all is allowed, 3 where one is not; a row for each, the nearest where there is one."""
+    good = run("policy", "test", "shop.internal.example", "--provisioner", "acme", "--lifetime", "8h")
+    assert (good.code, good.out.splitlines()[-1]) == (0, "Result: allowed.")
+    assert "rule r2" in good.out
+    bad = run(
+        "policy", "test", "shop.internal.example", "shop.corp", "10.0.3.7", "--lifetime", "48h", "--provisioner", "acme"
+    )
+    assert (bad.code, bad.out.splitlines()[-1]) == (3, "Result: denied (name_not_allowed). exit 3")
+    assert [line[0] for line in bad.out.splitlines()[:-1]] == ["✔", "✖", "✖", "✖"]
+    assert "nearest: shop.internal.example" in bad.out
+    said = run("policy", "test", "shop.corp", "--json")
+    assert (said.code, said.json["allowed"], said.json["reason"]) == (3, False, "name_not_allowed")
+    source = run("policy", "test", "shop.internal.example", "--owner", "web-team", "--source", "10.0.0.1", "--json")
+    assert source.json["answers"][0]["owner"] == "platform-team"
+
+
+def test_nothing_denied_is_said(run: Run) -> None:
+    """An empty list is an answer."""
+    said = run("denials")
+    assert (said.code, said.out) == (0, "")
+    assert "No name was refused" in said.err
+    assert run("denials", "--json").json == []
+
+
+def test_constraints_are_warned_of_and_decide(tmp_path: Path) -> None:
+    """A rule beyond the intermediate's name constraints is made, and said to give nothing."""
+    ca = found(tmp_path, "--constrain-names")
+    made = ca.dayfly("ca", "policy", "allow", "**.corp", "10.0.0.0/8")
+    assert made.stderr.count("the issuing certificate is constrained") == 2
+    tried = ca.dayfly("ca", "policy", "test", "a.corp", "--json", check=False)
+    assert json.loads(tried.stdout)["answers"][0]["rule"] == "issuer-constraints"
+    assert "constrained" not in ca.dayfly("ca", "policy", "allow", "a.internal.example").stderr
+
+
+# --- at a terminal ----------------------------------------------------------------------------------------------------
+
+
+def deny_once(home: Path) -> None:
+    """Put one denial into a home's database."""
+    import asyncio
+
+    from dayfly.config import load_config
+    from dayfly.wiring.commands import opened
+    from factories import denial
+
+    async def body() -> None:
+        async with opened(load_config(home)) as store:
+            await store.denials.note([denial(OUTSIDE)], keep=9)
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize(("answers", "code", "made"), [(["n"], 1, False), (["y"], 0, True), ([], 0, True)])
+def test_a_person_is_shown_the_rule_and_asked(
+    original: CA, tmp_path: Path, answers: list[str], code: int, made: bool
+) -> None:
+    """At a terminal the smallest rule stands above the question; a no makes nothing, and --force asks nothing."""
+    home = shutil.copytree(original.home, tmp_path / "ca")
+    deny_once(home)
+    flags = [] if answers else ["--force"]
+    command = ["ca", "policy", "allow", "--denial", "4f2a", "--home", str(home), *flags]
+    shown = at_terminal(command, answers, tmp_path, code=code)
+    assert f"✔ Smallest rule: allow {OUTSIDE} for provisioner acme (owner platform-team)" in shown
+    assert ("Make it so?" in shown) is bool(answers)
+    assert ("✔ Rule: r3" in shown) is made
+    again = dayfly("ca", "policy", "allow", "--denial", "4F2A", "--home", str(home), home=tmp_path)
+    assert ("is allowed by rule r3 by now" in again.stderr) is made
+
+
+# --- as root ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nobodys(original: CA) -> Iterator[Path]:
+    """A home that belongs to nobody, and can be reached by him."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a home away")
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        home = shutil.copytree(original.home, Path(place) / "ca")
+        for path in (home, *home.rglob("*")):
+            os.chown(path, NOBODY, NOBODY)
+        yield home
+
+
+def test_root_leaves_no_file_of_his_in_the_home(nobodys: Path) -> None:
+    """Whatever root runs there is done as the home's owner; what is read is read as him, too."""
+    for command in (
+        ("policy", "allow", "web.corp"),
+        ("provisioner", "add", "other", "--type", "ACME"),
+        ("policy", "show"),
+        ("policy", "test", "web.corp"),
+        ("denials",),
+        ("log", "verify"),
+    ):
+        dayfly("ca", *command, "--home", str(nobodys), home=nobodys.parent)
+        owners = {path: path.lstat().st_uid for path in (nobodys, *nobodys.rglob("*"))}
+        assert set(owners.values()) == {NOBODY}, (command, owners)
