@@ -62,7 +62,7 @@ class Worker:
     def run(self) -> None:
         """Issue, one certificate after the other."""
         ledger = Ledger(Path(self.job.ledgers) / f"client-{self.number:02d}.ledger")
-        client, transport = self._client()
+        client, transport = self.connect()
         with transport:
             for count in itertools.count():
                 if self.stop.is_set():
@@ -70,7 +70,8 @@ class Worker:
                 name = self.job.names[(self.number + count) % len(self.job.names)]
                 Issuance(f"{self.number}-{count}", name, client, ledger, self.solver, self.stop).run()
 
-    def _client(self) -> tuple[ACMEClient, Transport]:
+    def connect(self) -> tuple[ACMEClient, Transport]:
+        """A client with a new account key."""
         transport = Transport(self.job.directory, trusting(Path(self.job.root)), timeout=TIMEOUT)
         key = ec.generate_private_key(ec.SECP256R1())
         client = ACMEClient(
