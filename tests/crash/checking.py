@@ -17,7 +17,7 @@ from crash.ledger import LedgerReader, Line
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, Frontier, extend, leaf_hash, root_hash
 
 ISSUED, ACCOUNT = 2, 4  # kinds of log entries
-WRONG_PROBLEMS = ("serverInternal", "accountDoesNotExist", "malformed", "incorrectResponse", "another key")
+WRONG_PROBLEMS = ("serverInternal 500", "accountDoesNotExist", "malformed", "incorrectResponse", "another key")
 
 
 def id_of(url: str) -> int:

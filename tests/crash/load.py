@@ -33,7 +33,7 @@ from factories import csr_der
 PAUSE = 0.2  # seconds, after an error
 SHARE_OF_WAITS = 0.2  # the client's polls are made for people; a load has no patience
 TIMEOUT = 5.0  # seconds, for one answer
-FINAL = frozenset({"rejectedIdentifier", "malformed", "accountDoesNotExist", "incorrectResponse", "serverInternal"})
+FINAL = frozenset({"rejectedIdentifier", "malformed", "accountDoesNotExist", "incorrectResponse"})
 """Problems that asking again does not end; none of them may come at all."""
 
 Result = TypeVar("Result")
@@ -138,9 +138,9 @@ class Issuance:
             try:
                 return step()
             except ClientError as error:
-                kind = error.kind if isinstance(error, ACMEProblem) else "connection"
-                self.ledger.add(self.id, "error", error=f"{kind}: {error}")
-                if kind in FINAL:
+                kind, status = (error.kind, error.status) if isinstance(error, ACMEProblem) else ("connection", 0)
+                self.ledger.add(self.id, "error", error=f"{kind} {status}: {error}")
+                if kind in FINAL or status == 500:
                     return None
             self.stop.wait(PAUSE)
         return None

@@ -93,7 +93,7 @@ def test_checker_believes_no_ledger_without_a_row(damaged: CA) -> None:
     """A certificate that a client holds and the CA does not know is a fault; so is an answer that no CA may give."""
     ledger = Ledger(damaged.home.parent / "ledgers" / "client-99.ledger")
     ledger.add("99-0", "certificate", serial="abc", digest="00")
-    ledger.add("99-1", "error", error="serverInternal: it failed")
+    ledger.add("99-1", "error", error="serverInternal 500: it failed")
     os.close(ledger.descriptor)
     found = faults(damaged)
     assert len(found) == 2

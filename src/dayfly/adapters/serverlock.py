@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -30,8 +31,9 @@ class ServerLock:
             raise ConfigError(
                 "", f"a server is running in {home} already (process {holder})", hint="stop it first, or use it"
             ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, f"{os.getpid()}\n".encode())
+        with contextlib.suppress(OSError):  # the number is for people; on a full disk the lock holds without it
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, f"{os.getpid()}\n".encode())
 
     def release(self) -> None:
         """Let go; the file stays, since removing it would let two servers in."""

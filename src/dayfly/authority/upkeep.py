@@ -23,6 +23,7 @@ TICK = 1.0  # seconds; the server's own certificate may live for a minute only
 PRUNE_EVERY = timedelta(seconds=60)
 PRUNE_SLICE = 500
 KEEP_ENDED_ORDERS = timedelta(hours=24)
+TELL_EVERY = timedelta(minutes=1)  # a full disk fails the own certificate's renewal every second
 CHECKPOINT_EVERY = timedelta(minutes=10)
 
 
@@ -31,6 +32,7 @@ class _Job:
     every: timedelta
     run: Callable[[datetime], Awaitable[None]]
     due: datetime
+    told: datetime | None = None  # when its failure was last logged; None while it works
 
 
 class Upkeep:
@@ -67,13 +69,21 @@ class Upkeep:
         """What was counted in memory only, and the last checkpoint, at a graceful stop."""
         now = self._authority.clock.now()
         await self._guard(_Job(WRITE_AGAIN, self._flush_denials, now), now)
-        await self._checkpoint(now)
+        await self._guard(_Job(CHECKPOINT_EVERY, self._checkpoint, now), now)  # without it the log is as whole
 
     async def _guard(self, job: _Job, now: datetime) -> None:
+        """Run it; a failure that goes on is told of once a minute, and its end is told of too."""
+        name = job.run.__name__.strip("_")
         try:
             await job.run(now)
         except DayflyError as error:
-            _LOG.error("upkeep failed", extra={"job": job.run.__name__.strip("_"), "detail": str(error)})
+            if job.told is None or now - job.told >= TELL_EVERY:
+                job.told = now
+                _LOG.error("upkeep failed", extra={"job": name, "detail": error.message, "next": error.hint})
+        else:
+            if job.told is not None:
+                job.told = None
+                _LOG.info("upkeep works again", extra={"job": name})
 
     async def _renew_own_certificate(self, now: datetime) -> None:
         await self._own_certificate.renew_if_due(now)

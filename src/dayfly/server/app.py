@@ -2,7 +2,8 @@
 
 Rules: a path that is not canonical is not found, so no two spellings reach one handler; the handler decides, and
 nothing here holds a rule about certificates; every answer carries X-Request-Id, and what is not a refusal is logged
-with its stack and told to the client without any (security.md 15, L2).
+with its stack and told to the client without any (security.md 15, L2); a store or signer that is away is no surprise,
+and takes one line that says why and what next.
 
 Look-up: an exact path is one dict look-up. For patterns with parameters there is one table per shape (how many
 segments, which of them are literal), keyed by the literal segments; a path costs one look-up per shape of its length.
@@ -17,7 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dayfly.core.problems import MethodNotAllowed, NoSuchResource, PayloadTooLarge, Refused
+from dayfly.core.problems import MethodNotAllowed, NoSuchResource, PayloadTooLarge, Refused, ServiceUnavailable
+from dayfly.errors import SignerError, StoreError
 from dayfly.server.exchange import Dialect, Handler, Header, Request, Response, Route
 from dayfly.server.problems import as_refused, render_refused
 
@@ -227,7 +229,12 @@ def _observe(on_handled: OnHandled, label: str, response: Response, seconds: flo
 def _told(error: Exception, request: Request) -> Refused:
     """What the client may know; what it may not goes to the log, under the request id."""
     refused = as_refused(error)
-    if refused is not error:
+    if isinstance(error, StoreError | SignerError) and isinstance(refused, ServiceUnavailable):
+        _logger.warning(
+            "request %s: %s %s cannot be done for the moment", request.request_id, request.method, request.path,
+            extra={"detail": error.message, "next": error.hint},
+        )  # fmt: skip
+    elif refused is not error:
         _logger.error("request %s: %s %s failed", request.request_id, request.method, request.path, exc_info=error)
     return refused
 

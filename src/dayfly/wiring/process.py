@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ from dayfly.wiring.keys import Keys
 from dayfly.wiring.listeners import own_listeners
 
 _LOG = logging.getLogger("dayfly.server")
+FATAL_GRACE = 0.5  # seconds, for refusals that are on their way
 
 
 class Counting(Protocol):
@@ -62,7 +64,10 @@ class Counting(Protocol):
 
 
 class Fatal:
-    """A failed sync: what is on disk is unknown, so the process ends and its supervisor starts it anew."""
+    """A failed sync: what is on disk is unknown, so the process ends and its supervisor starts it anew.
+
+    No peer may hold it up: what was not answered within FATAL_GRACE is not answered (reliability.md R3).
+    """
 
     def __init__(self, stop: asyncio.Event) -> None:
         """Nothing has failed; `stop` ends the server."""
@@ -74,6 +79,7 @@ class Fatal:
         _LOG.error("the database failed; this process ends", extra={"detail": str(error)})
         self._error = error
         self._stop.set()
+        asyncio.get_running_loop().call_later(FATAL_GRACE, os._exit, 1)
 
     def raise_if_happened(self) -> None:
         """Unavailable, so that the process ends with an error."""

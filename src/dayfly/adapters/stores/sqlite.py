@@ -63,6 +63,7 @@ WAL_RESTART = 16 * 1024 * 1024  # octets; above it the log is made to begin anew
 WAL_LIMIT = 48 * 1024 * 1024  # and above this its file is cut, before it has 64 MiB (reliability.md R6)
 FOLD_WAIT = 0.2  # seconds; a forced checkpoint holds the write lock while it waits for a long reader
 FULL_FOR = 5.0  # seconds for which a full disk makes the store unusable, so that it is tried again
+ROOM = 1024 * 1024  # octets; with less the store stays unusable after it
 OPEN_TRIES = 100  # of a statement that SQLite refuses while another process opens or leaves the file,
 OPEN_PAUSE = 0.02  # seconds apart
 
@@ -189,9 +190,11 @@ class SqliteEngine:
     def __init__(self, path: Path) -> None:
         """Open and migrate."""
         self.connection = _connect(path, timeout=5.0)
+        self._path = path
         try:
             migrate(self.connection)
             self.connection.execute("PRAGMA busy_timeout=0")
+            self._files = _files_of(path)
         except (sqlite3.Error, Unavailable):
             self.connection.close()
             raise
@@ -199,7 +202,7 @@ class SqliteEngine:
         self._head: LogHead = EMPTY_HEAD
         self._frontier: Frontier | None = None
         self._groups = self._rows = 0
-        self.full_at = float("-inf")
+        self.full_at: float | None = None
 
     def try_begin(self) -> bool:
         """Take the write lock if it is free."""
@@ -232,6 +235,7 @@ class SqliteEngine:
         A head that is not the one that this process left is held against the entries first (R16).
         """
         self._entries.clear()
+        self.check_files()
         row = self.connection.execute("SELECT size, root, frontier FROM log_head").fetchone()
         head = EMPTY_HEAD if row is None else LogHead(*row)
         if self._frontier is None or head != self._head:
@@ -297,6 +301,7 @@ class SqliteEngine:
             self.connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._classify(error) from error
+        self.full_at = None
         self._groups += 1
 
     def rollback(self) -> None:
@@ -312,16 +317,65 @@ class SqliteEngine:
         self._groups = self._rows = 0
         return True
 
+    def check_files(self) -> None:
+        """Unavailable when the file or its write-ahead log is not the one that was opened.
+
+        What is written to a file without a name is gone with this process: nothing may be acknowledged on it (R5).
+        """
+        if _files_of(self._path) != self._files:
+            raise Unavailable(
+                "the database file was replaced, moved or removed under the running CA",
+                hint="stop the CA, put the right file and its -wal in place, then start it again",
+            )
+
+    def check_room(self) -> None:
+        """Unavailable from a write that found no room until one succeeds, or there is room again."""
+        if self.full_at is None:
+            return
+        if time.monotonic() - self.full_at < FULL_FOR or not _has_room(self._path):
+            raise Unavailable("the database could not be written just now")
+
     def _classify(self, error: sqlite3.Error) -> Unavailable | Fatal:
-        """A full disk is undone and may end; whatever else fails in a write leaves the disk unknown."""
+        """A full or read-only disk is undone and may end; whatever else fails in a write leaves the disk unknown."""
         code = _code(error)
-        if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}:
-            self.rollback()
-            self.full_at = time.monotonic()
-            if code == sqlite3.SQLITE_FULL:
-                return Unavailable("the database cannot be written: the disk is full", hint="make room on the disk")
+        read_only = code == sqlite3.SQLITE_READONLY or (code == sqlite3.SQLITE_IOERR and _is_read_only(self._path))
+        if code != sqlite3.SQLITE_FULL and not read_only:
+            return Fatal(f"the database failed: {error}")
+        self.rollback()
+        self.full_at = time.monotonic()
+        if read_only:
             return Unavailable(f"the database cannot be written: {error}", hint="make its file system writable")
-        return Fatal(f"the database failed: {error}")
+        return Unavailable("the database cannot be written: the disk is full", hint="make room on the disk")
+
+
+def _files_of(path: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Device and inode of the file and of its write-ahead log; None for one that is not there."""
+    return _identity(path), _identity(f"{path}-wal")
+
+
+def _identity(path: Path | str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - the write-ahead log's name is a string, and this runs for each group
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_read_only(path: Path) -> bool:
+    """Has the file's file system become read-only, as one that met an error does?"""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def _has_room(path: Path) -> bool:
+    """Is there room for a few groups, and may it be written?"""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize >= ROOM and not found.f_flag & os.ST_RDONLY
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -384,8 +438,8 @@ class SqliteStore:
         self._reader.one("SELECT 1 FROM settings_revision")
         if self._writer.broken is not None:
             raise Unavailable("the database failed")
-        if time.monotonic() - self._engine.full_at < FULL_FOR:
-            raise Unavailable("the database could not be written just now")
+        self._engine.check_files()
+        self._engine.check_room()
 
     async def size_bytes(self) -> int:
         """The files' sizes together."""
