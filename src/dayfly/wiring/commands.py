@@ -13,6 +13,7 @@ from dayfly.adapters.system import SystemClock
 from dayfly.authority.log import verify_log
 from dayfly.authority.settings import Plan, change_settings
 from dayfly.config import Config
+from dayfly.core.acme.objects import Certificate
 from dayfly.core.events import LogStarted
 from dayfly.core.policy.denials import KEPT, KeptDenial
 from dayfly.core.settings.documents import Document, Settings, SettingsChange
@@ -21,6 +22,8 @@ from dayfly.core.transparency.verifying import LogReport
 from dayfly.core.x509.constraints import NameConstraints, parse_constraints
 from dayfly.errors import ConfigError
 from dayfly.ports import Changes, Store
+
+PAGE = 500  # certificates, about a megabyte
 
 
 def is_public_suffix() -> Callable[[str], bool]:
@@ -74,6 +77,23 @@ async def read_denials_of(config: Config) -> tuple[Settings, tuple[KeptDenial, .
     """The settings of a CA and the denials that it keeps, newest first."""
     async with opened(config) as store:
         return await store.settings.settings(), await store.denials.newest(limit=KEPT)
+
+
+async def certificates_of(config: Config, now: datetime, *, everything: bool) -> AsyncIterator[Certificate]:
+    """The certificates of a CA in the order in which they were issued, read in pages; else those that live at `now`."""
+    async with opened(config) as store:
+        after = 0
+        while True:
+            page = (
+                await store.certificates.certificates(after=after, limit=PAGE)
+                if everything
+                else await store.certificates.live_certificates(now, after=after, limit=PAGE)
+            )
+            for certificate in page:
+                yield certificate
+            if len(page) < PAGE:
+                return
+            after = page[-1].id
 
 
 def read_issuer_of(config: Config) -> tuple[datetime, tuple[NameConstraints, ...]]:

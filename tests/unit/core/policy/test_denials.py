@@ -14,6 +14,7 @@ from dayfly.core.policy.denials import (
     ALPHABET,
     Asker,
     KeptDenial,
+    allowed_by,
     denials_in,
     once_more,
     put_ids,
@@ -171,3 +172,15 @@ def test_the_issuers_constraints_are_not_outdone_by_a_rule() -> None:
     (found,) = denials_in(caught.value, ASKER, NOW)
     with pytest.raises(RuleError, match="name constraints"):
         smallest_rule_for(found, rule_id="r9", owner="team")
+
+
+def test_a_denial_tells_whether_it_would_be_denied_today() -> None:
+    """By the rules of today, for the same provisioner and network; the issuer's constraints are not in the rules."""
+    rule = Rule("r9", RuleKind.DNS, "shop.corp", "team", provisioner="acme", sources=("10.1.2.0/24",))
+    today = compile_rules((*RULES, rule))
+    assert allowed_by(denial(), today) == Allowed("r9", "team")
+    assert allowed_by(denial(), compile_rules(RULES)) is None
+    assert allowed_by(denial(source="10.9.9.9/32"), today) is None
+    assert allowed_by(denial(source=""), today) is None
+    assert allowed_by(denial(provisioner="other"), today) is None
+    assert allowed_by(denial(rule="issuer-constraints"), today) is None
