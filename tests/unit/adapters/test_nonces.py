@@ -63,7 +63,7 @@ def test_nonce_of_another_start_is_refused__d11() -> None:
         spend(RingNonces(), RingNonces().issue())
     nonces = RingNonces()
     with pytest.raises(BadNonce):
-        spend(nonces, seal(nonces._key, nonces._instance, 0))
+        spend(nonces, seal(nonces._rings.key, nonces._rings.instances[0], 0))
 
 
 def test_sealed_counter_opens_with_its_key_alone() -> None:
