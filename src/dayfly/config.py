@@ -261,9 +261,14 @@ def _host_address(name: str, text: str) -> str:
 
 def load_config(home: Path) -> Config:
     """The settings of the CA in `home`; ConfigError where there is none, or it cannot be read."""
+    return parse_config(read_config(home), home=home)
+
+
+def read_config(home: Path) -> bytes:
+    """The ca.toml of the CA in `home`, as it is; ConfigError where there is none, or it cannot be read."""
     path = home / "ca.toml"
     try:
-        text = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         if (home / "ca.toml.pending").exists():
             hint = f"run: dayfly ca init --home {home} --chain-in CHAIN --root ROOT"
@@ -277,4 +282,3 @@ def load_config(home: Path) -> Config:
         raise ConfigError(
             "", f"{path} cannot be read: {error.strerror}", hint="run this as the user who owns the home"
         ) from None
-    return parse_config(text, home=home)

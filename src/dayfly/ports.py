@@ -251,6 +251,10 @@ class Store(Protocol):
         """Raise Unavailable when the store cannot be read or written."""
         ...
 
+    async def newest_id(self) -> int:
+        """The highest row id of orders, accounts and certificates, 0 for none: a new process goes on above it."""
+        ...
+
     async def size_bytes(self) -> int:
         """The space that the store takes, in bytes."""
         ...

@@ -73,6 +73,21 @@ def test_what_was_committed_is_read_back(play: Play) -> None:
     play(scenario)
 
 
+def test_newest_id_is_the_highest_of_all_rows(play: Play) -> None:
+    """Whichever table it is in; 0 in an empty store."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        assert await store.newest_id() == 0
+        await store.commit(Changes(insert=(account(id=70), numbered(50))))
+        assert await store.newest_id() == 70
+        await store.commit(Changes(insert=(certificate(id=90),)))
+        assert await store.newest_id() == 90
+        await store.commit(Changes(insert=(numbered(91),)))
+        assert await store.newest_id() == 91
+
+    play(scenario)
+
+
 def test_missing_row_is_not_found(play: Play) -> None:
     """A missing row is NotFound; a missing key is None."""
 

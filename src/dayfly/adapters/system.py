@@ -6,7 +6,7 @@ import os
 import time
 from datetime import UTC, datetime
 
-from dayfly.core.ids import SEQUENCES, make_id
+from dayfly.core.ids import SEQUENCES, id_milliseconds, make_id
 
 
 class SystemClock:
@@ -26,13 +26,13 @@ class SystemEntropy:
 
 
 class TimeOrderedIds:
-    """Ids that only go up, also when the clock steps back or a millisecond is full."""
+    """Ids that only go up, also when a millisecond is full or the clock steps back, in this life or between two."""
 
-    def __init__(self, worker: int = 0) -> None:
-        """`worker` tells the processes of one database apart."""
+    def __init__(self, worker: int = 0, *, floor: int = 0) -> None:
+        """`worker` tells the processes of one database apart; all ids lie above `floor`, the newest id there is."""
         self._worker = worker
-        self._milliseconds = 0
-        self._sequence = 0
+        self._milliseconds = id_milliseconds(floor)
+        self._sequence = SEQUENCES - 1  # that millisecond is over
 
     def new(self) -> int:
         """The next id."""

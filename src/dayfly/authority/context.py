@@ -95,9 +95,9 @@ class SingleFlight:
                 self._locks[key] = (lock, users - 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Authority:
-    """The ports of one CA."""
+    """The ports of one CA; only wiring changes any, when the configuration is reloaded: `validators` and `caps`."""
 
     clock: Clock
     entropy: Entropy

@@ -38,18 +38,18 @@ class _Job:
 class Upkeep:
     """The loop of timed work of one server process."""
 
-    def __init__(self, authority: Authority, own_certificate: OwnCertificate) -> None:
-        """Every job is due at once."""
+    def __init__(self, authority: Authority, own_certificate: OwnCertificate, *, timed_work: bool = True) -> None:
+        """Every job is due at once; `timed_work` is what one of several workers does for all."""
         now = authority.clock.now()
         self._authority = authority
         self._own_certificate = own_certificate
         self._checkpointed = 0
-        self._jobs = (
+        own = (
             _Job(timedelta(0), self._renew_own_certificate, now),
-            _Job(PRUNE_EVERY, self._prune, now),
-            _Job(CHECKPOINT_EVERY, self._checkpoint, now),
             _Job(WRITE_AGAIN, self._flush_denials, now),
         )
+        of_all = (_Job(PRUNE_EVERY, self._prune, now), _Job(CHECKPOINT_EVERY, self._checkpoint, now))
+        self._jobs = (*own, *of_all) if timed_work else own
 
     async def run(self) -> None:
         """Look every second what is due, until cancelled."""

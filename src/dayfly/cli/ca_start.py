@@ -19,20 +19,25 @@ from dayfly.server.logs import configure_logging
 from dayfly.wiring.server import run_server
 
 CREDENTIAL = "key-password"
+MOST_WORKERS = 16
 
 
 @click.command()
 @home_option
 @click.option("--password-file", type=click.Path(path_type=Path), help="Password of the CA's keys.")
-@click.option("--workers", type=click.IntRange(1, 1), default=1, show_default=True, help="Worker processes.")
+@click.option("--workers", type=click.IntRange(1, MOST_WORKERS), default=1, show_default=True, help="Worker processes.")
 @click.option("--log-format", type=click.Choice(["json", "console"]), help="JSON when standard error is no terminal.")
 def start(home: str | None, password_file: Path | None, workers: int, log_format: str | None) -> None:
     """Run the certificate authority."""
-    del workers
     configure_logging(log_format, stream=sys.stderr)
     os.umask(0o077)
     config = load_config(resolve_home(home, os.environ, Path.home()))
     password = _password(config, password_file)
+    if workers > 1:
+        from dayfly.wiring.workers.starting import run_workers
+
+        run_workers(config, password, workers=workers, log_format=log_format)
+        return
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run_server(config, password))
 

@@ -25,6 +25,11 @@ def make_id(milliseconds: int, worker: int, sequence: int) -> int:
     return ((milliseconds - EPOCH_MS) << 22) | (worker << 16) | sequence
 
 
+def id_milliseconds(row_id: int) -> int:
+    """The Unix time in milliseconds that an id carries."""
+    return (row_id >> 22) + EPOCH_MS
+
+
 def render_id(row_id: int) -> str:
     """The id as it stands in a URL: 16 lower-case hex digits."""
     return f"{row_id:016x}"

@@ -14,10 +14,14 @@ from dayfly.server.exchange import Dialect, Request, Response, Route
 
 @dataclass(frozen=True, slots=True)
 class MetricsRoutes:
-    """`registry` holds our collectors; `checks` gives the checks of readiness by name, and is asked before a scrape."""
+    """`registry` holds our collectors; `checks` gives the checks of readiness by name, and is asked before a scrape.
+
+    `is_live` is asked where this process answers for others.
+    """
 
     registry: CollectorRegistry
     checks: Callable[[], Awaitable[dict[str, bool]]]
+    is_live: Callable[[], bool] = lambda: True
 
     def routes(self) -> tuple[Route, ...]:
         """The table of routes."""
@@ -35,8 +39,10 @@ class MetricsRoutes:
         return Response(200, encoder(self.registry), media_type=content_type.encode())
 
     async def livez(self, request: Request) -> Response:
-        """The process lives."""
+        """The process lives; where there are several workers, one of them at least does."""
         del request
+        if not self.is_live():
+            return Response(503, b'{"status":"no worker has said a word for a while"}\n')
         return Response(200, b'{"status":"ok"}\n')
 
     async def readyz(self, request: Request) -> Response:

@@ -20,7 +20,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -39,10 +39,24 @@ GRACE = 8.0
 
 _BURST = 64
 """Connections accepted in one turn of the loop, so that the ones already there are served too."""
+_DEFERENCE = 0.002
+"""Seconds for which a worker leaves a new connection to those that have fewer; then it takes it itself."""
 _RESERVED_DESCRIPTORS = 128
 """For the database, logs, validations."""
 _OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _logger = logging.getLogger("dayfly.server")
+
+
+class Share(Protocol):
+    """How the processes that accept from one socket share its connections out."""
+
+    def publish(self, connections: int) -> None:
+        """Tell the others how many connections this process has."""
+        ...
+
+    def is_lightest(self) -> bool:
+        """Has none of the others fewer?"""
+        ...
 
 
 async def serve(
@@ -56,16 +70,18 @@ async def serve(
     stop: asyncio.Event | None = None,
     signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
     grace: float = GRACE,
+    share: Share | None = None,
 ) -> None:
     """Serve `app` on listening sockets until `stop` is set or one of `signals` comes, then drain and close them.
 
     1. places and limits are cut to what the descriptor limit allows; 2. accepting begins, and `on_ready` is called;
     3. on stop the sockets are closed, idle connections too; 4. requests in flight get `grace` seconds; what is left is
-    cancelled. Without a `context` it speaks plain HTTP. Signals need the main thread; () leaves them alone.
+    cancelled. Without a `context` it speaks plain HTTP. Signals need the main thread; () leaves them alone. With a
+    `share` other processes accept from the same sockets, and connections go to the one that has the fewest.
     """
     loop = asyncio.get_running_loop()
     stop = stop or asyncio.Event()
-    listener = _Listener(app, context, _within_descriptors(limits or FrontLimits()), new_request_id)
+    listener = _Listener(app, context, _within_descriptors(limits or FrontLimits()), new_request_id, share)
     for number in signals:
         loop.add_signal_handler(number, stop.set)
     try:
@@ -88,6 +104,7 @@ class _Listener:
         context: SwappableContext | None,
         limits: FrontLimits,
         new_request_id: Callable[[], str],
+        share: Share | None,
     ) -> None:
         """Nothing is accepted yet."""
         self._loop = asyncio.get_running_loop()
@@ -101,14 +118,21 @@ class _Listener:
         self._gone = asyncio.Event()
         self._date_timer: asyncio.TimerHandle | None = None
         self._open = False
+        self._share = share
 
     def open(self, sockets: Sequence[socket.socket]) -> None:
         """Begin to accept."""
         self._open = True
         self._set_date()
+        if self._share is not None:
+            self._share.publish(0)
         for listening in sockets:
             listening.setblocking(False)  # noqa: FBT003 - the standard library's signature
-            self._loop.add_reader(listening, self._accept, listening)
+            self._listen(listening)
+
+    def _listen(self, listening: socket.socket) -> None:
+        if self._open:
+            self._loop.add_reader(listening, self._accept if self._share is None else self._accept_share, listening)
 
     async def close(self, sockets: Sequence[socket.socket], grace: float) -> None:
         """Stop accepting, let requests in flight finish within `grace` seconds, cancel the rest."""
@@ -152,8 +176,22 @@ class _Listener:
 
     # --- accepting ----------------------------------------------------------------------------------------------------
 
-    def _accept(self, listening: socket.socket) -> None:
-        for _ in range(_BURST):
+    def _accept_share(self, listening: socket.socket) -> None:
+        """One connection a turn, and only while no other process has fewer; else it is left to them for a moment."""
+        if self._share is None or self._share.is_lightest():
+            self._accept(listening, 1)
+            return
+        self._loop.remove_reader(listening)
+        self._loop.call_later(_DEFERENCE, self._accept_deferred, listening)
+
+    def _accept_deferred(self, listening: socket.socket) -> None:
+        """The others had their chance: what still waits is taken here."""
+        if self._open:
+            self._listen(listening)
+            self._accept(listening, 1)
+
+    def _accept(self, listening: socket.socket, most: int = _BURST) -> None:
+        for _ in range(most):
             try:
                 connection, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -163,18 +201,15 @@ class _Listener:
                     raise
                 _logger.error("cannot accept connections: %s; trying again in a second", error)  # noqa: TRY400 - no stack
                 self._loop.remove_reader(listening)
-                self._loop.call_later(1.0, self._accept_again, listening)
+                self._loop.call_later(1.0, self._listen, listening)
                 return
             self._admit(connection, address[0])
-
-    def _accept_again(self, listening: socket.socket) -> None:
-        if self._open:
-            self._loop.add_reader(listening, self._accept, listening)
 
     def _admit(self, connection: socket.socket, peer: str) -> None:
         if self._admission.is_full:
             self._drop_idle()
         place = self._admission.admit(peer, self._loop.time())
+        self._publish()
         if place is None:
             _logger.debug("connection from %s refused: its share is taken", peer)
             connection.close()
@@ -227,8 +262,14 @@ class _Listener:
         connection.close()  # what the loop still does with it keeps it open until it is done
         release()
 
+    def _publish(self) -> None:
+        if self._share is not None:
+            self._share.publish(self._admission.open)
+
     def _release(self, place: int) -> None:
         self._admission.release(place)
+        if self._open:
+            self._publish()
         self._gone.set()
 
     def _greeted(

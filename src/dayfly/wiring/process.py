@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -39,7 +39,7 @@ from dayfly.ports import Nonces, Store, Validator
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.app import Application, Request
-from dayfly.server.run import serve
+from dayfly.server.run import Share, serve
 from dayfly.server.step_certificates import StepCertificates
 from dayfly.server.step_routes import StepRoutes
 from dayfly.server.tls import SwappableContext
@@ -49,6 +49,17 @@ from dayfly.wiring.listeners import own_listeners
 
 _LOG = logging.getLogger("dayfly.server")
 FATAL_GRACE = 0.5  # seconds, for refusals that are on their way
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process stands among the workers of its CA: `number` is below `workers`; number 0 does the timed work."""
+
+    number: int = 0
+    workers: int = 1
+
+
+ALONE = Place()
 
 
 class Counting(Protocol):
@@ -114,7 +125,8 @@ class Process:
     app: Application
     tls: Tls
     new_request_id: Callable[[], str]
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    stop: asyncio.Event
+    share: Share | None = None
 
     async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
         """Serve until the stop; then finish what is under way, and sign a last checkpoint."""
@@ -128,6 +140,7 @@ class Process:
                 stop=self.stop,
                 signals=(),
                 on_ready=on_ready,
+                share=self.share,
             )
         finally:
             keeping.cancel()
@@ -137,21 +150,28 @@ class Process:
 
 
 async def build_process(
-    config: Config, keys: Keys, store: Store, *, counting: Counting, nonces: Nonces, stop: asyncio.Event
+    config: Config,
+    keys: Keys,
+    store: Store,
+    *,
+    counting: Counting,
+    nonces: Nonces,
+    stop: asyncio.Event,
+    place: Place = ALONE,
 ) -> Process:
     """Everything that a process needs, its own certificate included. DayflyError."""
     clock = SystemClock()
     authority = Authority(
         clock=clock,
         entropy=SystemEntropy(),
-        ids=TimeOrderedIds(),
+        ids=TimeOrderedIds(place.number, floor=await store.newest_id()),
         store=store,
         signer=keys.signer,
         note_signer=keys.notes,
         nonces=nonces,
         validators=validators_of(config),
         observer=counting,
-        caps=caps_of(config),
+        caps=caps_of(config, place),
         limits=Limits(enabled=config.limits_enabled),
     )
     tls = Tls(tuple(_pem(der) for der in (*keys.roots, *keys.signer.chain)))
@@ -160,7 +180,7 @@ async def build_process(
     health = Health(store, keys.signer, own, clock, config.home)
     await health.checks()
     validations = Validations(authority)
-    new_request_id = RequestIds().new
+    new_request_id = RequestIds(place).new
     app = Application(
         (
             *AcmeRoutes(authority, validations, Bases(config.base_urls)).routes(),
@@ -170,7 +190,17 @@ async def build_process(
         new_request_id=new_request_id,
         on_handled=_handled(counting),
     )
-    return Process(authority, own, Upkeep(authority, own), validations, health, app, tls, new_request_id, stop)
+    return Process(
+        authority,
+        own,
+        Upkeep(authority, own, timed_work=place.number == 0),
+        validations,
+        health,
+        app,
+        tls,
+        new_request_id,
+        stop,
+    )
 
 
 def validators_of(config: Config) -> dict[str, Validator]:
@@ -188,9 +218,15 @@ def validators_of(config: Config) -> dict[str, Validator]:
     return dict(make_validators(reach, resolver, http_port=validation.http_port, tls_port=validation.tls_port))
 
 
-def caps_of(config: Config) -> Caps:
-    """The counted limits of the configuration."""
-    return Caps() if config.limits_enabled else Caps(open_orders=0)
+def caps_of(config: Config, place: Place = ALONE) -> Caps:
+    """The counted limits of the configuration; what holds for the host is shared out among its workers."""
+    caps = Caps() if config.limits_enabled else Caps(open_orders=0)
+    return replace(
+        caps,
+        validations=max(1, caps.validations // place.workers),
+        validations_per_account=max(1, caps.validations_per_account // place.workers),
+        waiting_validations=max(1, caps.waiting_validations // place.workers),
+    )
 
 
 def _pem(der: bytes) -> bytes:
@@ -207,9 +243,9 @@ def quiet_collector() -> None:
 class RequestIds:
     """Ids for requests that bring none: time-ordered, and the same in answer and log."""
 
-    def __init__(self) -> None:
-        """Row ids are made for this, too."""
-        self._ids = TimeOrderedIds()
+    def __init__(self, place: Place) -> None:
+        """Made as row ids are, so those of two workers differ."""
+        self._ids = TimeOrderedIds(place.number)
 
     def new(self) -> str:
         """The next one, 16 hex digits."""

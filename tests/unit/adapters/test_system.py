@@ -58,6 +58,21 @@ def test_clock_that_steps_back_gives_no_id_twice(at: list[int], step: int) -> No
     assert everything == sorted(set(everything))
 
 
+@pytest.mark.parametrize("step", [0, 1, 3_600_000])
+def test_process_begun_anew_goes_on_above_the_newest_id(at: list[int], step: int) -> None:
+    """After a restart within the same millisecond, or with a clock that went back, no stored id comes again."""
+    before = TimeOrderedIds(worker=1)
+    newest = [before.new() for _ in range(5)][-1]
+    at[0] -= step
+    after = TimeOrderedIds(worker=1, floor=newest)
+    assert newest < after.new() < after.new()
+
+
+def test_floor_of_long_ago_changes_nothing(at: list[int]) -> None:
+    """Ids tell when they were made, unless the newest one lies ahead."""
+    assert TimeOrderedIds(worker=1, floor=make_id(START - 5_000, 9, 9)).new() == make_id(at[0], 1, 0)
+
+
 def test_full_millisecond_goes_on_in_the_next(at: list[int]) -> None:
     """65,536 ids in one millisecond are no error."""
     ids = TimeOrderedIds()

@@ -38,6 +38,8 @@ class Fleet:
         if event.provisioner == OWN_PROVISIONER:
             return None
         known = self._lives.get(event.names[0])
+        if self._best.get(event.names[0]) == event.certificate_id:
+            return None  # it was read from the store before it was told
         self._keep(event.names, Life(event.not_before.timestamp(), event.not_after.timestamp()), event.certificate_id)
         return None if known is None else known.used(event.at.timestamp())
 

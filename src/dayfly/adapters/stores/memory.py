@@ -250,6 +250,10 @@ class MemoryStore:
     async def check(self) -> None:
         """It can always be used."""
 
+    async def newest_id(self) -> int:
+        """The highest row id there is."""
+        return max((*self._accounts, *self._orders, *self._certificates), default=0)
+
     async def size_bytes(self) -> int:
         """It takes no space on a disk."""
         return 0

@@ -1,0 +1,69 @@
+"""SIGHUP: ca.toml is read again (reliability.md 7).
+
+Rules: all or nothing: a file that cannot be taken leaves everything as it was, and the log says why; what can change
+while the server runs changes, the rest is named as waiting for a restart.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, fields, replace
+
+from dayfly.authority.context import Authority
+from dayfly.config import Config, parse_config, read_config
+from dayfly.errors import ConfigError
+from dayfly.wiring.process import ALONE, Place, caps_of, validators_of
+
+_LOG = logging.getLogger("dayfly.server")
+
+LIVE = frozenset({"validation", "limits_enabled"})
+"""The fields of `Config` that a running server takes up."""
+KEYS = {
+    "issuer_certificate": "issuer.certificate",
+    "issuer_key": "issuer.key",
+    "log_key": "log.key",
+    "metrics": "metrics.address",
+    "limits_enabled": "limits.enabled",
+}
+"""Where a field's key in the file has another name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a file asks for: the configuration to run with from now on, and the keys that changed."""
+
+    text: bytes
+    config: Config
+    applied: tuple[str, ...]
+    waiting: tuple[str, ...]
+
+
+def plan_change(current: Config, text: bytes) -> Change:
+    """Take over what can change while the server runs; name the rest. ConfigError."""
+    wanted = parse_config(text, home=current.home)
+    differing = [one.name for one in fields(Config) if getattr(current, one.name) != getattr(wanted, one.name)]
+    live = {name: getattr(wanted, name) for name in differing if name in LIVE}
+    applied = tuple(sorted(KEYS.get(name, name) for name in live))
+    waiting = tuple(sorted(KEYS.get(name, name) for name in differing if name not in LIVE))
+    return Change(text, replace(current, **live), applied, waiting)
+
+
+def read_again(current: Config) -> Change | None:
+    """What the file asks for by now, told to the log; None for a file that cannot be taken."""
+    try:
+        change = plan_change(current, read_config(current.home))
+    except ConfigError as error:
+        detail = {"detail": error.message, "next": error.hint or "mend ca.toml, then reload again"}
+        _LOG.error("ca.toml was not taken; the configuration stays as it was", extra=detail)
+        return None
+    _LOG.info("ca.toml was read again", extra={"changed": ", ".join(change.applied) or "nothing"})
+    if change.waiting:
+        needs = {"keys": ", ".join(change.waiting), "next": "restart the CA"}
+        _LOG.warning("changed in ca.toml, and needs a restart", extra=needs)
+    return change
+
+
+def apply_change(authority: Authority, config: Config, place: Place = ALONE) -> None:
+    """Validate under these settings from the next try on, and count under these limits."""
+    authority.validators = validators_of(config)
+    authority.caps = caps_of(config, place)

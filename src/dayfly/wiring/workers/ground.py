@@ -1,0 +1,34 @@
+"""What all workers stand on: made once, before the first of them is forked."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from dayfly.adapters.nonces import Rings
+from dayfly.adapters.shared import Slots
+from dayfly.config import Config
+from dayfly.wiring.keys import Keys
+
+
+@dataclass(slots=True)
+class Ground:
+    """The shared memory, the socket, the keys, and the way of counts; `config` is the one that a new worker runs with.
+
+    `counts` is the writing end, None where nobody collects.
+    """
+
+    config: Config
+    keys: Keys
+    workers: int
+    listener: socket.socket
+    counts: socket.socket | None
+    slots: Slots
+    rings: Rings
+
+
+def make_ground(
+    config: Config, keys: Keys, workers: int, *, listener: socket.socket, counts: socket.socket | None
+) -> Ground:
+    """Fresh memory for so many workers."""
+    return Ground(config, keys, workers, listener, counts, Slots(workers), Rings(workers=workers))

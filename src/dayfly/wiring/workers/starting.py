@@ -1,0 +1,56 @@
+"""`ca start --workers N`: from the keys to the last child's end."""
+
+from __future__ import annotations
+
+import functools
+import socket
+from contextlib import ExitStack
+
+from dayfly.adapters.serverlock import ServerLock
+from dayfly.config import Config
+from dayfly.wiring.keys import open_keys
+from dayfly.wiring.server import bind_all, tell_ready
+from dayfly.wiring.workers.children import Child, fork_worker, start_collector
+from dayfly.wiring.workers.ground import Ground, make_ground
+from dayfly.wiring.workers.handing import counts_pair
+from dayfly.wiring.workers.supervisor import Supervisor, Wakeups
+
+
+def run_workers(config: Config, password: bytes | None, *, workers: int, log_format: str | None) -> None:
+    """Run the CA with so many workers until SIGTERM or SIGINT. DayflyError where it cannot start.
+
+    1. Keys and certificates are opened, the lock is taken, the listeners are bound.
+    2. What the workers share is made.
+    3. Collector and workers begin; when all of them serve, the CA is ready.
+    4. At the end each worker finishes its requests and signs a checkpoint; the collector goes last.
+    """
+    keys = open_keys(config, password)
+    with ExitStack() as stack:
+        lock = ServerLock(config.home)
+        stack.callback(lock.release)
+        sockets = bind_all(config)
+        counts = counts_pair() if len(sockets) > 1 else None
+        for one in (*sockets, *(counts or ())):
+            stack.callback(one.close)
+        wakeups = Wakeups()
+        stack.callback(wakeups.close)
+        ground = make_ground(config, keys, workers, listener=sockets[0], counts=counts[0] if counts else None)
+        supervisor = Supervisor(ground, [], wakeups, lambda: tell_ready(config, keys.roots[0], workers=workers))
+        if counts is not None:
+            supervisor.children.append(_collector(ground, sockets[1], counts[1], log_format))
+        kept = (*wakeups.sockets(), *sockets[1:], *(counts[1:] if counts else ()))
+        supervisor.children += [_worker(supervisor, number, kept) for number in range(workers)]
+        supervisor.run()
+
+
+def _collector(ground: Ground, listener: socket.socket, counts: socket.socket, log_format: str | None) -> Child:
+    begin = functools.partial(start_collector, ground, listener=listener, counts=counts, log_format=log_format)
+    return Child("collector", begin, None)
+
+
+def _worker(supervisor: Supervisor, number: int, kept: tuple[socket.socket, ...]) -> Child:
+    def begin(end: socket.socket, ours: socket.socket) -> int:
+        links = [child.link.socket for child in supervisor.children if child.link is not None]
+        return fork_worker(supervisor.ground, number, end, forget=(*kept, ours, *links, supervisor.selector))
+
+    return Child(f"worker {number}", begin, number)
