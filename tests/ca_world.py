@@ -67,7 +67,7 @@ class CA:
         """The database file."""
         return self.home / "db" / "dayfly.db"
 
-    def spawn(self) -> int:
+    def spawn(self, *arguments: str, **variables: str) -> int:
         """Start the process and wait for nothing; where its own lines begin in the log, which is kept across starts."""
         password = self.home.parent / "password"
         begin = self.log.stat().st_size if self.log.exists() else 0
@@ -84,17 +84,18 @@ class CA:
                     str(self.home),
                     "--password-file",
                     str(password),
+                    *arguments,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=environment(self.home.parent),
+                env={**environment(self.home.parent), **variables},
             )
         return begin
 
-    def start(self) -> dict[str, Any]:
-        """Start the process and wait for its ready line."""
-        begin = self.spawn()
+    def start(self, *arguments: str, **variables: str) -> dict[str, Any]:
+        """Start the process and wait for its ready line; `variables` are of its environment."""
+        begin = self.spawn(*arguments, **variables)
         assert self.process is not None
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
@@ -223,10 +224,10 @@ def found(
 
 
 @contextlib.contextmanager
-def running(where: Path, *extra: str, hosts: Sequence[str] = ()) -> Iterator[CA]:
+def running(where: Path, *extra: str, hosts: Sequence[str] = (), workers: int = 1) -> Iterator[CA]:
     """A new CA that runs, and is stopped at the end."""
     ca = found(where, *extra, hosts=hosts)
-    ca.start()
+    ca.start("--workers", str(workers))
     try:
         yield ca
     finally:

@@ -86,6 +86,7 @@ class Limits:
 
     def __init__(self, *, enabled: bool = True) -> None:
         """`[limits] enabled = false` turns all of them off."""
+        self.enabled = enabled
         self.credentials = RateLimiter(enabled=enabled)
         self.downloads = RateLimiter(enabled=enabled)
         self.renewals = RateLimiter(enabled=enabled)

@@ -61,6 +61,15 @@ class Place:
 
 ALONE = Place()
 
+OF_THE_HOST = (
+    "validations",
+    "validations_per_account",
+    "validations_per_address",
+    "waiting_validations",
+    "waiting_per_account",
+)
+"""The caps that hold for all workers together."""
+
 
 class Counting(Protocol):
     """Who counts: the metrics themselves, or what hands the counts to another process."""
@@ -221,12 +230,8 @@ def validators_of(config: Config) -> dict[str, Validator]:
 def caps_of(config: Config, place: Place = ALONE) -> Caps:
     """The counted limits of the configuration; what holds for the host is shared out among its workers."""
     caps = Caps() if config.limits_enabled else Caps(open_orders=0)
-    return replace(
-        caps,
-        validations=max(1, caps.validations // place.workers),
-        validations_per_account=max(1, caps.validations_per_account // place.workers),
-        waiting_validations=max(1, caps.waiting_validations // place.workers),
-    )
+    shared = {name: max(1, getattr(caps, name) // place.workers) for name in OF_THE_HOST}
+    return replace(caps, **shared)
 
 
 def _pem(der: bytes) -> bytes:

@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass, fields, replace
 
 from dayfly.authority.context import Authority
+from dayfly.authority.limits import Limits
 from dayfly.config import Config, parse_config, read_config
 from dayfly.errors import ConfigError
 from dayfly.wiring.process import ALONE, Place, caps_of, validators_of
@@ -67,3 +68,5 @@ def apply_change(authority: Authority, config: Config, place: Place = ALONE) -> 
     """Validate under these settings from the next try on, and count under these limits."""
     authority.validators = validators_of(config)
     authority.caps = caps_of(config, place)
+    if config.limits_enabled != authority.limits.enabled:
+        authority.limits = Limits(enabled=config.limits_enabled)

@@ -183,7 +183,7 @@ class Supervisor:
         if not self._ready and not was_ready:
             self._fail(Unavailable(f"{child.name} ended before it was ready ({how})", hint="see the lines above"))
             return
-        _LOG.error("a process ended and is started anew", extra={"process": child.name, "how": how})
+        _LOG.error("a process ended and is started anew", extra={"child": child.name, "how": how})
 
     def _on_last_words(self, child: Child) -> None:
         """What it said before it ended, such as why it cannot start."""
@@ -196,7 +196,7 @@ class Supervisor:
         for child in self.children:
             patience = SILENT_FOR if child.ready else START_WITHIN
             if child.pid and now - child.heard > patience and self._stop_by is None:
-                _LOG.error("a process says nothing and is killed", extra={"process": child.name, "pid": child.pid})
+                _LOG.error("a process says nothing and is killed", extra={"child": child.name, "pid": child.pid})
                 child.signal(signal.SIGKILL)
                 child.heard = now
 
@@ -228,7 +228,7 @@ class Supervisor:
         if self.monotonic() >= self._stop_by:
             for child in self.children:
                 if child.pid:
-                    _LOG.error("a process did not end in time and is killed", extra={"process": child.name})
+                    _LOG.error("a process did not end in time and is killed", extra={"child": child.name})
                 child.signal(signal.SIGKILL)
 
     # --- reload and health --------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ class Supervisor:
             return
         for child in self.children:
             if child.name in self._reloading:
-                _LOG.error("a worker did not take the configuration up and is killed", extra={"process": child.name})
+                _LOG.error("a worker did not take the configuration up and is killed", extra={"child": child.name})
                 child.signal(signal.SIGKILL)
         self._reload_by = None
         self._reloading.clear()
