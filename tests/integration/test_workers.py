@@ -361,14 +361,8 @@ class Load:
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[CA]:
     """A CA with two workers for one test, whose load has names of its own."""
-    ca = found(tmp_path)
-    toml = ca.home / "ca.toml"
-    hosts = ", ".join(f'"h{number}.internal.example" = "127.0.0.1"' for number in range(4))
-    toml.write_text(toml.read_text().replace("hosts = { ", f"hosts = {{ {hosts}, "))
-    ca.start("--workers", str(WORKERS))
-    yield ca
-    if ca.process is not None:
-        ca.stop()
+    with running(tmp_path, hosts=[f"h{number}.internal.example" for number in range(4)], workers=WORKERS) as ca:
+        yield ca
 
 
 def test_worker_killed_under_load_costs_nothing_that_was_acknowledged__r1(own: CA) -> None:
