@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import shutil
 import subprocess
@@ -28,27 +30,44 @@ def find_program(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path=os.pathsep.join(PLACES))
 
 
-def _install(package: str, policy: Path) -> str:
-    """Install a Debian package under a policy that starts no service; what went wrong, or nothing."""
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
+POLICY = Path("/usr/sbin/policy-rc.d")  # what Debian's packages ask before they start a service
+LOCK = "DPkg::Lock::Timeout=120"  # seconds, while another apt-get is at work
+
+
+@contextlib.contextmanager
+def _no_services() -> Iterator[None]:
+    """A policy that starts no service; the one that was there, as in containers, comes back at the end."""
+    before = (POLICY.read_bytes(), POLICY.stat().st_mode) if POLICY.exists() else None
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
     try:
-        for command in (
-            ["apt-get", "update", "-q"],
-            ["apt-get", "install", "-q", "-y", "--no-install-recommends", package],
-        ):
-            result = subprocess.run(
-                command,
-                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if result.returncode != 0:
-                return result.stderr.strip()[-300:]
+        yield
     finally:
-        policy.unlink()
-    return ""
+        if before is None:
+            POLICY.unlink()
+        else:
+            POLICY.write_bytes(before[0])
+            POLICY.chmod(before[1])
+
+
+def _apt(*arguments: str) -> str:
+    """Run apt-get; what went wrong, or nothing."""
+    variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    command = ["apt-get", "-q", "-y", "-o", LOCK, *arguments]
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    return result.stderr.strip()[-300:] if result.returncode else ""
+
+
+@functools.cache
+def _update() -> str:
+    """Fetch the lists of packages, once in a run."""
+    return _apt("update")
+
+
+def _install(package: str) -> str:
+    """Install a Debian package under a policy that starts no service; what went wrong, or nothing."""
+    with _no_services():
+        return _update() or _apt("install", "--no-install-recommends", package)
 
 
 @pytest.fixture(scope="session")
@@ -58,9 +77,8 @@ def program() -> Callable[..., str]:
     def get(name: str, package: str | None = None) -> str:
         path = find_program(name)
         why = "it is not installed, and this user cannot install it"
-        policy = Path("/usr/sbin/policy-rc.d")
-        if path is None and os.geteuid() == 0 and shutil.which("apt-get") and not policy.exists():
-            why = _install(package or name, policy)
+        if path is None and os.geteuid() == 0 and shutil.which("apt-get"):
+            why = _install(package or name)
             path = find_program(name)
         if path is not None:
             return path

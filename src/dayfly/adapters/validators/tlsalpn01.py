@@ -1,8 +1,8 @@
 """tls-alpn-01 (RFC 8737, RFC 8738): one TLS handshake, and what the certificate in it says.
 
 Rules: the handshake offers `acme-tls/1` alone and ends the connection, not an octet of data follows; the certificate
-is one, self-signed, for exactly the one identifier, with one critical acmeIdentifier that holds the digest; nothing
-else about it is believed; no text of it is shown.
+is self-signed, for exactly the one identifier, with one critical acmeIdentifier that holds the digest; nothing else
+about it is believed, and no text of it is shown. What is sent after it is not looked at: Apache's mod_md sends more.
 """
 
 from __future__ import annotations
@@ -99,22 +99,12 @@ def server_name(identifier: Identifier) -> str:
 
 
 def _shown(tls: Any, address: str) -> bytes:  # noqa: ANN401 - an SSLObject, of asyncio or of uvloop
-    """The one certificate of a finished handshake; ValidationFailed where the protocol was not agreed on."""
+    """The certificate of a finished handshake; ValidationFailed where the protocol was not agreed on."""
     if tls.selected_alpn_protocol() != PROTOCOL:
         problem: Refused = Tls(f"{address}: the server did not agree on the protocol {PROTOCOL} (ALPN)")
         raise ValidationFailed(problem, transient=False)
-    count = _chain_length(tls)
-    if count > 1:
-        problem = IncorrectResponse(f"{address}: the server showed {count} certificates, expected one")
-        raise ValidationFailed(problem, transient=False)
     der: bytes = tls.getpeercert(binary_form=True) or b""
     return der
-
-
-def _chain_length(tls: Any) -> int:  # noqa: ANN401 - an SSLObject, of asyncio or of uvloop
-    """How many certificates came; public from Python 3.13 on, and inside the object since 3.10."""
-    chain = getattr(tls, "get_unverified_chain", None) or tls._sslobj.get_unverified_chain  # noqa: SLF001
-    return len(chain() or ())
 
 
 def check_certificate(der: bytes, target: ValidationTarget) -> None:
