@@ -6,57 +6,17 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ca_world import CA, dayfly, found, running
-from dayfly.cli import main
+from home_world import Run
 from terminal import at_terminal
 
 NOBODY = 65534
 OUTSIDE = "shop.corp.example.net"
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> CA:
-    """A CA that nobody changes."""
-    return found(tmp_path_factory.mktemp("original"))
-
-
-@dataclass
-class Said:
-    """What a command said, and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Standard output as JSON."""
-        return json.loads(self.out)
-
-
-Run = Callable[..., Said]
-
-
-@pytest.fixture
-def run(original: CA, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `dayfly ca ...` in this process on a copy of the CA."""
-    shutil.copytree(original.home, tmp_path / "ca")
-    monkeypatch.setenv("DAYFLY_HOME", str(tmp_path / "ca"))
-
-    def go(*arguments: str) -> Said:
-        capsys.readouterr()
-        code = main.run(["ca", *arguments])
-        said = capsys.readouterr()
-        return Said(code, said.out, said.err)
-
-    return go
 
 
 def rules(run: Run) -> list[tuple[str, str, str]]:

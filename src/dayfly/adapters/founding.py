@@ -6,7 +6,6 @@ before that takes away what was made and nothing else; the root key lies apart a
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +14,14 @@ from types import TracebackType
 from typing import Self
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from dayfly.adapters.keyfiles import create_file, save_key
+from dayfly.adapters.provisionerkeys import new_provisioner_key
 from dayfly.adapters.signers.notekey import verifier_key
 from dayfly.core.jose.encoding import b64u_encode
-from dayfly.core.jose.jwe import IV_OCTETS, KEY_OCTETS, SALT_OCTETS, encrypt_jwe
-from dayfly.core.jose.jwk import render_jwk, thumbprint_of
+from dayfly.core.settings.provisioner_changes import Key
 from dayfly.errors import ConfigError
 
 PASSWORD_OCTETS = 16  # 128 bits, for the provisioner's key
@@ -137,33 +135,12 @@ def make_log_key(foundation: Foundation, *, origin: str, password: bytes | None)
     return foundation.key(foundation.home / "secrets/log_key", key, password=password)
 
 
-@dataclass(frozen=True, slots=True)
-class ProvisionerKey:
-    """The key of a JWK provisioner: the public JWK as JSON text, its id, and the private one encrypted (JWE)."""
-
-    kid: str
-    jwk: str
-    encrypted: str
-
-
-def make_provisioner_key(foundation: Foundation, *, password: bytes | None) -> ProvisionerKey:
+def make_provisioner_key(foundation: Foundation, *, password: bytes | None) -> Key:
     """A new provisioner key; without a password one of 128 bits is made and kept in `secrets/`."""
-    key = ec.generate_private_key(ec.SECP256R1())
     if password is None:
         password = b64u_encode(secrets.token_bytes(PASSWORD_OCTETS)).encode()
         foundation.file(foundation.home / "secrets/provisioner_password", password + b"\n")
-    public, kid = render_jwk(key.public_key()), thumbprint_of(key.public_key())
-    described = {"use": "sig", "kid": kid, "alg": "ES256", **public}
-    secret = key.private_numbers().private_value.to_bytes(32)
-    private = msgspec.json.encode({**described, "d": b64u_encode(secret)})
-    encrypted = encrypt_jwe(
-        private,
-        password=password,
-        salt=secrets.token_bytes(SALT_OCTETS),
-        content_key=secrets.token_bytes(KEY_OCTETS),
-        iv=os.urandom(IV_OCTETS),
-    )
-    return ProvisionerKey(kid, msgspec.json.encode(described).decode(), encrypted)
+    return new_provisioner_key(password)
 
 
 def render_ca_toml(*, name: str, address: str, dns_names: Sequence[str]) -> bytes:

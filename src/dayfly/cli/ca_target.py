@@ -49,8 +49,9 @@ def not_taken(flag: str, why: str, *, is_flag: bool = False) -> Callable[[Comman
         if value not in (None, False, ()):
             raise UsageError(f"{flag} is not taken: {why}", hint=f"leave {flag} out")
 
+    name = f"refused_{flag.strip('-').replace('-', '_')}"  # of its own, since an argument may have the flag's
     return click.option(
-        flag, hidden=True, expose_value=False, callback=refuse, is_flag=is_flag, help=f"Refused: {why}."
+        name, flag, hidden=True, expose_value=False, callback=refuse, is_flag=is_flag, help=f"Refused: {why}."
     )
 
 

@@ -17,7 +17,6 @@ import msgspec
 from dayfly.adapters.founding import (
     PENDING,
     Foundation,
-    ProvisionerKey,
     make_log_key,
     make_provisioner_key,
     render_ca_toml,
@@ -41,6 +40,7 @@ from dayfly.client.transport import parse_url
 from dayfly.config import Config, parse_config
 from dayfly.core.policy.names import Rule, first_rules
 from dayfly.core.settings.documents import Owner, Provisioner, ProvisionerType
+from dayfly.core.settings.provisioner_changes import Key
 from dayfly.core.x509.constraints import plan_constraints
 from dayfly.core.x509.pem import render_pem
 from dayfly.errors import ConfigError, UsageError
@@ -180,9 +180,7 @@ def _certificates(
     return made, None
 
 
-def _documents(
-    request: Request, key: ProvisionerKey, rules: tuple[Rule, ...]
-) -> tuple[Owner | Provisioner | Rule, ...]:
+def _documents(request: Request, key: Key, rules: tuple[Rule, ...]) -> tuple[Owner | Provisioner | Rule, ...]:
     first = Provisioner(
         name=request.provisioner,
         type=ProvisionerType.JWK,

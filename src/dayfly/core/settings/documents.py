@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -69,19 +69,24 @@ class Claims:
 
 
 def make_claims(
-    *, minimum: timedelta | None = None, default: timedelta | None = None, maximum: timedelta | None = None
+    *,
+    minimum: timedelta | None = None,
+    default: timedelta | None = None,
+    maximum: timedelta | None = None,
+    base: Claims | None = None,
 ) -> Claims:
     """Claims from flags; where only the default is set outside minimum to maximum, they stretch to it (step's rule).
 
-    ConfigError where the three do not fit together.
+    What is not given is as in `base`. ConfigError where the three do not fit together.
     """
-    shortest, longest = minimum or DEFAULT_MINIMUM, maximum or DEFAULT_MAXIMUM
-    usual = default or min(max(DEFAULT_LIFETIME, shortest), longest)
+    before = base or Claims()
+    shortest, longest = minimum or before.min_lifetime, maximum or before.max_lifetime
+    usual = default or min(max(before.default_lifetime, shortest), longest)
     if minimum is None:
         shortest = min(shortest, usual)
     if maximum is None:
         longest = max(longest, usual)
-    claims = Claims(shortest, usual, longest)
+    claims = replace(before, min_lifetime=shortest, default_lifetime=usual, max_lifetime=longest)
     _check_claims(claims)
     return claims
 

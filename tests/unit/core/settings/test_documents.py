@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -132,7 +133,7 @@ def test_claims_default_to_step_s__step_compat_10() -> None:
     ],
 )
 def test_what_is_not_set_stretches_to_what_is__step_compat_10(
-    asked: dict[str, timedelta], made: tuple[timedelta, ...]
+    asked: dict[str, Any], made: tuple[timedelta, ...]
 ) -> None:
     """Only the default outside the bounds moves a bound that was not set."""
     found = make_claims(**asked)
@@ -152,7 +153,7 @@ def test_what_is_not_set_stretches_to_what_is__step_compat_10(
         ({"minimum": 36 * HOUR}, "must rise"),
     ],
 )
-def test_claims_that_do_not_fit_are_refused__step_compat_10(asked: dict[str, timedelta], why: str) -> None:
+def test_claims_that_do_not_fit_are_refused__step_compat_10(asked: dict[str, Any], why: str) -> None:
     """Floor 10 s, at most 7 d until CRLs exist, and in order; the hint says what to choose."""
     with pytest.raises(ConfigError, match=why) as caught:
         make_claims(**asked)

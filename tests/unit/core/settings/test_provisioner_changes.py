@@ -1,0 +1,130 @@
+"""Changes of provisioners as an admin asks for them (step-compat.md parts 10 and 14)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from dayfly.core.policy.names import Rule, RuleKind
+from dayfly.core.settings.documents import DEFAULT_CHALLENGES, Claims, Provisioner, ProvisionerType, apply_change
+from dayfly.core.settings.provisioner_changes import (
+    Key,
+    ProvisionerEdit,
+    edited,
+    plan_add,
+    plan_provisioner_removal,
+    plan_update,
+)
+from dayfly.errors import ConfigError
+from factories import settings
+
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+ACME = Provisioner("acme", ProvisionerType.ACME)
+JWK = Provisioner("team", ProvisionerType.JWK, kid="kid")
+
+
+def test_a_provisioner_is_added_with_what_is_asked_for() -> None:
+    """Lifetimes stretch as step has it; the rest is the default."""
+    change = plan_add(settings(), "short", ProvisionerType.ACME, ProvisionerEdit(default=MINUTE, force_cn=True))
+    (made,) = change.put
+    assert made == Provisioner("short", ProvisionerType.ACME, Claims(MINUTE, MINUTE, 24 * HOUR), force_cn=True)
+    assert apply_change(settings(), change).find_provisioner("short") == made
+
+
+def test_a_second_provisioner_of_a_name_is_refused() -> None:
+    """Whatever its type."""
+    with pytest.raises(ConfigError, match="named acme already"):
+        plan_add(settings(), "acme", ProvisionerType.JWK, ProvisionerEdit())
+
+
+def test_an_update_changes_what_is_named_and_nothing_else() -> None:
+    """Everything else stays, and an update that changes nothing makes no revision."""
+    before = replace(ACME, claims=Claims(MINUTE, HOUR, 2 * HOUR, disable_renewal=True), challenges=("dns-01",))
+    here = apply_change(settings(), replace(plan_update(settings(), "acme", ProvisionerEdit()), put=(before,)))
+    (after,) = plan_update(here, "acme", ProvisionerEdit(allow_renewal_after_expiry=True, enabled=False)).put
+    assert after == replace(before, enabled=False, claims=replace(before.claims, allow_renewal_after_expiry=True))
+    assert plan_update(here, "acme", ProvisionerEdit(default=HOUR)).put == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "lifetimes"),
+    [
+        ({"default": 3 * HOUR}, (MINUTE, 3 * HOUR, 3 * HOUR)),
+        ({"maximum": 30 * MINUTE}, (MINUTE, 30 * MINUTE, 30 * MINUTE)),
+        ({"minimum": 90 * MINUTE}, (90 * MINUTE, 90 * MINUTE, 2 * HOUR)),
+    ],
+)
+def test_updated_lifetimes_stretch_from_those_there_were(
+    asked: dict[str, Any], lifetimes: tuple[timedelta, ...]
+) -> None:
+    """Step's rule, on what the provisioner has."""
+    found = edited(replace(ACME, claims=Claims(MINUTE, HOUR, 2 * HOUR)), ProvisionerEdit(**asked)).claims
+    assert (found.min_lifetime, found.default_lifetime, found.max_lifetime) == lifetimes
+
+
+@pytest.mark.parametrize(
+    ("before", "add", "remove", "after"),
+    [
+        ((), ("dns-01",), (), ("dns-01",)),
+        ((), ("dns-01", "dns-01"), (), ("dns-01",)),
+        (("http-01",), ("dns-01",), (), ("http-01", "dns-01")),
+        ((), (), ("http-01",), ("dns-01", "tls-alpn-01")),
+        (("http-01", "dns-01"), (), ("http-01",), ("dns-01",)),
+        (("http-01",), ("dns-01",), ("http-01",), ("dns-01",)),
+        (("http-01",), (), (), ("http-01",)),
+    ],
+)
+def test_challenges_are_added_and_removed(
+    before: tuple[str, ...], add: tuple[str, ...], remove: tuple[str, ...], after: tuple[str, ...]
+) -> None:
+    """Naming one narrows what offers all; removing one takes it from what is offered."""
+    edit = ProvisionerEdit(add_challenges=add, remove_challenges=remove)
+    assert edited(replace(ACME, challenges=before), edit).challenges == after
+
+
+def test_a_provisioner_is_not_left_without_challenges() -> None:
+    """Nor with one that nobody can answer."""
+    with pytest.raises(ConfigError, match="no challenge type would be left"):
+        edited(ACME, ProvisionerEdit(remove_challenges=DEFAULT_CHALLENGES))
+    for edit in (ProvisionerEdit(add_challenges=("device-attest-01",)), ProvisionerEdit(remove_challenges=("x",))):
+        with pytest.raises(ConfigError, match="has no challenge type"):
+            edited(ACME, edit)
+
+
+@pytest.mark.parametrize(
+    ("provisioner", "asked"),
+    [
+        (JWK, {"force_cn": True}),
+        (JWK, {"add_challenges": ("dns-01",)}),
+        (JWK, {"remove_challenges": ("dns-01",)}),
+        (ACME, {"key": Key("k", "{}")}),
+        (ACME, {"publish_key": False}),
+    ],
+)
+def test_what_only_the_other_type_has_is_refused(provisioner: Provisioner, asked: dict[str, Any]) -> None:
+    """A flag without an effect would be a lie."""
+    with pytest.raises(ConfigError, match=r"belongs? to the type"):
+        edited(provisioner, ProvisionerEdit(**asked))
+
+
+def test_a_key_is_replaced_as_a_whole() -> None:
+    """Id, public and encrypted half together; the switch of its publication is its own."""
+    found = edited(JWK, ProvisionerEdit(key=Key("new", "{}", "jwe"), publish_key=False))
+    assert (found.kid, found.key, found.encrypted_key, found.publish_key) == ("new", "{}", "jwe", False)
+    assert edited(replace(found, publish_key=True), ProvisionerEdit(key=Key("bare", "{}"))).encrypted_key == ""
+
+
+def test_a_removed_provisioner_takes_its_own_rules_with_it() -> None:
+    """Rules for all provisioners stay; what is not there cannot go."""
+    scoped = Rule("r9", RuleKind.DNS, "shop.corp", "platform-team", provisioner="acme")
+    change, rules = plan_provisioner_removal(settings(scoped), "acme")
+    assert rules == (scoped,)
+    after = apply_change(settings(scoped), change)
+    assert ([one.id for one in after.rules], after.find_provisioner("acme")) == (["r1", "r2", "r3"], None)
+    for plan in (plan_provisioner_removal, lambda here, name: plan_update(here, name, ProvisionerEdit())):
+        with pytest.raises(ConfigError, match="no provisioner named nobody"):
+            plan(settings(), "nobody")
