@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/reference: commands (from the help texts) and metrics (from the collectors).
+"""Writes the generated pages of docs/reference: commands, metrics and doctor, from help texts, collectors, codes.
 
 `python tools/docs.py` writes them; tests/docs hold them to what the code says.
 """
@@ -44,6 +44,7 @@ Data goes to standard output, words to standard error. `--json` is on every comm
 Verbs that step has exit with 0 or 1, usage errors too; `certificate needs-renewal` with 0 due, 1 not due, 2 no such
 file, 255 any other error. `agent` exits with 0 done, 1 a question answered with no,
 2 usage or a missing file, 3 denied by policy, 4 the CA unreachable, 5 partly done (issued, not served), 255 a bug.
+`doctor` exits with 1 where there is a problem, with `--strict` where there is a warning, with 2 where there is no home.
 """
 
 
@@ -121,8 +122,31 @@ def metrics_page() -> str:
     )
 
 
+def doctor_page() -> str:
+    """docs/reference/doctor.md."""
+    from dayfly.core.doctor.catalogue import PAGES
+
+    rows = "\n".join(f"| [{page.code}](#{page.code.lower()}) | {page.level} | {page.title} |" for page in PAGES)
+    sections = "\n".join(
+        f"## {page.code}\n\n**{page.title}** ({page.level})\n\n{page.means}\n\nWhat to do: {page.mend}\n"
+        for page in PAGES
+    )
+    return (
+        f"{HEADER}\n# What doctor looks for\n\n{DOCTOR}\n| code | level | what |\n|---|---|---|\n{rows}\n\n{sections}"
+    )
+
+
+DOCTOR = """\
+`dayfly doctor` looks at the home of a CA, an agent or a client, and at its host, and changes nothing. Each check has a
+code that keeps its meaning; `dayfly explain CODE` prints the page of it. A *problem* makes it exit with 1, a *warning*
+with `--strict` alone. `--fix` corrects modes, and nothing else; `--deep` verifies the whole log; `--password-file` lets
+it look whether the keys open. What it could not look at is marked with a dash and is never counted as well.
+"""
+
+
 def main() -> None:
-    """Write both pages."""
+    """Write all pages."""
+    (REFERENCE / "doctor.md").write_text(doctor_page(), "utf-8")
     (REFERENCE / "commands.md").write_text(commands_page(), "utf-8")
     (REFERENCE / "metrics.md").write_text(metrics_page(), "utf-8")
 

@@ -45,6 +45,11 @@ def test_metrics_page_is_what_the_collectors_give() -> None:
     assert page("metrics.md") == generator().metrics_page()
 
 
+def test_doctor_page_is_the_catalogue() -> None:
+    """Every code has its page: `python tools/docs.py` makes it anew."""
+    assert page("doctor.md") == generator().doctor_page()
+
+
 def keys(shape: type[msgspec.Struct], prefix: str = "") -> list[str]:
     """The paths of all keys of a file's shape."""
     found = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def start(home: str | None, password_file: Path | None, workers: int, log_format
     """Run the certificate authority."""
     configure_logging(log_format, stream=sys.stderr)
     os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold the decrypted keys
     config = load_config(resolve_home(home, os.environ, Path.home()))
     password = _password(config, password_file)
     if workers > 1:

@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "ca": ("", "Run and use the certificate authority."),
         "certificate": ("", "Look at certificates."),
         "demo": ("dayfly.cli.demo:demo", "Show the main job, with real processes, in under three minutes."),
+        "doctor": ("dayfly.cli.doctor:doctor", "Look for what is wrong with a home and its host."),
+        "explain": ("dayfly.cli.doctor:explain", "Print what a code of doctor means, and what to do."),
         "version": ("dayfly.cli.main:version", "Print the version."),
     },
     "ca": {
@@ -70,6 +72,8 @@ EXIT_CODES: Mapping[str, ExitCodes] = {
     "agent": OURS,
     "certificate needs-renewal": ExitCodes(255, 255),  # 1 and 2 are answers there
     "demo": OURS,
+    "doctor": OURS,
+    "explain": OURS,
 }
 EXTRAS = {"uvicorn": "server", "httptools": "server", "uvloop": "server", "publicsuffixlist": "server"}
 

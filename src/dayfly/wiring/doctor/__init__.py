@@ -1,0 +1,63 @@
+"""`dayfly doctor`: which kind of home it is, the facts of it, and the judgement on them.
+
+Rules: looking changes nothing; a check that could not look says so; each kind loads only what it needs, so that a host
+with the base install alone is examined too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from dayfly.core.doctor.catalogue import Level
+from dayfly.core.doctor.findings import Finding
+from dayfly.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to examine: `agent_config` where it is not agent.toml of the home, `password` to open keys with."""
+
+    home: Path
+    now: datetime
+    agent_config: Path | None = None
+    password: bytes | None = None
+    deep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The findings on a home, passed checks included."""
+
+    kind: str
+    findings: tuple[Finding, ...]
+
+    def count(self, level: Level) -> int:
+        """How many findings are of this level."""
+        return sum(one.level is level for one in self.findings)
+
+
+def examine(request: Request) -> Report:
+    """Look at a home and its host; ConfigError where there is no home."""
+    kind = kind_of(request.home, request.agent_config)
+    if kind == "ca":
+        from dayfly.wiring.doctor.ca import examine_ca  # noqa: PLC0415 - a client's host has no database driver
+
+        return Report(kind, examine_ca(request))
+    from dayfly.wiring.doctor.client import examine_agent, examine_client  # noqa: PLC0415 - the CA's has no agent
+
+    return Report(kind, (examine_agent if kind == "agent" else examine_client)(request))
+
+
+def kind_of(home: Path, agent_config: Path | None) -> str:
+    """`ca`, `agent` or `client`; ConfigError where the directory is none of them."""
+    if (home / "ca.toml").exists():
+        return "ca"
+    if agent_config is not None or any((home / name).exists() for name in ("agent.toml", "journal", "status.json")):
+        return "agent"
+    if (home / "config" / "defaults.json").exists():
+        return "client"
+    raise ConfigError(
+        "", f"{home} is no home of a CA, an agent or a client", hint="name one: --home DIR; or make one: dayfly ca init"
+    )
