@@ -117,6 +117,7 @@ class Peer:
     validations: Validations
     key: VerifierKey
     metrics: Metrics
+    root_key: ec.EllipticCurvePrivateKey
 
     @property
     def store(self) -> Store:
@@ -250,6 +251,7 @@ async def make_peer(where: Path, *, caps: Caps | None = None, store: Store | Non
         nonces=RingNonces(),
         validators={"http-01": validator},
         observer=metrics,
+        roots=(root,),
         caps=caps or Caps(),
         sleep=lambda _: asyncio.sleep(0),
     )
@@ -264,4 +266,4 @@ async def make_peer(where: Path, *, caps: Caps | None = None, store: Store | Non
         new_request_id=lambda: f"request-{next(numbers)}",
     )
     key = parse_verifier_key(verifier_key(log_key, "test"))
-    return Peer(authority, app, validator, clock, validations, key, metrics)
+    return Peer(authority, app, validator, clock, validations, key, metrics, root_key)

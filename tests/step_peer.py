@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from dayfly.core.x509.pem import parse_pem_block, render_pem
 from factories import NAME, csr_der, ec_key
 
 OWNER = "platform-team"
+KEY = ec_key()
 CERTIFICATE_REQUEST = "CERTIFICATE REQUEST"
 
 
@@ -71,7 +74,12 @@ def leaf_of(reply: Reply) -> x509.Certificate:
 
 def leaf_der(reply: Reply) -> bytes:
     """Its DER."""
-    return parse_pem_block(reply.json["crt"], "CERTIFICATE")
+    return certificate_der(reply.json["crt"])
+
+
+def certificate_der(pem: str) -> bytes:
+    """The DER of a certificate in JSON."""
+    return parse_pem_block(pem, "CERTIFICATE")
 
 
 @dataclass
@@ -109,3 +117,104 @@ class StepClient:
         document |= members.pop("body", {}) | members
         body = json.dumps({name: value for name, value in document.items() if value is not ...}).encode()
         return await self.peer.send("POST", "/sign", body, media_type="application/json")
+
+    async def issued(self, key: ec.EllipticCurvePrivateKey | None = None, **changes: Any) -> Leaf:
+        """A certificate of this CA, and its key."""
+        made = key or ec_key()
+        reply = await self.sign(self.token(**changes), named_csr(key=made))
+        assert reply.status == 201, reply.body
+        return Leaf(self.peer, leaf_der(reply), made, tuple(map(certificate_der, reply.json["certChain"][1:])))
+
+    async def revoke(self, serial: int | str, token: str | None = None, **members: Any) -> Reply:
+        """POST /revoke with a token for the serial."""
+        ott = self.token(aud=f"{BASE}/1.0/revoke", sub=str(serial), sans=...) if token is None else token
+        return await send_revoke(self.peer, {"serial": str(serial), "ott": ott, **members})
+
+
+@dataclass
+class Leaf:
+    """Somebody with a certificate of this CA and its key."""
+
+    peer: Peer
+    der: bytes
+    key: ec.EllipticCurvePrivateKey
+    chain: tuple[bytes, ...]
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The certificate."""
+        return x509.load_der_x509_certificate(self.der)
+
+    @property
+    def serial(self) -> int:
+        """Its serial number."""
+        return self.certificate.serial_number
+
+    def token(self, header: dict[str, Any] | None = None, **changes: Any) -> str:
+        """A renewal token as a stock client makes it, with these claims changed; `...` leaves one out."""
+        now = int(self.peer.clock.now().timestamp())
+        plain = {
+            "aud": f"{BASE}/renew", "exp": now + 300, "iat": now, "iss": "step-ca-client/1.0", "nbf": now,
+            "sub": self.certificate.subject.rdns and cn_of(self.certificate), "jti": ...,
+        }  # fmt: skip
+        claims = {name: value for name, value in {**plain, **changes}.items() if value is not ...}
+        chain = [base64.b64encode(one).decode() for one in (self.der, *self.chain)]
+        protected = {"kid": "made-up", "typ": "JWT", "x5cInsecure": chain, **(header or {})}
+        return sign_compact(msgspec.json.encode(claims), key=self.key, alg=KeyAlgorithm.ES256, header=protected)
+
+    async def renew(self, path: str = "/renew") -> Reply:
+        """POST /renew over mTLS."""
+        return await self.peer.send("POST", path, certificate=self.der)
+
+    async def renew_by_token(self, token: str | None = None) -> Reply:
+        """POST /renew with a signed token."""
+        bearer = f"Bearer {self.token() if token is None else token}"
+        return await self.peer.send("POST", "/renew", headers=[(b"authorization", bearer.encode())])
+
+    async def rekey(self, csr: bytes | None = None) -> Reply:
+        """POST /rekey over mTLS."""
+        body = json.dumps({"csr": csr_pem(csr or named_csr())}).encode()
+        return await self.peer.send("POST", "/rekey", body, certificate=self.der)
+
+    async def revoke(self, serial: int | None = None) -> Reply:
+        """POST /revoke over mTLS."""
+        return await send_revoke(self.peer, {"serial": str(self.serial if serial is None else serial)}, self.der)
+
+    def after(self, reply: Reply, key: ec.EllipticCurvePrivateKey | None = None) -> Leaf:
+        """The holder of what the answer brought."""
+        return replace(self, der=leaf_der(reply), key=key or self.key)
+
+
+async def send_revoke(peer: Peer, members: dict[str, Any], certificate: bytes | None = None) -> Reply:
+    """POST /revoke; a member that is `...` is left out."""
+    document = {"ott": "", "reasonCode": 0, "reason": "", "passive": True, **members}
+    body = json.dumps({name: value for name, value in document.items() if value is not ...}).encode()
+    return await peer.send("POST", "/revoke", body, certificate=certificate)
+
+
+Scenario = Callable[[StepClient], Coroutine[Any, Any, None]]
+Play = Callable[[Scenario], None]
+
+
+async def certificates(peer: Peer) -> int:
+    """How many certificates are stored."""
+    return len(await peer.store.certificates.certificates(after=0, limit=1000))
+
+
+def names_of(leaf: x509.Certificate) -> set[str]:
+    """Its DNS names and addresses."""
+    found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return {str(one.value) for one in found}
+
+
+def cn_of(leaf: x509.Certificate) -> str:
+    """Its one CN."""
+    (attribute,) = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(attribute.value)
+
+
+def refused(reply: Reply, status: int, *words: str) -> None:
+    """The answer is a refusal in step's shape, with these words in it."""
+    assert (reply.status, reply.json["status"]) == (status, status), reply.body
+    for word in words:
+        assert word in reply.json["message"], reply.body

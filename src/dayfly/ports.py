@@ -40,7 +40,8 @@ class Changes:
     """One use case's writes: they happen together, or not at all.
 
     `insert` holds new rows. `update` holds rows as they shall become, with the `version` they were *read* at; the store
-    raises `Conflict` where a row has another version by now, and writes version + 1. `claims` are things that may be
+    raises `Conflict` where a row has another version by now, and writes version + 1. `unchanged` holds rows that the
+    plan relied on: the same condition, and nothing is written. `claims` are things that may be
     used once: `Claimed` where one was used before. `settings` is a change of the settings documents.
     `settings_revision`, where given, is the revision the plan relied on: another one by now is a `Conflict`. Logged
     events become entries of the log in the same transaction; all events go to the observers after the commit.
@@ -48,6 +49,7 @@ class Changes:
 
     insert: tuple[Record, ...] = ()
     update: tuple[Record, ...] = ()
+    unchanged: tuple[Record, ...] = ()
     claims: tuple[Claim, ...] = ()
     settings: SettingsChange | None = None
     settings_revision: int | None = None

@@ -118,6 +118,25 @@ def test_update_counts_the_version_up_and_an_old_version_conflicts(play: Play) -
     play(scenario)
 
 
+def test_a_row_that_the_plan_relied_on_is_a_condition_and_is_not_written(play: Play) -> None:
+    """`unchanged`: as it was read, or Conflict and nothing happened; its version stays."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        await store.commit(Changes(insert=(certificate(),)))
+        for number in (1, 2):
+            await store.commit(Changes(insert=(certificate(id=number),), unchanged=(certificate(),)))
+        revoked = replace(certificate(), revoked_at=NOW, revocation_reason=1)
+        await store.commit(Changes(update=(revoked,)))
+        with pytest.raises(Conflict):
+            await store.commit(Changes(insert=(certificate(id=3),), unchanged=(certificate(),), events=(created(1),)))
+        with pytest.raises(NotFound):
+            await store.certificates.certificate(3)
+        assert (await store.log.head()).size == 0
+        assert (await store.certificates.certificate(certificate().id)).version == 1
+
+    play(scenario)
+
+
 def test_twenty_updates_of_one_version_have_one_winner(play: Play) -> None:
     """Whatever races, one change set per version is written."""
 

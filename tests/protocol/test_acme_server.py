@@ -176,7 +176,7 @@ def replace_store(peer: Peer, store: Any) -> Peer:
     validations = Validations(authority)
     routes = AcmeRoutes(authority, validations, Bases((BASE,))).routes()
     app = Application(routes, new_request_id=lambda: "request-of-the-twin")
-    return Peer(authority, app, peer.validator, peer.clock, validations, peer.key, peer.metrics)
+    return Peer(authority, app, peer.validator, peer.clock, validations, peer.key, peer.metrics, peer.root_key)
 
 
 def test_one_nonce_50_times_in_parallel_succeeds_once__d10(play: Play) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
@@ -14,68 +13,31 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
-from acme_peer import BASE, Peer, Reply
+from acme_peer import BASE
 from dayfly.authority.limits import Limits
-from dayfly.authority.log import sign_checkpoint, verify_log
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.settings.documents import Claims, Owner, Provisioner, ProvisionerType
 from factories import NAME, NOW, csr_der, ec_key
-from step_peer import OWNER, StepClient, csr_pem, leaf_of, make_step_peer, named_csr, provisioner_of, put
+from step_peer import (
+    KEY,
+    OWNER,
+    Play,
+    StepClient,
+    certificates,
+    cn_of,
+    csr_pem,
+    leaf_of,
+    make_step_peer,
+    named_csr,
+    names_of,
+    provisioner_of,
+    put,
+    refused,
+)
 
-KEY = ec_key()
 OTHER = "b.internal.example"
-
-Scenario = Callable[[StepClient], Coroutine[Any, Any, None]]
-Play = Callable[[Scenario], None]
-
-
-@pytest.fixture
-def play(tmp_path: Path) -> Play:
-    """Run a scenario against a fresh CA; afterwards the log verifies, whatever happened."""
-
-    def run(scenario: Scenario) -> None:
-        async def body() -> None:
-            peer = await make_step_peer(tmp_path, KEY)
-            try:
-                await scenario(StepClient(peer, KEY))
-                await sign_checkpoint(peer.authority, last_size=0)
-                report = await verify_log(peer.store, peer.key)
-                assert report.ok, report.findings
-            finally:
-                await peer.validations.close()
-                await peer.store.close()
-
-        asyncio.run(body())
-
-    return run
-
-
-async def certificates(peer: Peer) -> int:
-    """How many certificates are stored."""
-    return len(await peer.store.certificates.certificates(after=0, limit=1000))
-
-
-def names_of(leaf: x509.Certificate) -> set[str]:
-    """Its DNS names and addresses."""
-    found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return {str(one.value) for one in found}
-
-
-def cn_of(leaf: x509.Certificate) -> str:
-    """Its one CN."""
-    (attribute,) = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(attribute.value)
-
-
-def refused(reply: Reply, status: int, *words: str) -> None:
-    """The answer is a refusal in step's shape, with these words in it."""
-    assert (reply.status, reply.json["status"]) == (status, status), reply.body
-    for word in words:
-        assert word in reply.json["message"], reply.body
-
 
 # --- what is given ----------------------------------------------------------------------------------------------------
 

@@ -97,7 +97,10 @@ class SingleFlight:
 
 @dataclass(slots=True)
 class Authority:
-    """The ports of one CA; only wiring changes any, when the configuration is reloaded: `validators` and `caps`."""
+    """The ports of one CA, and the roots (DER) that its certificates chain to.
+
+    Only wiring changes any of it, when the configuration is reloaded: `validators` and `caps`.
+    """
 
     clock: Clock
     entropy: Entropy
@@ -108,6 +111,7 @@ class Authority:
     nonces: Nonces
     validators: Mapping[str, Validator]
     observer: Observer
+    roots: tuple[bytes, ...] = ()
     caps: Caps = field(default_factory=Caps)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     finalizing: SingleFlight = field(default_factory=SingleFlight)

@@ -13,15 +13,17 @@ from collections.abc import Set as AbstractSet
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
 from dayfly.authority.issuing import Issued, issue
+from dayfly.core.acme.objects import Certificate
 from dayfly.core.events import IssueKind, Reason
 from dayfly.core.policy.denials import Asker
 from dayfly.core.policy.grant import Grant
 from dayfly.core.policy.plan import IssuePlan
+from dayfly.core.policy.step import Situation, forbidden
 from dayfly.core.problems import RejectedIdentifier, ServerInternal, ServiceUnavailable, Unauthorized
 from dayfly.core.provisioners import mark_for, token_grant_for
 from dayfly.core.settings.documents import Settings
 from dayfly.core.step.messages import SignRequest, SignResponse
-from dayfly.core.step.signing import Situation, check_confirmed, forbidden, plan_sign
+from dayfly.core.step.signing import check_confirmed, plan_sign
 from dayfly.core.step.tokens import UnverifiedToken, VerifiedClaims, parse_token, verify_token
 from dayfly.core.x509.csr import CSRFacts, parse_csr
 from dayfly.core.x509.lint import LintRefused
@@ -101,11 +103,21 @@ def already_used() -> Unauthorized:
 
 
 async def issue_step(
-    authority: Authority, settings: Settings, plan: IssuePlan, *, kind: IssueKind, parent_id: int | None = None
+    authority: Authority, settings: Settings, plan: IssuePlan, *, kind: IssueKind, parent: Certificate | None = None
 ) -> Issued:
-    """Issue for the step API: what the issuer cannot vouch for is a 403, what the lint refuses a 500."""
+    """Issue for the step API: what the issuer cannot vouch for is a 403, what the lint refuses a 500.
+
+    A renewed certificate belongs to the account that its `parent` belongs to, if any.
+    """
     try:
-        return await issue(authority, plan, mark=mark_for(settings, plan.provisioner), kind=kind, parent_id=parent_id)
+        return await issue(
+            authority,
+            plan,
+            mark=mark_for(settings, plan.provisioner),
+            kind=kind,
+            account_id=None if parent is None else parent.account_id,
+            parent_id=None if parent is None else parent.id,
+        )
     except RejectedIdentifier as error:
         raise forbidden(error) from None
     except LintRefused as error:

@@ -52,5 +52,6 @@ def make_serial(row_id: int, random: bytes) -> int:
 
 
 def serial_row_id(serial: int) -> int:
-    """The row id inside one of our serials; any other number gives an id that no row has."""
-    return serial >> 8 * SERIAL_RANDOM_OCTETS
+    """The row id inside one of our serials; any other number gives 0, which no row has and every store takes."""
+    row_id = serial >> 8 * SERIAL_RANDOM_OCTETS
+    return row_id if 0 <= row_id < 1 << 63 else 0

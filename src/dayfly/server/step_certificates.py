@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
-from dayfly.authority import signing
+from dayfly.authority import renewals, revocations, signing
 from dayfly.authority.context import Authority
+from dayfly.authority.holders import Holder, holder_of_connection, holder_of_token
 from dayfly.core.problems import Malformed, NoSuchResource
 from dayfly.core.step import messages
 from dayfly.core.step.provisioners import find_encrypted_key, list_provisioners
@@ -41,6 +42,10 @@ class StepCertificates:
             ("GET", "/provisioners", self.provisioners, "provisioners"),
             ("GET", "/provisioners/{kid}/encrypted-key", self.encrypted_key, "encrypted_key"),
             ("POST", "/sign", self.sign, "sign"),
+            ("POST", "/renew", self.renew, "renew"),
+            ("POST", "/re-sign", self.renew, "renew"),
+            ("POST", "/rekey", self.rekey, "rekey"),
+            ("POST", "/revoke", self.revoke, "revoke"),
         )
         return tuple(
             Route(method, prefix + path, handler, dialect=Dialect.STEP, name=name)
@@ -72,6 +77,63 @@ class StepCertificates:
             )
         request.params["provisioner"] = provisioner  # for the observers
         return Response(201, messages.render_sign_response(response))
+
+    async def renew(self, request: Request) -> Response:
+        """POST /renew: a successor for a certificate, shown by the connection or by a token signed with its key."""
+        with credentials(self.authority, request) as source:
+            holder = await self._holder(request)
+            request.params["provisioner"] = holder.certificate.provisioner  # for the observers
+            response = await renewals.renew(self.authority, holder, source=source)
+        return Response(201, messages.render_sign_response(response))
+
+    async def rekey(self, request: Request) -> Response:
+        """POST /rekey: a successor with another key; by the connection's certificate only."""
+        if request.peer_certificate is None:
+            raise Malformed("missing client certificate")
+        csr = messages.parse_rekey_request(request.body)
+        with credentials(self.authority, request) as source:
+            holder = await holder_of_connection(self.authority, request.peer_certificate)
+            request.params["provisioner"] = holder.certificate.provisioner
+            response = await renewals.rekey(self.authority, holder, csr, source=source)
+        return Response(201, messages.render_sign_response(response))
+
+    async def revoke(self, request: Request) -> Response:
+        """POST /revoke: by a one-time token, or the connection's certificate its own serial."""
+        asked = messages.parse_revoke_request(request.body)
+        if not asked.ott and request.peer_certificate is None:
+            raise Malformed("missing ott or client certificate")
+        with credentials(self.authority, request):
+            request.params["provisioner"] = await self._revoke(asked, request.peer_certificate)
+        return Response(200, messages.render_status())
+
+    async def _revoke(self, asked: messages.RevokeRequest, certificate: bytes | None) -> str:
+        if asked.ott or certificate is None:
+            audiences = self._audiences[Endpoint.REVOKE]
+            return await revocations.revoke_by_token(self.authority, asked, audiences=audiences)
+        holder = await holder_of_connection(self.authority, certificate)
+        return await revocations.revoke_by_holder(self.authority, asked, holder)
+
+    async def _holder(self, request: Request) -> Holder:
+        """Who renews: exactly one of a client certificate and a bearer token (step-compat.md part 5)."""
+        token = _bearer(request)
+        if request.peer_certificate is not None and token is not None:
+            raise Malformed("a client certificate and a bearer token; bring one of them")
+        if request.peer_certificate is not None:
+            return await holder_of_connection(self.authority, request.peer_certificate)
+        if token is None:
+            raise Malformed("missing client certificate")
+        return await holder_of_token(self.authority, token, self._audiences[Endpoint.RENEW])
+
+
+def _bearer(request: Request) -> str | None:
+    """The token of the Authorization header; None where there is no header, Malformed for another scheme or two."""
+    found = [value for name, value in request.headers if name == b"authorization"]
+    if not found:
+        return None
+    scheme, _, token = found[0].decode("ascii", "replace").partition(" ")
+    if len(found) > 1 or scheme.lower() != "bearer":
+        raise Malformed("the Authorization header is not one bearer token")
+    return token
 
 
 def _page(query: bytes) -> tuple[str, int]:

@@ -181,6 +181,7 @@ async def build_process(
         validators=validators_of(config),
         observer=counting,
         caps=caps_of(config, place),
+        roots=keys.roots,
         limits=Limits(enabled=config.limits_enabled),
     )
     tls = Tls(tuple(_pem(der) for der in (*keys.roots, *keys.signer.chain)))

@@ -39,3 +39,9 @@ def test_serial_takes_twelve_random_octets() -> None:
     """Fewer would be guessable."""
     with pytest.raises(ValueError, match="12 random octets"):
         make_serial(1, b"\x00" * 11)
+
+
+@pytest.mark.parametrize("serial", [-1, 0, 7, 1 << 159, (1 << 160) - 1, 1 << 400])
+def test_a_serial_that_is_none_of_ours_leads_to_no_row(serial: int) -> None:
+    """Whatever number it is, a store can be asked for the row."""
+    assert serial_row_id(serial) == 0

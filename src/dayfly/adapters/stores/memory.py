@@ -265,7 +265,7 @@ class MemoryStore:
         wanted = changes.settings.revision if changes.settings is not None else changes.settings_revision
         if wanted is not None and wanted != self.settings.current.revision:
             raise Conflict("the settings changed meanwhile")
-        for record in changes.update:
+        for record in (*changes.update, *changes.unchanged):
             stored = self._table(record).get(record.id)
             if stored is None or stored.version != record.version:
                 raise Conflict(f"{type(record).__name__.lower()} {record.id:016x} changed meanwhile")

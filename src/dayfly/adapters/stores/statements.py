@@ -74,7 +74,7 @@ def _conditions(changes: Changes) -> tuple[Condition, ...]:
         found.append(_revision_is(changes.settings_revision))
     if changes.settings is not None:
         found.append(_revision_is(changes.settings.revision))
-    found += [_version_is(record) for record in changes.update]
+    found += [_version_is(record) for record in (*changes.update, *changes.unchanged)]
     found += [_key_is_new(record) for record in changes.insert if isinstance(record, Account)]
     found += map(_is_unclaimed, changes.claims)
     return tuple(found)

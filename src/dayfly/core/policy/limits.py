@@ -28,8 +28,11 @@ class Rate:
 
 
 def spend(paid_until: datetime | None, rate: Rate, now: datetime) -> datetime | None:
-    """The new state after one use at `now`, or None where the rate does not allow it; a new key's state is None."""
-    begin = now if paid_until is None or paid_until < now else paid_until
+    """The new state after one use at `now`, or None where the rate does not allow it; a new key's state is None.
+
+    A state that lies beyond the window was made before the clock was set back: it is forgotten, and locks nobody out.
+    """
+    begin = now if paid_until is None or not now <= paid_until <= now + rate.window else paid_until
     after = begin + rate.window / rate.count
     return None if after - now > rate.window else after
 

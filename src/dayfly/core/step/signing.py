@@ -6,32 +6,18 @@ what cannot be read with 400; the subject becomes the CN and meets the rules of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 
 from dayfly.core.events import Reason
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_dns, parse_ip
 from dayfly.core.policy.grant import Grant
-from dayfly.core.policy.lifetimes import Validity, plan_validity
-from dayfly.core.policy.names import Allowed, check_names
+from dayfly.core.policy.lifetimes import Validity
 from dayfly.core.policy.plan import IssuePlan
-from dayfly.core.problems import BadCSR, Malformed, Refused, RejectedIdentifier, Subproblem, Unauthorized
+from dayfly.core.policy.step import FORBIDDEN, Situation, check_step_names, plan_step_validity
+from dayfly.core.problems import BadCSR, Refused, RejectedIdentifier, Subproblem, Unauthorized
 from dayfly.core.step.messages import Asked, resolve_asked
 from dayfly.core.step.tokens import VerifiedClaims
 from dayfly.core.x509.csr import MAX_CN, CSRFacts
-
-FORBIDDEN = 403
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What a decision is made under: when, from where, and until when the issuer can vouch for anything."""
-
-    now: datetime
-    source: IPv4Address | IPv6Address | None
-    issuer_not_after: datetime
 
 
 def check_confirmed(claims: VerifiedClaims, csr_digest: str) -> None:
@@ -63,27 +49,6 @@ def plan_sign(
         provisioner=grant.provisioner,
         allowed=allowed[0],
         subject=None if subject in names else subject,
-    )
-
-
-def check_step_names(names: Sequence[Identifier], grant: Grant, situation: Situation) -> tuple[Allowed, ...]:
-    """The decision for every name; RejectedIdentifier as of the step API, where it is a 403."""
-    try:
-        return check_names(grant.rules, names, provisioner=grant.provisioner, source=situation.source)
-    except RejectedIdentifier as error:
-        raise forbidden(error) from None
-
-
-def forbidden(error: Refused) -> Refused:
-    """The same refusal with status 403: on this face what asks for too much is forbidden, not malformed."""
-    return type(error)(
-        error.detail,
-        subproblems=error.subproblems,
-        denial=error.denial,
-        retry_after=error.retry_after,
-        status=FORBIDDEN,
-        hint=error.hint,
-        reason=error.reason,
     )
 
 
@@ -140,17 +105,8 @@ def _too_much(what: str) -> BadCSR:
 
 
 def _validity(asked: tuple[Asked, Asked], grant: Grant, situation: Situation) -> Validity:
-    """As everywhere; what was asked for and cannot be is forbidden here."""
+    """As everywhere, with what was asked for counted from now."""
     start, end = (
         resolve_asked(one, situation.now, member) for one, member in zip(asked, ("notBefore", "notAfter"), strict=True)
     )
-    try:
-        return plan_validity(
-            situation.now,
-            lifetimes=grant.lifetimes,
-            requested_not_before=start,
-            requested_not_after=end,
-            issuer_not_after=situation.issuer_not_after,
-        )
-    except Malformed as error:
-        raise Malformed(error.detail, status=FORBIDDEN, reason=Reason.LIFETIME_NOT_ALLOWED) from None
+    return plan_step_validity(grant.lifetimes, situation, start=start, end=end)

@@ -93,6 +93,18 @@ def verify_for_any_use(
         raise ChainError(f"the certificate does not chain to these roots: {error}") from None
 
 
+def check_client_path(leaf: bytes, intermediates: Sequence[bytes], roots: Sequence[bytes], *, now: datetime) -> None:
+    """Raise ChainError unless a leaf leads to one of `roots` over these intermediates, each of which is needed.
+
+    A root among the intermediates is no harm: stock clients send the whole of their file.
+    """
+    trusted = [load_certificate(der) for der in roots]
+    between = [one for one in map(load_certificate, intermediates) if one not in trusted]
+    path = verify_for_any_use(load_certificate(leaf), between, trusted, now=now)
+    if any(one not in path for one in between):
+        raise ChainError("a certificate stands in the chain that does not belong to it")
+
+
 def _check_name(certificate: x509.Certificate, name: Identifier) -> None:
     names = alternative_names(certificate)
     if not any(_covers(one, name) for one in names):

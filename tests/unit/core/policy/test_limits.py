@@ -51,6 +51,12 @@ def test_a_window_shrinks_to_a_short_life__security_7() -> None:
     assert SIX.times(10) == Rate(60, timedelta(hours=1))
 
 
+def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
+    """What was used in a future that is none any more does not count."""
+    assert spend(used(6), SIX, NOW - timedelta(days=1)) is not None
+    assert spend(used(6), SIX, NOW - timedelta(seconds=1)) is not None
+
+
 def test_a_wait_is_a_second_at_least() -> None:
     """Retry-After is whole seconds, and never zero."""
     assert retry_after(NOW - timedelta(days=1), SIX, NOW) == 1

@@ -11,10 +11,11 @@ import pytest
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.grant import Grant
 from dayfly.core.policy.plan import IssuePlan
+from dayfly.core.policy.step import Situation
 from dayfly.core.problems import BadCSR, Malformed, Refused, RejectedIdentifier, ServiceUnavailable, Unauthorized
 from dayfly.core.provisioners import renewal_grant_for
 from dayfly.core.step.messages import Asked
-from dayfly.core.step.signing import Situation, check_confirmed, parse_name, plan_sign
+from dayfly.core.step.signing import check_confirmed, parse_name, plan_sign
 from dayfly.core.step.tokens import VerifiedClaims
 from dayfly.core.x509.csr import CSRFacts, parse_csr
 from factories import NAME, NOW, csr_der, dns, settings

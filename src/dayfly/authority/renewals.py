@@ -1,0 +1,152 @@
+"""Renewing and rekeying by whoever holds a certificate of ours (step-compat.md part 5).
+
+Rules: the holder is known before anything is decided; today's provisioner, rules, key rules and lifetimes answer; the
+commit holds on the old row as it was read, so that a revocation that comes in between wins; a token is used up in that
+commit. How often one certificate and its successors may renew is limited; what comes to nothing is not counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dayfly.authority.context import Authority, Source
+from dayfly.authority.denials import noting_denials
+from dayfly.authority.holders import Holder, find_certificate
+from dayfly.authority.issuing import Issued
+from dayfly.authority.limits import RENEWALS
+from dayfly.authority.signing import already_used, claim_of, issue_step
+from dayfly.core.events import IssueKind, Reason
+from dayfly.core.identifiers import Identifier
+from dayfly.core.ids import render_id
+from dayfly.core.policy.denials import Asker
+from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.keys import check_key
+from dayfly.core.policy.renewal import Renewable, plan_renewal
+from dayfly.core.policy.step import Situation, forbidden
+from dayfly.core.problems import BadPublicKey, ServiceUnavailable, Unauthorized
+from dayfly.core.provisioners import renewal_grant_for
+from dayfly.core.settings.documents import Settings
+from dayfly.core.step.messages import SignResponse
+from dayfly.core.step.signing import parse_name
+from dayfly.core.x509.csr import CSRFacts, parse_csr
+from dayfly.errors import Claimed, Conflict
+from dayfly.ports import Changes
+
+TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """Who asks, from where, and for a rekeying the request with the new key."""
+
+    holder: Holder
+    source: Source | None
+    csr: CSRFacts | None = None
+
+    @property
+    def kind(self) -> IssueKind:
+        """A renewal keeps the key."""
+        return IssueKind.RENEW if self.csr is None else IssueKind.REKEY
+
+
+async def renew(authority: Authority, holder: Holder, *, source: Source | None) -> SignResponse:
+    """A certificate with the same subject, names and key, and another serial."""
+    try:
+        check_key(holder.leaf.key.key)
+    except BadPublicKey as error:
+        raise forbidden(error, reason=Reason.KEY_NOT_ALLOWED) from None
+    return await _succeed(authority, _Request(holder, source))
+
+
+async def rekey(authority: Authority, holder: Holder, csr_der: bytes, *, source: Source | None) -> SignResponse:
+    """A certificate with the same subject and names for the key of a request; its names are not looked at."""
+    return await _succeed(authority, _Request(holder, source, parse_csr(csr_der, nameless=True)))
+
+
+async def _succeed(authority: Authority, request: _Request) -> SignResponse:
+    """The successor.
+
+    1. The provisioner is there and renews.
+    2. Plan under today's settings.
+    3. The limit of this certificate and its line.
+    4. Issue, and commit with the log entry, the token used up, the old row as it was.
+    5. What changed meanwhile starts over, from the row as it is then.
+    """
+    holder = request.holder
+    for _ in range(TRIES):
+        try:
+            made = await _try(authority, request)
+        except Claimed:
+            raise already_used() from None
+        except Conflict:
+            certificate, leaf = await find_certificate(authority, holder.certificate.der)
+            request = _Request(Holder(certificate, leaf, holder.claims), request.source, request.csr)
+            continue
+        return SignResponse(made.certificate.der, authority.signer.chain)
+    raise ServiceUnavailable("the settings are being changed by others; try again", retry_after=1)
+
+
+async def _try(authority: Authority, request: _Request) -> Issued:
+    certificate = request.holder.certificate
+    settings = await authority.store.settings.settings()
+    grant = _grant(settings, certificate.provisioner)
+    situation = Situation(authority.clock.now(), request.source, authority.signer.issuer.not_after)
+    asker = Asker(grant.provisioner, f"certificate {render_id(certificate.id)}", request.source)
+    async with noting_denials(authority, asker):
+        plan = plan_renewal(
+            _renewable(request), grant=grant, situation=situation, by_token=request.holder.claims is not None
+        )
+        first = authority.limits.lineages.first(certificate.id, certificate.parent_id)
+        rate = RENEWALS.within(request.holder.leaf.lifetime)
+        limiter = authority.limits.renewals
+        limiter.take(first, rate, situation.now, what="this certificate was renewed too often")
+        try:
+            made = await issue_step(authority, settings, plan, kind=request.kind, parent=certificate)
+            await authority.store.commit(_changes(request, settings, made))
+        except BaseException:
+            limiter.give_back(first, rate)
+            raise
+    authority.limits.lineages.add(made.certificate.id, first)
+    return made
+
+
+def _changes(request: _Request, settings: Settings, made: Issued) -> Changes:
+    claims = request.holder.claims
+    return Changes(
+        insert=(made.certificate,),
+        unchanged=(request.holder.certificate,),
+        claims=() if claims is None else (claim_of(claims),),
+        events=(made.event,),
+        settings_revision=settings.revision,
+    )
+
+
+def _grant(settings: Settings, provisioner: str) -> Grant:
+    grant = renewal_grant_for(settings, provisioner)
+    if grant is None:
+        raise Unauthorized(
+            "the certificate's provisioner is gone or disabled; ask for a new certificate",
+            status=401,
+            reason=Reason.RENEW_DISABLED,
+        )
+    return grant
+
+
+def _renewable(request: _Request) -> Renewable:
+    certificate, leaf = request.holder.certificate, request.holder.leaf
+    return Renewable(
+        names=certificate.names,
+        common_name=leaf.common_name or None,
+        subject=_subject(leaf.common_name, certificate.names),
+        spki=leaf.spki if request.csr is None else request.csr.spki,
+        not_before=leaf.not_before,
+        not_after=leaf.not_after,
+        lifetime=leaf.lifetime,
+    )
+
+
+def _subject(common_name: str, names: tuple[Identifier, ...]) -> Identifier | None:
+    """The CN as a name, where it is none of the names; ours are canonical."""
+    if not common_name or common_name in {one.value for one in names}:
+        return None
+    return parse_name(common_name)

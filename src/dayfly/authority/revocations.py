@@ -1,0 +1,87 @@
+"""Revocation: a row, an entry of the log, and from that commit on no renewal (step-compat.md part 6).
+
+Rules: the certificate is found by its whole serial; a second revocation is refused, also of two at once; who revoked is
+written down. One function revokes, whoever asked and on whichever face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+
+from dayfly.authority.context import Authority
+from dayfly.authority.holders import Holder
+from dayfly.authority.signing import already_used, authenticate, claim_of
+from dayfly.core.acme.objects import Certificate
+from dayfly.core.events import CertificateRevoked, Reason
+from dayfly.core.ids import serial_row_id
+from dayfly.core.problems import AlreadyRevoked, NoSuchResource, ServiceUnavailable, Unauthorized
+from dayfly.core.step.messages import RevokeRequest
+from dayfly.core.step.tokens import parse_token
+from dayfly.errors import Claimed, Conflict, NotFound
+from dayfly.ports import Changes, Claim
+
+TRIES = 4
+
+
+async def revoke_by_token(authority: Authority, request: RevokeRequest, *, audiences: AbstractSet[str]) -> str:
+    """Revoke what a one-time token names; the provisioner's name. A JWK token may revoke any certificate of this CA.
+
+    1. The token is good for this endpoint, and not used (Unauthorized, 401).
+    2. Its subject is the serial in decimal (Unauthorized, 403).
+    3. The certificate is there and not revoked; the commit uses the token up.
+    """
+    _, grant, claims = await authenticate(authority, parse_token(request.ott), audiences)
+    if claims.subject != str(request.serial):
+        raise Unauthorized(
+            "the token's subject is not the serial number to revoke, in decimal", reason=Reason.UNAUTHORIZED
+        )
+    certificate = await find_by_serial(authority, request.serial)
+    by = f"provisioner {grant.provisioner}"
+    await revoke(authority, certificate, reason=request.reason_code, by=by, claims=(claim_of(claims),))
+    return grant.provisioner
+
+
+async def revoke_by_holder(authority: Authority, request: RevokeRequest, holder: Holder) -> str:
+    """Revoke the certificate of the connection, which is the only one that it may; the provisioner's name."""
+    if request.serial != holder.certificate.serial:
+        raise Unauthorized(
+            "a client certificate revokes itself only; for another serial bring a token", reason=Reason.UNAUTHORIZED
+        )
+    await revoke(authority, holder.certificate, reason=request.reason_code, by="its own key")
+    return holder.certificate.provisioner
+
+
+async def find_by_serial(authority: Authority, serial: int) -> Certificate:
+    """The certificate with this serial; NoSuchResource."""
+    try:
+        certificate = await authority.store.certificates.certificate(serial_row_id(serial))
+    except NotFound:
+        certificate = None
+    if certificate is None or certificate.serial != serial:
+        raise NoSuchResource("this CA has issued no certificate with this serial number")
+    return certificate
+
+
+async def revoke(
+    authority: Authority, certificate: Certificate, *, reason: int, by: str, claims: tuple[Claim, ...] = ()
+) -> Certificate:
+    """The certificate, revoked for a reason code of RFC 5280 5.3.1, by the one that `by` names.
+
+    AlreadyRevoked; Unauthorized (401) where one of the `claims` was used before.
+    """
+    for _ in range(TRIES):
+        if certificate.revoked_at is not None:
+            raise AlreadyRevoked("the certificate is already revoked", reason=Reason.REVOKED)
+        now = authority.clock.now()
+        revoked = replace(certificate, revoked_at=now, revocation_reason=reason)
+        event = CertificateRevoked(now, certificate.id, certificate.serial, reason, by)
+        try:
+            await authority.store.commit(Changes(update=(revoked,), claims=claims, events=(event,)))
+        except Claimed:
+            raise already_used() from None
+        except Conflict:
+            certificate = await authority.store.certificates.certificate(certificate.id)
+            continue
+        return replace(revoked, version=revoked.version + 1)
+    raise ServiceUnavailable("the certificate is being changed by others; try again", retry_after=1)
