@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -22,6 +24,13 @@ LeafKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519Privat
 def moment(text: str = "2026-11-24T12:00:00") -> datetime:
     """A fixed moment, UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _general_name(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
 
 
 @dataclass
@@ -53,10 +62,11 @@ class PKI:
         life: timedelta = timedelta(hours=1),
         serial: int | None = None,
         common_name: str | None = None,
+        public: CertificatePublicKeyTypes | None = None,
     ) -> x509.Certificate:
         """A leaf for DNS names, the first in the CN too unless `common_name` says otherwise."""
         begin, wanted = begin or self.born, names or (NAME,)
-        public = (key or ec_key()).public_key()
+        public = public or (key or ec_key()).public_key()
         issuer = x509.load_der_x509_certificate(self.intermediate)
         name = wanted[0] if common_name is None else common_name
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)] if name else [])
@@ -68,7 +78,7 @@ class PKI:
             .serial_number(serial or x509.random_serial_number())
             .not_valid_before(begin)
             .not_valid_after(begin + life)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in wanted]), critical=not name)
+            .add_extension(x509.SubjectAlternativeName([_general_name(one) for one in wanted]), critical=not name)
             .add_extension(
                 x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
                 critical=False,

@@ -12,7 +12,7 @@ from dayfly.cli.ca_target import ca_url_option, find_ca, find_url, none_of_these
 from dayfly.cli.files import check_targets, write_file
 from dayfly.cli.output import emit, home_option, json_option, say
 from dayfly.client.step import fetch_federation, fetch_health, fetch_root, fetch_roots
-from dayfly.client.transport import Transport, trusting
+from dayfly.client.transport import Transport
 from dayfly.errors import UsageError
 
 _force = click.option("-f", "--force", is_flag=True, help="Overwrite an existing file.")
@@ -27,7 +27,7 @@ _force = click.option("-f", "--force", is_flag=True, help="Overwrite an existing
 def health(home: str | None, ca_url: str | None, root: Path | None, as_json: bool) -> None:
     """Ask the CA whether it is well."""
     target = find_ca(home, ca_url, root)
-    with Transport(target.url, trusting(target.root)) as transport:
+    with target.connect() as transport:
         fetch_health(transport, target.url)
     if as_json:
         emit({"status": "ok"})
@@ -105,7 +105,7 @@ def _bundle(
     target = find_ca(*find)
     if file is not None:
         check_targets((file,), force=force)
-    with Transport(target.url, trusting(target.root)) as transport:
+    with target.connect() as transport:
         certificates = fetch(transport, target.url)
     if file is not None:
         write_file(file, "".join(certificates).encode(), mode=0o644)

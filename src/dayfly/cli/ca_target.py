@@ -6,6 +6,7 @@ trust store is never asked; a flag of step's that means something we do not have
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -15,8 +16,9 @@ from typing import Any, TypeVar
 
 import click
 
-from dayfly.client.transport import parse_url
-from dayfly.errors import UsageError
+from dayfly.client.transport import ClientPair, Transport, parse_url, present, trusting, trusting_text
+from dayfly.core.x509.pem import PEMError, parse_pem_certificates
+from dayfly.errors import ClientError, UsageError
 from dayfly.home import resolve_home
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -35,10 +37,29 @@ NOT_TAKEN: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which CA: its URL, and the file of its root."""
+    """Which CA: its URL, and its root: the `root` file, or the text itself where a token brought its fingerprint."""
 
     url: str
     root: Path
+    root_pem: str = ""
+
+    def connect(self, pair: ClientPair | None = None) -> Transport:
+        """A connection that trusts this root alone, and shows `pair` where the CA asks for it; ClientError."""
+        context = trusting_text(self.root_pem) if self.root_pem else trusting(self.root)
+        if pair is not None:
+            present(context, pair)
+        return Transport(self.url, context)
+
+    def roots(self) -> tuple[bytes, ...]:
+        """The root certificates (DER); ClientError."""
+        try:
+            return parse_pem_certificates(self.root_pem or self.root.read_text("ascii"))
+        except (OSError, UnicodeDecodeError, PEMError) as error:
+            raise ClientError(f"the root certificate {self.root} cannot be read: {error}") from None
+
+    def fingerprint(self) -> str:
+        """The SHA-256 (hex) of the first root; ClientError."""
+        return hashlib.sha256(self.roots()[0]).hexdigest()
 
 
 def not_taken(flag: str, why: str, *, is_flag: bool = False) -> Callable[[Command], Command]:
@@ -87,6 +108,11 @@ def find_ca(home: str | None, ca_url: str | None, root: Path | None) -> Target:
             hint="run: dayfly ca bootstrap --ca-url URL --fingerprint SHA256; or name its file: --root root_ca.crt",
         )
     return Target(url, Path(chosen))
+
+
+def root_is_named(home: str | None, root: Path | None) -> bool:
+    """Does a flag, the environment or the home say which root is trusted?"""
+    return bool(root or os.environ.get("DAYFLY_ROOT") or read_defaults(home).get("root"))
 
 
 def read_defaults(home: str | None) -> dict[str, str]:

@@ -32,7 +32,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "ca": {
         "bootstrap": ("dayfly.cli.ca_bootstrap:bootstrap", "Make this host a client of a CA."),
-        "certificate": ("dayfly.cli.ca_certificate:certificate", "Get a certificate by ACME."),
+        "certificate": ("dayfly.cli.ca_certificate:certificate", "Get a key and its certificate."),
         "denials": ("dayfly.cli.denials:denials", "List the names that policy refused."),
         "federation": ("dayfly.cli.ca_roots:federation", "Fetch the roots of the CA and of those that it trusts."),
         "health": ("dayfly.cli.ca_roots:health", "Ask the CA whether it is well."),
@@ -41,9 +41,14 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "log": ("dayfly.cli.log:log", "Look into the append-only log."),
         "policy": ("dayfly.cli.policy:policy", "Show, test and change the name rules."),
         "provisioner": ("dayfly.cli.provisioner:provisioner", "Manage provisioners."),
+        "rekey": ("dayfly.cli.ca_renew:rekey", "Renew a certificate for a new key."),
+        "renew": ("dayfly.cli.ca_renew:renew", "Renew a certificate, once or for as long as it runs."),
+        "revoke": ("dayfly.cli.ca_revoke:revoke", "Revoke a certificate."),
         "root": ("dayfly.cli.ca_roots:root", "Fetch the CA's root certificate."),
         "roots": ("dayfly.cli.ca_roots:roots", "Fetch all of the CA's root certificates."),
+        "sign": ("dayfly.cli.ca_certificate:sign", "Get a certificate for a request."),
         "start": ("dayfly.cli.ca_start:start", "Run the certificate authority."),
+        "token": ("dayfly.cli.ca_token:token", "Make a one-time token."),
     },
     "certificate": {
         "fingerprint": (

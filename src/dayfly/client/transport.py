@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -72,6 +72,34 @@ class Answer:
         return float(text) if re.fullmatch(r"[0-9]{1,6}", text) else None
 
 
+@dataclass(frozen=True, slots=True)
+class ClientPair:
+    """A certificate chain and its key, in files, to show to the CA; the key may be encrypted."""
+
+    chain: Path
+    key: Path
+    password: bytes | None = field(default=None, repr=False)
+
+
+def present(context: ssl.SSLContext, pair: ClientPair) -> None:
+    """Show this pair to a server that asks for one; ClientError where the files do not give a pair."""
+    try:
+        context.load_cert_chain(pair.chain, pair.key, password=pair.password or b"")
+    except (OSError, ssl.SSLError) as error:
+        why = "they do not belong together" if "MISMATCH" in str(error) else error.strerror or "they cannot be read"
+        raise ClientError(f"{pair.chain} and {pair.key} cannot be shown to the CA: {why}") from None
+
+
+def trusting_text(pem: str) -> ssl.SSLContext:
+    """A client context that trusts the certificates in this text, and nothing else; ClientError."""
+    context = _context()
+    try:
+        context.load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError):
+        raise ClientError("what should be the root certificate cannot be read") from None
+    return context
+
+
 def trusting(root: Path) -> ssl.SSLContext:
     """A client context that trusts the certificates in one file, and nothing else; ClientError."""
     context = _context()
@@ -125,14 +153,21 @@ class Transport:
             self._connection.close()
             self._connection = None
 
-    def request(self, method: str, url: str, body: bytes | None = None, *, media_type: str = "") -> Answer:
-        """One request to a URL of this origin; a kept connection that was closed is opened anew. ClientError."""
+    def request(
+        self, method: str, url: str, body: bytes | None = None, *, media_type: str = "", bearer: str = ""
+    ) -> Answer:
+        """One request to a URL of this origin; a kept connection that was closed is opened anew. ClientError.
+
+        `bearer` is a token for the Authorization header (RFC 6750 2.1).
+        """
         origin, path = parse_url(url)
         if origin != self.origin:
             raise ClientError(f"the CA named a URL of another place, {origin}; only {self.origin} is asked")
         headers = {"User-Agent": USER_AGENT, "Connection": "keep-alive"}
         if media_type:
             headers["Content-Type"] = media_type
+        if bearer:
+            headers["Authorization"] = f"Bearer {bearer}"
         kept = self._connection is not None
         try:
             return self._once(method, path, body, headers)
@@ -172,6 +207,11 @@ class Transport:
             return ClientError(
                 f"{where} is not trusted: {error.verify_message}",
                 hint="is the root certificate the right one? `dayfly ca root` fetches it by its fingerprint",
+            )
+        if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
+            return ClientError(
+                f"{where} ended the TLS handshake: {printable(str(error.reason)).replace('_', ' ').lower()}",
+                hint="if a client certificate was shown, the CA does not take it: is it of this CA, and not expired?",
             )
         if isinstance(error, TimeoutError):
             return ClientError(

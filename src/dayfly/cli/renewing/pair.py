@@ -1,0 +1,240 @@
+"""A certificate and its key in files: read together, replaced whole, and one renewer at a time.
+
+Rules: a pair whose halves do not belong together is refused; what an agent keeps is left to the agent; a file is
+replaced by a rename, with the owner, group and mode that it had; the lock is on the directory and leaves nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from dayfly.adapters.keyfiles import read_file
+from dayfly.cli import passwords
+from dayfly.cli.answers import spki
+from dayfly.cli.requesting import CertificateKey
+from dayfly.client.transport import ClientPair
+from dayfly.core.renewing import Life
+from dayfly.core.x509.chain import load_certificate
+from dayfly.core.x509.pem import PEMError, parse_pem_certificates
+from dayfly.core.x509.pkcs8 import IV_OCTETS, SALT_OCTETS, encrypt_pkcs8, render_encrypted_pem
+from dayfly.errors import DayflyError, UsageError
+
+LOCK_WITHIN = 60.0  # seconds; a renewal takes one or two, a hook at most 30
+_POLL = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate, its chain (DER, leaf first), its key, and the password that opened the key's file."""
+
+    crt: Path
+    key_file: Path
+    leaf: x509.Certificate
+    chain: tuple[bytes, ...]
+    key: CertificateKey = field(repr=False)
+    password: bytes | None = field(default=None, repr=False)
+
+    @property
+    def life(self) -> Life:
+        """From when to when it is valid."""
+        return Life(self.leaf.not_valid_before_utc, self.leaf.not_valid_after_utc)
+
+    @property
+    def shown(self) -> ClientPair:
+        """The files, to show to the CA."""
+        return ClientPair(self.crt, self.key_file, self.password)
+
+
+def load_pair(crt: Path, key: Path, *, password_file: Path | None, password: bytes | None = None) -> Pair:
+    """The pair in two files; UsageError, ConfigError for a password file.
+
+    A `password` that is known is used, else that of the file; a person is asked at a terminal only.
+    """
+    chain = load_chain(crt)
+    loaded, password = load_private_key(key, password_file=password_file, password=password)
+    leaf = load_certificate(chain[0])
+    if spki(leaf.public_key()) != spki(loaded.public_key()):
+        raise UsageError(
+            f"{crt} and {key} do not belong together: the certificate is for another key",
+            hint="get a new pair: dayfly ca certificate NAME CRT KEY --force",
+        )
+    return Pair(crt, key, leaf, chain, loaded, password)
+
+
+def load_chain(path: Path) -> tuple[bytes, ...]:
+    """The certificates (DER) in a file, the leaf first; UsageError."""
+    try:
+        return parse_pem_certificates(path.read_text("ascii"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"there is no file {path}", hint="get a certificate first: dayfly ca certificate NAME CRT KEY"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", hint="run this as its owner") from None
+    except (PEMError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not a PEM certificate: {error}") from None
+
+
+def load_private_key(
+    path: Path, *, password_file: Path | None, password: bytes | None = None
+) -> tuple[CertificateKey, bytes | None]:
+    """The key in a PEM file, and the password that opened it; UsageError, ConfigError for the password file."""
+    try:
+        content = read_file(path.resolve())
+    except OSError as error:
+        raise UsageError(
+            f"the key file {path} cannot be read: {error.strerror}", hint="run this as its owner"
+        ) from None
+    password = (password or _password(path, password_file)) if b"ENCRYPTED" in content else None
+    try:
+        key = load_pem_private_key(content, password)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        why = "the file is damaged" if password is None else "the password is wrong, or the file is damaged"
+        raise UsageError(f"{path} cannot be opened: {why}", hint="check --password-file, or the file") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey):
+        raise UsageError(f"{path} holds a key of a kind that certificates here do not have")
+    return key, password
+
+
+def _password(path: Path, password_file: Path | None) -> bytes:
+    given = passwords.from_file(password_file, "--password-file")
+    if given is None:
+        given = passwords.from_environment("DAYFLY_PASSWORD_FILE")
+    return given or passwords.ask(f"Please enter the password to decrypt {path}", flags="--password-file FILE")
+
+
+def render_key(key: CertificateKey, *, password: bytes | None) -> bytes:
+    """The key as PKCS#8 PEM, encrypted where there is a password."""
+    if password is None:
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    salt, iv = os.urandom(SALT_OCTETS), os.urandom(IV_OCTETS)
+    return render_encrypted_pem(encrypt_pkcs8(plain, password=password, salt=salt, iv=iv))
+
+
+# --- who may touch it -------------------------------------------------------------------------------------------------
+
+
+def refuse_managed(path: Path) -> None:
+    """UsageError for a file of an agent's generation: the agent installs, reloads and looks, and we would not."""
+    generation = path.resolve().parent
+    if generation.parent.name != "gens" or not (generation / "meta.json").exists():
+        return
+    home = generation.parents[3]
+    raise UsageError(
+        f"{path} is kept by the agent in {home}, which renews it by itself",
+        hint=f"see it: dayfly agent status --home {home}; let it act now: dayfly agent run --once --home {home}",
+    )
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, within: float = LOCK_WITHIN) -> Iterator[None]:
+    """Hold the directory of `path` against other renewers of ours; UsageError where one holds it for too long."""
+    try:
+        descriptor = os.open(path.resolve().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise UsageError(f"{path.parent} cannot be opened: {error.strerror}") from None
+    try:
+        _lock(descriptor, path, time.monotonic() + within)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise UsageError(
+                    f"another renewal in {path.parent} has not ended yet", hint="see: ps -ef | grep 'dayfly ca'"
+                ) from None
+            time.sleep(_POLL)
+        else:
+            return
+
+
+# --- replacing --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """What comes into a file; `mode` counts where there is none yet."""
+
+    path: Path
+    content: bytes
+    mode: int
+
+
+def replace_files(replacements: tuple[Replacement, ...]) -> None:
+    """Put all of them in place: each is complete on disk before the first gets its name. UsageError changes nothing."""
+    ready: list[tuple[Path, Path]] = []
+    try:
+        for one in replacements:
+            real = one.path.resolve()
+            ready.append((_prepare(real, one), real))
+        for temporary, real in ready:
+            temporary.replace(real)
+    except OSError as error:
+        for temporary, _ in ready:
+            temporary.unlink(missing_ok=True)
+        what = f"{error.filename or replacements[0].path} cannot be written: {error.strerror}"
+        raise UsageError(what, hint="is the disk full, or the directory somebody else's?") from None
+    for directory in {real.parent for _, real in ready}:
+        _sync(directory)
+
+
+def _prepare(real: Path, wanted: Replacement) -> Path:
+    temporary = real.with_name(f".{real.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _inherit(file.fileno(), real, wanted.mode)
+            file.write(wanted.content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _inherit(descriptor: int, real: Path, mode: int) -> None:
+    """Owner and mode of the file that is replaced, before the first octet; a group that we may not give is left."""
+    try:
+        before = real.stat()
+    except FileNotFoundError:
+        os.fchmod(descriptor, mode)
+        return
+    mine = os.fstat(descriptor)
+    mode = stat.S_IMODE(before.st_mode)
+    if (before.st_uid, before.st_gid) != (mine.st_uid, mine.st_gid):
+        try:
+            os.fchown(descriptor, before.st_uid, before.st_gid)
+        except PermissionError:
+            raise DayflyError(
+                f"{real} belongs to another user, and would not any more", hint="run this as root, or as its owner"
+            ) from None
+    os.fchmod(descriptor, mode)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
