@@ -52,6 +52,7 @@ class Wire:
         context = ssl.create_default_context(cafile=str(ca.root))
         self.connection = http.client.HTTPSConnection("127.0.0.1", ca.port, context=context, timeout=20)
         self.connection.connect()
+        self.connection.auto_open = 0  # a connection that was lost is not made anew: it may lead to another worker
         assert isinstance(self.connection.sock, ssl.SSLSocket)
         certificate = self.connection.sock.getpeercert()
         assert certificate is not None

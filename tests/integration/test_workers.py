@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import http.server
 import json
 import os
 import re
@@ -284,6 +286,97 @@ def test_settings_changed_beside_two_workers_are_seen_by_both__r6(ca: CA, wires:
     assert ca.verify()["ok"] is True
 
 
+class Held(http.server.ThreadingHTTPServer):
+    """Answers any challenge with one text, when it is let; counts who asked."""
+
+    daemon_threads = True
+
+    def __init__(self, port: int, answer: str) -> None:
+        self.answer, self.asked, self.let = answer, 0, threading.Event()
+        super().__init__(("127.0.0.1", port), _HeldHandler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Who asked may be dead by now."""
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _HeldHandler(http.server.BaseHTTPRequestHandler):
+    server: Held
+
+    def do_GET(self) -> None:
+        self.server.asked += 1
+        self.server.let.wait(timeout=20)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.server.answer.encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
+        pass
+
+
+def test_challenge_answered_at_both_workers_is_validated_once__v1(ca: CA, client: Client, wires: list[Wire]) -> None:
+    """Fifty answers over two workers: one fetch; meanwhile both show processing, afterwards both show valid."""
+    order = client.order(wires[0], "b.internal.example")
+    challenge = client.challenge(wires[0], order)
+    path = challenge["url"].removeprefix(ca.url)
+    with Held(ca.http_port, client.proof(challenge["token"])) as held:
+        bodies = [client.sign(challenge["url"], {}, nonce=client.nonce(wires[n % WORKERS])) for n in range(TRIES)]
+        answers = at_once(ca, path, bodies)
+        assert {(answer.status, answer.json["status"]) for answer in answers} == {(200, "processing")}
+        eventually(lambda: held.asked == 1)
+        for wire in wires:
+            assert client.challenge(wire, order)["status"] == "processing"
+        held.let.set()
+        for wire in wires:
+            client.poll(wire, challenge["url"], lambda found: found["status"] == "valid")
+        assert held.asked == 1
+        for wire in wires:  # again when valid: nothing is fetched
+            assert client.post(wire, challenge["url"], {}).json["status"] == "valid"
+        assert held.asked == 1
+
+
+def test_validation_of_a_worker_that_died_is_started_anew_at_the_other(own: CA) -> None:
+    """Its mark is void: the challenge is pending again, and the next answer validates it."""
+    wires = wires_to_each_worker(own, workers=WORKERS)
+    with contextlib.closing(wires[0].connection), contextlib.closing(wires[1].connection):
+        _kill_during_validation(own, *wires)
+
+
+def _kill_during_validation(own: CA, first: Wire, second: Wire) -> None:
+    client = Client(own)
+    client.register(first)
+    order = client.order(first, "h0.internal.example")
+    challenge = client.challenge(first, order)
+    with Held(own.http_port, client.proof(challenge["token"])) as held:
+        client.post(first, challenge["url"], {})
+        eventually(lambda: held.asked == 1)
+        assert client.challenge(second, order)["status"] == "processing"
+        os.kill(_worker_with(own, first), signal.SIGKILL)
+        eventually(lambda: client.challenge(second, order)["status"] == "pending")
+        held.let.set()
+        client.post(second, challenge["url"], {})
+        client.poll(second, challenge["url"], lambda found: found["status"] == "valid")
+
+
+def _worker_with(ca: CA, wire: Wire) -> int:
+    """The worker that has the other end of a connection."""
+    ours = wire.connection.sock.getsockname()[1]
+    ends = [f"0100007F:{ca.port:04X}", f"0100007F:{ours:04X}"]
+    table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inode = next(row[9] for row in table if row[1:3] == ends)
+    for pid in workers_of(ca):
+        if any(str(one.readlink()) == f"socket:[{inode}]" for one in Path(f"/proc/{pid}/fd").iterdir()):
+            return pid
+    raise AssertionError("nobody has the other end")
+
+
 # --- metrics ----------------------------------------------------------------------------------------------------------
 
 
@@ -345,7 +438,13 @@ class Load:
                         client.register(wire)
                     while not self._stop.is_set():
                         self._one(client, wire, f"h{number}.internal.example")
-            except (OSError, KeyError, StopIteration, ValueError) as _:  # a connection that broke, or what came of it
+            except (
+                OSError,
+                http.client.HTTPException,
+                KeyError,
+                StopIteration,
+                ValueError,
+            ):  # a connection that broke, or what came of it
                 self.failures += 1
 
     def _one(self, client: Client, wire: Wire, name: str) -> None:

@@ -43,7 +43,7 @@ class Validations:
         """Nothing is under way yet."""
         caps = authority.caps
         self._authority = authority
-        self._marks = Marks()
+        self._marks = Marks(authority.board)
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = Turns(
             total=caps.validations,
@@ -72,10 +72,24 @@ class Validations:
             return self.overlay(order)
         self._check_room(account)
         if self._marks.set(ref, Mark(account.id, challenge_type)):
+            if self._authority.board is not None and not await self._is_still_due(account, ref, challenge):
+                return self.overlay(await load_order(self._authority, account, ref.order_id))
             task = asyncio.get_running_loop().create_task(self._run(account, order, ref, challenge))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return self.overlay(order)
+
+    async def _is_still_due(self, account: Account, ref: AuthorizationRef, challenge: Challenge) -> bool:
+        """Was it not settled by another process between our look and our mark? The mark goes where it was."""
+        try:
+            order = await load_order(self._authority, account, ref.order_id)
+            is_due = needs_validation(order, order.authorizations[ref.index], challenge)
+        except BaseException:
+            self._marks.clear(ref)
+            raise
+        if not is_due:
+            self._marks.clear(ref)
+        return is_due
 
     def _check_room(self, account: Account) -> None:
         """Raise ServiceUnavailable where the account, or all together, have too many waiting."""

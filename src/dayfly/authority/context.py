@@ -17,7 +17,7 @@ from dayfly.core.policy.grant import Grant
 from dayfly.core.problems import NoSuchResource
 from dayfly.core.provisioners import grant_for
 from dayfly.core.settings.documents import Settings
-from dayfly.ports import Clock, Entropy, Ids, Nonces, NoteSigner, Observer, Signer, Store, Validator
+from dayfly.ports import Clock, Entropy, Ids, MarkBoard, Nonces, NoteSigner, Observer, Signer, Store, Validator
 
 TOKEN_OCTETS = 24  # 192 bits; RFC 8555 8 asks for 128
 
@@ -114,6 +114,7 @@ class Authority:
     roots: tuple[bytes, ...] = ()
     caps: Caps = field(default_factory=Caps)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    board: MarkBoard | None = None
     finalizing: SingleFlight = field(default_factory=SingleFlight)
     denials: RecentDenials = field(default_factory=RecentDenials)
     limits: Limits = field(default_factory=Limits)

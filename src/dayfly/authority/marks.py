@@ -2,15 +2,18 @@
 
 Rules: a mark is set before the work is dispatched, so that parallel answers give one validation; it is not durable:
 after a restart the challenge is pending, and the next answer starts it anew; this file is all that other code knows
-of where marks are kept.
+of where marks are kept: in this process, and where there are several on a board that they share.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from dayfly.core.acme.objects import AuthorizationRef, StoredProblem
+from dayfly.ports import MARK_TEXT, MarkBoard
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,11 @@ class Mark:
 
 
 class Marks:
-    """The marks of one process."""
+    """The marks of one process, and through the board those of the others."""
 
-    def __init__(self) -> None:
-        """Nothing is under way yet."""
+    def __init__(self, board: MarkBoard | None = None) -> None:
+        """Nothing is under way here yet; without a `board` this process is alone."""
+        self._board = board
         self._marks: dict[AuthorizationRef, Mark] = {}
         self._of_account: Counter[int] = Counter()
 
@@ -40,24 +44,41 @@ class Marks:
         return self._of_account[account_id]
 
     def find(self, ref: AuthorizationRef) -> Mark | None:
-        """The mark of this authorization."""
-        return self._marks.get(ref)
+        """The mark of this authorization, whichever process set it."""
+        mark = self._marks.get(ref)
+        if mark is None and self._board is not None and (text := self._board.look(ref)) is not None:
+            return _parse(text)
+        return mark
 
     def set(self, ref: AuthorizationRef, mark: Mark) -> bool:
-        """Set it, unless the authorization has one already; whether it was set."""
-        if ref in self._marks:
+        """Set it, unless the authorization has one already, here or elsewhere; whether it was set."""
+        if ref in self._marks or (self._board is not None and not self._board.claim(ref, _render(mark))):
             return False
         self._marks[ref] = mark
         self._of_account[mark.account_id] += 1
         return True
 
     def change(self, ref: AuthorizationRef, mark: Mark) -> None:
-        """Show how far a validation is that is under way."""
+        """Show how far a validation is that is under way here."""
         self._marks[ref] = mark
+        if self._board is not None:
+            self._board.note(ref, _render(mark))
 
     def clear(self, ref: AuthorizationRef) -> None:
         """The validation has ended."""
         mark = self._marks.pop(ref)
+        if self._board is not None:
+            self._board.release(ref)
         self._of_account[mark.account_id] -= 1
         if not self._of_account[mark.account_id]:
             del self._of_account[mark.account_id]
+
+
+def _render(mark: Mark) -> bytes:
+    """The mark for the board; without its error where that is too long for it."""
+    text = msgspec.json.encode(mark)
+    return text if len(text) <= MARK_TEXT else msgspec.json.encode(replace(mark, error=None))
+
+
+def _parse(text: bytes) -> Mark:
+    return msgspec.json.decode(text, type=Mark)

@@ -35,7 +35,7 @@ from dayfly.config import Config
 from dayfly.core.events import Event
 from dayfly.core.ids import render_id
 from dayfly.errors import Unavailable
-from dayfly.ports import Nonces, Store, Validator
+from dayfly.ports import MarkBoard, Nonces, Store, Validator
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.app import Application, Request
@@ -167,6 +167,7 @@ async def build_process(
     nonces: Nonces,
     stop: asyncio.Event,
     place: Place = ALONE,
+    board: MarkBoard | None = None,
 ) -> Process:
     """Everything that a process needs, its own certificate included. DayflyError."""
     clock = SystemClock()
@@ -182,6 +183,7 @@ async def build_process(
         observer=counting,
         caps=caps_of(config, place),
         roots=keys.roots,
+        board=board,
         limits=Limits(enabled=config.limits_enabled),
     )
     tls = Tls(tuple(_pem(der) for der in (*keys.roots, *keys.signer.chain)))

@@ -139,13 +139,12 @@ async def _until_end(link: Upward, stop: asyncio.Event) -> None:
 
 async def _main(home: Path, workers: int, listener: int, counts: int, link: int) -> int:
     upward = await open_upward(socket.socket(fileno=link))
-    try:
-        await run_collector(
-            load_config(home), workers, socket.socket(fileno=listener), socket.socket(fileno=counts), upward
-        )
-    except DayflyError as error:
-        await upward.fail(error)
-        return 1
+    with socket.socket(fileno=listener) as listening, socket.socket(fileno=counts) as coming:
+        try:
+            await run_collector(load_config(home), workers, listening, coming, upward)
+        except DayflyError as error:
+            await upward.fail(error)
+            return 1
     return 0
 
 

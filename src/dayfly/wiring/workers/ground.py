@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
+from dayfly.adapters.marks import MarkTable
 from dayfly.adapters.nonces import Rings
 from dayfly.adapters.shared import Slots
 from dayfly.config import Config
@@ -25,10 +26,12 @@ class Ground:
     counts: socket.socket | None
     slots: Slots
     rings: Rings
+    marks: MarkTable
 
 
 def make_ground(
     config: Config, keys: Keys, workers: int, *, listener: socket.socket, counts: socket.socket | None
 ) -> Ground:
     """Fresh memory for so many workers."""
-    return Ground(config, keys, workers, listener, counts, Slots(workers), Rings(workers=workers))
+    slots = Slots(workers)
+    return Ground(config, keys, workers, listener, counts, slots, Rings(workers=workers), MarkTable(slots))

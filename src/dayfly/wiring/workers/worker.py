@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import uvloop
 
+from dayfly.adapters.marks import SharedMarks
 from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.shared import Slots
 from dayfly.adapters.stores import open_store
@@ -72,9 +73,15 @@ async def _serve(ground: Ground, place: Place, link: Upward) -> None:
     config = ground.config
     store = await open_store(config.database, home=config.home, notify=handing.notify, on_fatal=fatal.happened)
     try:
-        nonces = RingNonces(ground.rings, place.number)
         process = await build_process(
-            config, ground.keys, store, counting=handing, nonces=nonces, stop=stop, place=place
+            config,
+            ground.keys,
+            store,
+            counting=handing,
+            nonces=RingNonces(ground.rings, place.number),
+            stop=stop,
+            place=place,
+            board=SharedMarks(ground.marks, place.number),
         )
         process.share = Share(ground.slots, place.number)
         worker = _Worker(ground, place, link, process, handing)
