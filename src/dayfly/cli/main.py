@@ -56,7 +56,9 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
             "Print the SHA-256 of a certificate or request.",
         ),
         "inspect": ("dayfly.cli.certificate.inspect:inspect", "Print what is in a certificate or request."),
+        "install": ("dayfly.cli.certificate.install:install", "Make this host trust a root."),
         "needs-renewal": ("dayfly.cli.certificate.needs_renewal:needs_renewal", "Say by exit code whether one is due."),
+        "uninstall": ("dayfly.cli.certificate.install:uninstall", "Make this host trust a root no longer."),
         "verify": ("dayfly.cli.certificate.verify:verify", "Check a certificate against roots."),
     },
 }
