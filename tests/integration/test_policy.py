@@ -244,3 +244,14 @@ def test_root_leaves_no_file_of_his_in_the_home(nobodys: Path) -> None:
         dayfly("ca", *command, "--home", str(nobodys), home=nobodys.parent)
         owners = {path: path.lstat().st_uid for path in (nobodys, *nobodys.rglob("*"))}
         assert set(owners.values()) == {NOBODY}, (command, owners)
+
+
+def test_root_follows_no_link_of_the_owner_with_roots_rights(nobodys: Path, tmp_path: Path) -> None:
+    """A ca.toml that leads to a file of root's is not read for somebody who could not read it himself."""
+    secret = tmp_path / "ca.toml"
+    shutil.copy(nobodys / "ca.toml", secret)
+    secret.chmod(0o600)
+    (nobodys / "ca.toml").unlink()
+    (nobodys / "ca.toml").symlink_to(secret)
+    said = dayfly("ca", "policy", "show", "--home", str(nobodys), home=nobodys.parent, check=False)
+    assert (said.returncode, "cannot be read" in said.stderr) == (1, True)
