@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -66,8 +66,12 @@ class ScriptedValidator:
     looks: int = 0
     gate: asyncio.Event | None = None
     address: str = "127.0.0.1"
+    kind: str = "http-01"
+    wildcards: bool = False
 
-    spec = ValidatorSpec("http-01", frozenset({IdentifierType.DNS, IdentifierType.IP}), wildcards=False)
+    @property
+    def spec(self) -> ValidatorSpec:
+        return ValidatorSpec(self.kind, frozenset({IdentifierType.DNS, IdentifierType.IP}), wildcards=self.wildcards)
 
     async def locate(self, target: ValidationTarget) -> Location:
         return Location((IPv4Address(self.address),))
@@ -153,6 +157,14 @@ class Peer:
         found = {name.decode(): value.decode() for name, value in start["headers"]}
         assert start["status"] != 500, content
         return Reply(start["status"], found, content)
+
+    def with_authority(self, **changes: Any) -> Peer:
+        """The same CA with other ports, as after a restart: its store, and nothing of what it had in memory."""
+        authority = replace(self.authority, **changes)
+        validations = Validations(authority)
+        routes = AcmeRoutes(authority, validations, Bases(BASES)).routes()
+        app = Application(routes, new_request_id=lambda: "request-of-the-twin")
+        return replace(self, authority=authority, validations=validations, app=app)
 
     async def nonce(self) -> str:
         """A fresh nonce."""

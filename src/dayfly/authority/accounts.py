@@ -7,13 +7,15 @@ from dataclasses import replace
 from dayfly.authority.context import Authority
 from dayfly.core.acme.accounts import check_usable, plan_account_update, plan_new_account
 from dayfly.core.acme.messages import AccountUpdate, NewAccount
-from dayfly.core.acme.objects import Account
+from dayfly.core.acme.objects import Account, AccountStatus, Order
+from dayfly.core.acme.ordering import abandon_order
 from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.problems import AccountDoesNotExist, ServiceUnavailable
 from dayfly.errors import Conflict
 from dayfly.ports import Changes
 
 TRIES = 3
+MOST_ORDERS = 10_000  # open ones of an account; the cap on them is 1,000 where limits are on
 
 
 async def new_account(
@@ -44,17 +46,25 @@ async def new_account(
 
 
 async def update_account(authority: Authority, account: Account, update: AccountUpdate) -> Account:
-    """The account after an update of contacts or a deactivation (RFC 8555 7.3.2, 7.3.6)."""
+    """The account after an update of contacts or a deactivation, which ends its open orders (RFC 8555 7.3.2, 7.3.6)."""
     for _ in range(TRIES):
         plan = plan_account_update(account, update, now=authority.clock.now())
         if plan is None:
             return account
         updated, event = plan
         try:
-            await authority.store.commit(Changes(update=(updated,), events=(event,)))
+            orders = await _orders_to_abandon(authority, updated)
+            await authority.store.commit(Changes(update=(updated, *orders), events=(event,)))
         except Conflict:
             account = await authority.store.accounts.account(account.id)
             check_usable(account)
             continue
         return replace(updated, version=updated.version + 1)
     raise ServiceUnavailable("the account is being changed by others; try again", retry_after=1)
+
+
+async def _orders_to_abandon(authority: Authority, account: Account) -> tuple[Order, ...]:
+    """The open orders of an account that is no longer valid; a validation that still runs cannot make them ready."""
+    if account.status is AccountStatus.VALID:
+        return ()
+    return tuple(map(abandon_order, await authority.store.orders.open_orders(account.id, limit=MOST_ORDERS)))

@@ -12,7 +12,7 @@ import logging
 from dataclasses import replace
 
 from dayfly.authority.attempts import Attempts
-from dayfly.authority.context import Authority
+from dayfly.authority.context import Authority, SingleFlight
 from dayfly.authority.marks import Mark, Marks
 from dayfly.authority.orders import load_order
 from dayfly.authority.turns import Turns
@@ -23,8 +23,7 @@ from dayfly.core.acme.challenges import (
     settle,
     stored_problem,
 )
-from dayfly.core.acme.objects import Account, AuthorizationRef, Challenge, ChallengeStatus, Order
-from dayfly.core.acme.ordering import replace_authorization
+from dayfly.core.acme.objects import Account, Authorization, AuthorizationRef, Challenge, ChallengeStatus, Order
 from dayfly.core.events import ChallengeSettled, Outcome, Reason
 from dayfly.core.problems import NoSuchResource, Refused, ServiceUnavailable
 from dayfly.errors import Conflict, NotFound, Unavailable
@@ -44,6 +43,7 @@ class Validations:
         caps = authority.caps
         self._authority = authority
         self._marks = Marks(authority.board)
+        self._settling = SingleFlight()
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns = Turns(
             total=caps.validations,
@@ -58,11 +58,11 @@ class Validations:
 
     def overlay(self, order: Order) -> Order:
         """The order with what is known in memory: challenges that are being validated show as processing."""
-        for index in range(len(order.authorizations)):
-            mark = self._marks.find(AuthorizationRef(order.id, index))
-            if mark is not None:
-                order = _overlay_one(order, index, mark)
-        return order
+        marks = [self._marks.find(AuthorizationRef(order.id, index)) for index in range(len(order.authorizations))]
+        if not any(marks):
+            return order
+        shown = (_shown(one, mark) for one, mark in zip(order.authorizations, marks, strict=True))
+        return replace(order, authorizations=tuple(shown))
 
     async def answer(self, account: Account, ref: AuthorizationRef, challenge_type: str) -> Order:
         """The order after the client said that its answer is ready; a validation runs from now on."""
@@ -138,15 +138,17 @@ class Validations:
         attempts: Attempts,
     ) -> None:
         """Commit the outcome; while the store cannot be used, a few times more."""
-        for pause in COMMIT_PAUSES:
+        for pause in (*COMMIT_PAUSES, None):
             try:
-                await self._settle(order, ref, challenge, outcome=outcome, attempts=attempts)
+                async with self._settling.alone(order.id):
+                    await self._settle(order, ref, challenge, outcome=outcome, attempts=attempts)
             except Unavailable as error:
+                if pause is None:
+                    raise
                 _LOG.warning("validation outcome not stored, trying again: %s", error)
                 await self._authority.sleep(pause)
             else:
                 return
-        await self._settle(order, ref, challenge, outcome=outcome, attempts=attempts)
 
     async def _settle(
         self,
@@ -157,7 +159,7 @@ class Validations:
         outcome: Validated | ValidationFailed,
         attempts: Attempts,
     ) -> None:
-        """Commit the outcome against the order as it is; siblings that settle at the same moment take turns."""
+        """Commit the outcome against the order as it is; siblings in this process take turns, others may come first."""
         authority = self._authority
         failure = outcome.problem if isinstance(outcome, ValidationFailed) else None
         for _ in range(COMMIT_TRIES):
@@ -208,15 +210,17 @@ def _challenge_of(order: Order, ref: AuthorizationRef, challenge_type: str) -> C
     return challenge
 
 
-def _overlay_one(order: Order, index: int, mark: Mark) -> Order:
-    authorization = order.authorizations[index]
+def _shown(authorization: Authorization, mark: Mark | None) -> Authorization:
+    """The authorization as its mark has it: a challenge that is looked at is processing, with its last error."""
+    if mark is None:
+        return authorization
     challenges = tuple(
         replace(one, status=ChallengeStatus.PROCESSING, error=mark.error, attempts=mark.tries)
         if one.type == mark.challenge_type and one.status is ChallengeStatus.PENDING
         else one
         for one in authorization.challenges
     )
-    return replace_authorization(order, index, replace(authorization, challenges=challenges))
+    return replace(authorization, challenges=challenges)
 
 
 def _log_failure(order: Order, ref: AuthorizationRef, failure: ValidationFailed) -> None:

@@ -214,6 +214,12 @@ def deactivate_authorization(order: Order, index: int) -> Order:
     return replace(replaced, status=advance_order(order.status, OrderEvent.FAILED), error=problem)
 
 
+def abandon_order(order: Order) -> Order:
+    """A pending or ready order once its account was deactivated (RFC 8555 7.3.6): invalid for good."""
+    problem = StoredProblem("unauthorized", "the account was deactivated by its owner", 403)
+    return replace(order, status=advance_order(order.status, OrderEvent.FAILED), error=problem)
+
+
 def replace_authorization(order: Order, index: int, authorization: Authorization) -> Order:
     """The order with one authorization replaced; its own status is not touched."""
     before, after = order.authorizations[:index], order.authorizations[index + 1 :]

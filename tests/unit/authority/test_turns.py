@@ -1,0 +1,103 @@
+"""Turns: who waits holds nothing that others need."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from dayfly.authority.turns import Turns
+
+
+async def settled() -> None:
+    """Let every task run to where it waits."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def holder(
+    turns: Turns, name: str, log: list[str], *, account: int, address: str, go: asyncio.Event
+) -> asyncio.Task[None]:
+    """A task that takes its turns, says so, and holds them until it may go."""
+
+    async def hold() -> None:
+        async with turns.of_account(account), turns.at(address):
+            log.append(name)
+            await go.wait()
+
+    return asyncio.create_task(hold())
+
+
+def play(scenario: Callable[[asyncio.Event, list[str]], Coroutine[Any, Any, None]]) -> None:
+    """Run a scenario with a signal to go on, and a list of who had a turn."""
+
+    async def body() -> None:
+        await scenario(asyncio.Event(), [])
+
+    asyncio.run(body())
+
+
+def test_each_queue_is_first_come_first_served() -> None:
+    """One place, and turns in the order of asking."""
+
+    async def scenario(go: asyncio.Event, log: list[str]) -> None:
+        turns = Turns(total=1, per_account=9, per_address=9)
+        tasks = [holder(turns, name, log, account=1, address="a", go=go) for name in "abcd"]
+        await settled()
+        assert log == ["a"]
+        go.set()
+        await asyncio.gather(*tasks)
+        assert log == ["a", "b", "c", "d"]
+
+    play(scenario)
+
+
+def test_who_waits_for_an_address_holds_no_place_among_all() -> None:
+    """Two places in all; one address is busy, and those who wait for it leave the second place to others."""
+
+    async def scenario(go: asyncio.Event, log: list[str]) -> None:
+        turns = Turns(total=2, per_account=9, per_address=1)
+        tasks = [holder(turns, f"dead{number}", log, account=1, address="dead", go=go) for number in range(5)]
+        tasks.append(holder(turns, "live", log, account=2, address="live", go=go))
+        await settled()
+        assert log == ["dead0", "live"]
+        go.set()
+        await asyncio.gather(*tasks)
+
+    play(scenario)
+
+
+def test_who_waits_for_its_account_holds_no_address() -> None:
+    """An account's queue is its own: the next account has its turn at the same address."""
+
+    async def scenario(go: asyncio.Event, log: list[str]) -> None:
+        turns = Turns(total=9, per_account=1, per_address=2)
+        tasks = [holder(turns, f"one{number}", log, account=1, address="a", go=go) for number in range(5)]
+        tasks.append(holder(turns, "two", log, account=2, address="a", go=go))
+        await settled()
+        assert log == ["one0", "two"]
+        go.set()
+        await asyncio.gather(*tasks)
+
+    play(scenario)
+
+
+def test_turn_comes_back_when_its_holder_fails_or_is_cancelled() -> None:
+    """Nobody takes a place along; and a queue that nobody is in is forgotten."""
+
+    async def scenario(go: asyncio.Event, log: list[str]) -> None:
+        turns = Turns(total=1, per_account=1, per_address=1)
+        first = holder(turns, "first", log, account=1, address="a", go=go)
+        second = holder(turns, "second", log, account=1, address="a", go=go)
+        third = holder(turns, "third", log, account=1, address="", go=go)
+        await settled()
+        second.cancel()
+        first.cancel()
+        await settled()
+        assert log == ["first", "third"]
+        go.set()
+        await asyncio.gather(first, second, third, return_exceptions=True)
+        assert not turns._accounts._queues
+        assert not turns._addresses._queues
+
+    play(scenario)
