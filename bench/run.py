@@ -1,147 +1,142 @@
-"""The benchmark: complete ACME issuances against a real CA process, certificates per second of server CPU.
+"""The benchmark: complete ACME issuances against a real CA process, beside pebble and Caddy's acme_server.
 
-`make bench` builds the load generator in ACMELOAD (Go), founds a CA in a scratch home with the limits off, and drives
-it. It prints one line a run and writes all figures to bench/results/. Compare ratios of one run only.
+`make bench` builds the load generator in ACMELOAD (Go), founds a CA in a scratch home with the limits off, starts the
+peers (Debian's packages) as a user would, and drives all of them in turn, in a network of its own. What counts is
+certificates per second of the server's CPU; compare ratios of one run only. All figures go to bench/results/.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
-import socket
-import statistics
-import subprocess
+import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import load
+import report
+import space
+from halfopen import measure_half_open
+from servers import Caddy, Dayfly, Pebble
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
-NAMES = 200
-DAYFLY = [sys.executable, "-m", "dayfly"]
+PEERS = {"caddy": "caddy", "pebble": "pebble"}
+PEER_CLIENTS = (8,)
+Runs = dict[str, dict[int, list[dict[str, Any]]]]
 
 
-def build(source: Path, where: Path) -> Path:
-    """The load generator, built outside its source."""
-    if shutil.which("go") is None:
-        sys.exit("error: Go is missing; the load generator needs it. next: apt-get install golang-go")
-    if not source.exists():
-        sys.exit(f"error: {source} is missing. next: make bench ACMELOAD=DIR")
-    binary = where / "acmeload"
-    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}
-    subprocess.run(["go", "build", "-o", str(binary), "."], cwd=source, env=environment, check=True)  # noqa: S603, S607
-    return binary
+def options() -> argparse.Namespace:
+    """What is to be measured; `--quick` is for trying a change out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--acmeload", type=Path, default=ROOT.parent / "shared/bench/acmeload")
+    parser.add_argument("--seconds", type=float, default=6)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32, 64])
+    parser.add_argument("--peers-at", type=int, nargs="*", default=list(PEER_CLIENTS), help="clients, for the peers")
+    parser.add_argument("--without-peers", action="store_true")
+    parser.add_argument("--only", choices=("acme", "step", "workers", "halfopen"), nargs="+", default=None)
+    parser.add_argument("--quick", action="store_true", help="8 clients, 3 s, twice")
+    chosen = parser.parse_args()
+    if chosen.quick:
+        chosen.seconds, chosen.repeat, chosen.clients = 3, 2, [8]
+    return chosen
 
 
-def free_port() -> int:
-    """A port of loopback that nobody has right now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+def measure_acme(binary: Path, where: Path, chosen: argparse.Namespace, peers: list[str]) -> Runs:
+    """Every server at every number of clients, in an order that moves on with each repetition."""
+    found: Runs = {}
+    with ExitStack() as stack:
+        dayfly = stack.enter_context(Dayfly(where / "dayfly").running())
+        caddy = stack.enter_context(Caddy(where / "caddy").running()) if "caddy" in peers else None
+        pebble = Pebble(where / "pebble") if "pebble" in peers else None
+        for repetition in range(chosen.repeat):
+            for clients in chosen.clients:
+                beside = peers if clients in chosen.peers_at else []
+                order = ["dayfly", *beside]
+                order = order[repetition % len(order) :] + order[: repetition % len(order)]
+                for name in order:
+                    with ExitStack() as one:
+                        target = {"dayfly": dayfly, "caddy": caddy}.get(name)
+                        if target is None and pebble is not None:
+                            target = one.enter_context(pebble.running())
+                        if target is not None:
+                            _note(found, name, clients, binary, target, chosen.seconds)
+    return found
 
 
-class Bench:
-    """A CA in a scratch directory, and runs against it."""
-
-    def __init__(self, where: Path, binary: Path) -> None:
-        """Found the CA; the names of the load are static hosts, so that no name server is measured."""
-        self.home, self.binary, self.where = where / "ca", binary, where
-        self.port, self.solver, metrics = free_port(), free_port(), free_port()
-        self.run_dayfly(
-            "ca", "init", "--name", "Bench CA", "--dns", "127.0.0.1", "--address", f"127.0.0.1:{self.port}",
-            "--provisioner", "bench", "--allow-dns", "load.test", "--no-password",
-        )  # fmt: skip
-        self.run_dayfly("ca", "provisioner", "add", "acme", "--type", "ACME")
-        hosts = ", ".join(f'"h{number}.load.test" = "127.0.0.1"' for number in range(NAMES))
-        toml = self.home / "ca.toml"
-        toml.write_text(
-            toml.read_text("utf-8").replace("127.0.0.1:9180", f"127.0.0.1:{metrics}")
-            + f'\n[validation]\nhttp_port = {self.solver}\nallow = ["127.0.0.0/8"]\nhosts = {{ {hosts} }}\n'
-            + "\n[limits]\nenabled = false\n",
-            "utf-8",
-        )
-
-    def run_dayfly(self, *arguments: str) -> None:
-        """Run a command to its end."""
-        subprocess.run([*DAYFLY, *arguments, "--home", str(self.home)], check=True, capture_output=True)  # noqa: S603
-
-    @contextmanager
-    def server(self) -> Iterator[subprocess.Popen[str]]:
-        """The CA's process, ready."""
-        log = self.where / "ca.log"
-        with log.open("w") as output:
-            process = subprocess.Popen(  # noqa: S603
-                [*DAYFLY, "ca", "start", "--home", str(self.home)], stderr=output, stdin=subprocess.DEVNULL, text=True
-            )
-        try:
-            deadline = time.monotonic() + 20
-            while '"event":"ready"' not in log.read_text("utf-8"):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    sys.exit(f"error: the CA did not start: {log.read_text('utf-8')}")
-                time.sleep(0.1)
-            yield process
-        finally:
-            process.terminate()
-            process.wait(timeout=15)
-
-    def measure(self, process: subprocess.Popen[str], workers: int, seconds: int) -> dict[str, Any]:
-        """One run of the load generator."""
-        command = [
-            str(self.binary), "-mode", "acme", "-dir", f"https://127.0.0.1:{self.port}/acme/acme/directory",
-            "-ca", str(self.home / "certs/root_ca.crt"), "-solver", f"127.0.0.1:{self.solver}",
-            "-workers", str(workers), "-names", str(NAMES), "-name-start", "0",
-            "-duration", f"{seconds}s", "-pid", str(process.pid),
-            "-db", str(self.home / "db"),
-        ]  # fmt: skip
-        result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-        if result.returncode != 0:
-            sys.exit(
-                f"error: the load generator ended with {result.returncode}: {result.stdout[-2000:]}{result.stderr}"
-            )
-        figures: dict[str, Any] = json.loads(result.stdout)
-        return figures
+def _note(found: Runs, name: str, clients: int, binary: Path, target: load.Target, seconds: float) -> None:
+    """One run; one that fails is told and counts as none."""
+    try:
+        figures = load.run(binary, target, mode="acme", workers=clients, seconds=seconds)
+    except load.LoadFailed as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return
+    found.setdefault(name, {}).setdefault(clients, []).append(figures)
 
 
-def show(workers: int, runs: list[dict[str, Any]]) -> None:
-    """One line: median and range."""
-    rates = sorted(run["ops_per_server_cpu_s"] for run in runs)
-    wall = statistics.median(run["ops_per_s"] for run in runs)
-    p99 = statistics.median(run["steps"]["total"]["p99_ms"] for run in runs)
-    busy = statistics.median(run["system"]["others_busy_s"] for run in runs)
-    errors = sum(sum(run["errors"].values()) if isinstance(run["errors"], dict) else 0 for run in runs)
-    print(
-        f"{workers:3d} clients: {statistics.median(rates):7.0f} certificates per server-CPU-second "
-        f"({rates[0]:.0f} to {rates[-1]:.0f}), {wall:.0f}/s, p99 {p99:.1f} ms, errors {errors}, "
-        f"others_busy_s {busy:.1f}"
-    )
+def measure_step(binary: Path, where: Path, chosen: argparse.Namespace) -> Runs:
+    """`/sign` with a fresh token each, and `/renew` on a kept connection; what is not served is told."""
+    found: Runs = {}
+    with Dayfly(where / "step").running() as target:
+        for mode in ("sign", "renew"):
+            for clients in chosen.clients:
+                try:
+                    runs = [
+                        load.run(binary, target, mode=mode, workers=clients, seconds=chosen.seconds)
+                        for _ in range(chosen.repeat)
+                    ]
+                except load.LoadFailed as error:
+                    print(f"{mode}: not measured: {error}", file=sys.stderr)
+                    break
+                found.setdefault(mode, {})[clients] = runs
+    return found
+
+
+def measure_workers(binary: Path, where: Path, chosen: argparse.Namespace) -> Runs:
+    """One worker against two, in turn, at the largest number of clients."""
+    found: Runs = {}
+    clients = max(chosen.clients)
+    ca = Dayfly(where / "workers")
+    for _ in range(chosen.repeat):
+        for workers in (1, 2):
+            with ca.running(workers=workers) as target:
+                _note(found, f"{workers} worker{'s' if workers > 1 else ''}", clients, binary, target, chosen.seconds)
+    return found
 
 
 def main() -> None:
     """Run, print, and keep the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--acmeload", type=Path, default=ROOT.parent / "shared/bench/acmeload")
-    parser.add_argument("--seconds", type=int, default=10)
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 8, 32, 64])
-    options = parser.parse_args()
-    found: dict[str, list[dict[str, Any]]] = {}
-    with ExitStack() as stack:
-        where = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dayfly-bench-")))
-        bench = Bench(where, build(options.acmeload.resolve(), where))
-        for workers in options.workers:
-            with bench.server() as process:
-                runs = [bench.measure(process, workers, options.seconds) for _ in range(options.repeat)]
-            found[str(workers)] = runs
-            show(workers, runs)
+    chosen = options()
+    space.enter()
+    parts = chosen.only or ["acme", "step", "workers", "halfopen"]
+    peers = [] if chosen.without_peers else sorted(PEERS)
+    for program in space.missing({name: PEERS[name] for name in peers}):
+        print(f"{program} is not there and is not measured. next: apt-get install {PEERS[program]}", file=sys.stderr)
+        peers.remove(program)
+    found: dict[str, Any] = {"python": sys.version, "machine": platform.platform(), "options": vars(chosen)}
+    with tempfile.TemporaryDirectory(prefix="dayfly-bench-") as scratch:
+        where = Path(scratch)
+        binary = load.build(chosen.acmeload.resolve(), where)
+        if "acme" in parts:
+            found["acme"] = measure_acme(binary, where, chosen, peers)
+            report.print_acme(found["acme"])
+        if "step" in parts:
+            found["step"] = measure_step(binary, where, chosen)
+            report.print_plain(found["step"], "step API, operations")
+        if "workers" in parts:
+            found["workers"] = measure_workers(binary, where, chosen)
+            report.print_workers(found["workers"])
+        if "halfopen" in parts:
+            found["halfopen"] = measure_half_open(binary, Dayfly(where / "halfopen"), seconds=chosen.seconds)
+            report.print_half_open(found["halfopen"])
     RESULTS.mkdir(exist_ok=True)
     target = RESULTS / f"{time.strftime('%Y%m%dT%H%M%S')}.json"
-    target.write_text(json.dumps(found, indent=1), "utf-8")
+    target.write_text(json.dumps(found, indent=1, default=str), "utf-8")
     print(f"all figures: {target.relative_to(ROOT)}")
 
 

@@ -1,0 +1,89 @@
+"""What is printed: medians and ranges, ratios within the run, and how busy the rest of the machine was."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Run = Mapping[str, Any]
+Runs = Mapping[str, Mapping[int, Sequence[Run]]]
+MIB = 1024 * 1024
+
+
+def rate(runs: Sequence[Run]) -> float:
+    """The median of operations per second of server CPU."""
+    return _median(runs, lambda run: run["ops_per_server_cpu_s"])
+
+
+def print_acme(found: Runs) -> None:
+    """The table of issuances, then ratios to the peers at the same number of clients."""
+    _print_heading("complete ACME issuances, certificates")
+    _print_rows(found)
+    ours = found.get("dayfly", {})
+    for name, by_clients in found.items():
+        if name != "dayfly":
+            for clients, runs in by_clients.items():
+                if clients in ours:
+                    print(f"dayfly / {name} at {clients} clients: {rate(ours[clients]) / rate(runs):.2f}")
+
+
+def print_plain(found: Runs, what: str) -> None:
+    """A table without peers."""
+    _print_heading(what)
+    _print_rows(found)
+
+
+def print_workers(found: Runs) -> None:
+    """Two workers against one: certificates per second count here, as long as the load leaves them a core each."""
+    _print_heading("workers, certificates")
+    _print_rows(found)
+    for clients in found.get("2 workers", {}):
+        one, two = found["1 worker"][clients], found["2 workers"][clients]
+        ratio = _median(two, _wall) / _median(one, _wall)
+        print(f"two workers / one at {clients} clients: {ratio:.2f} by wall clock, {rate(two) / rate(one):.2f} by CPU")
+
+
+def print_half_open(found: Mapping[str, Any]) -> None:
+    """The flow of somebody else, alone and beside half-open connections."""
+    print(
+        f"\nhalf open: {found['held']} connections held open, {found['opened']} opened; a flow beside them takes "
+        f"{found['loaded_ms']:.1f} ms (p99), alone {found['quiet_ms']:.1f} ms: {found['ratio']:.2f} "
+        f"(at most 1.5); errors {found['errors']}; descriptors {found['descriptors']}"
+    )
+
+
+def _print_heading(what: str) -> None:
+    print(f"\n{what} per server-CPU-second, median (range); Python {platform.python_version()}")
+    print(f"{'server':12s} {'clients':>7s} {'per CPU-s':>9s} {'range':>13s} {'per s':>7s} {'p99 ms':>8s} "
+          f"{'errors':>6s} {'RSS MiB':>8s} {'KiB each':>9s} {'others_busy_s':>13s}")  # fmt: skip
+
+
+def _print_rows(found: Runs) -> None:
+    for name, by_clients in found.items():
+        for clients, runs in sorted(by_clients.items()):
+            print(_row(name, clients, runs))
+
+
+def _row(name: str, clients: int, runs: Sequence[Run]) -> str:
+    rates = sorted(run["ops_per_server_cpu_s"] for run in runs)
+    p99 = _median(runs, lambda run: run["steps"]["total"]["p99_ms"])
+    memory = max(run["server"]["rss_hwm_bytes"] for run in runs) / MIB
+    errors = sum(run["errors_total"] for run in runs)
+    growth = [run["db"]["apparent_bytes_per_op"] / 1024 for run in runs if run.get("db")]
+    grown = f"{statistics.median(growth):9.1f}" if growth else f"{'-':>9s}"
+    busy = _median(runs, lambda run: run["system"]["others_busy_s"])
+    return (
+        f"{name:12s} {clients:7d} {statistics.median(rates):9.0f} {f'{rates[0]:.0f} to {rates[-1]:.0f}':>13s} "
+        f"{_median(runs, _wall):7.0f} {p99:8.1f} {errors:6d} {memory:8.0f} {grown} {busy:13.1f}"
+    )
+
+
+def _median(runs: Sequence[Run], pick: Callable[[Run], float]) -> float:
+    return statistics.median(pick(run) for run in runs)
+
+
+def _wall(run: Run) -> float:
+    value: float = run["ops_per_s"]
+    return value
