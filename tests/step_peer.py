@@ -16,12 +16,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from acme_peer import BASE, Peer, Reply, make_peer
+from acme_peer import BASE, Client, Peer, Reply, make_peer
 from dayfly.authority.settings import change_settings
 from dayfly.core.jose.jwk import KeyAlgorithm, render_jwk, thumbprint_of
 from dayfly.core.jose.jws import sign_compact
 from dayfly.core.settings.documents import Document, Provisioner, ProvisionerType, SettingsChange
-from dayfly.core.x509.pem import parse_pem_block, render_pem
+from dayfly.core.x509.pem import parse_pem_block, parse_pem_certificates, render_pem
 from factories import NAME, csr_der, ec_key
 
 OWNER = "platform-team"
@@ -183,6 +183,15 @@ class Leaf:
     def after(self, reply: Reply, key: ec.EllipticCurvePrivateKey | None = None) -> Leaf:
         """The holder of what the answer brought."""
         return replace(self, der=leaf_der(reply), key=key or self.key)
+
+
+async def acme_leaf(peer: Peer) -> Leaf:
+    """A certificate that came by ACME, with a CN, and its key."""
+    acme, key = Client(peer), ec_key()
+    await acme.register()
+    done = await acme.finalize(await acme.ready(), named_csr(x509.DNSName(NAME), common_name=NAME, key=key))
+    leaf, *chain = parse_pem_certificates((await acme.post(done.json["certificate"])).body.decode())
+    return Leaf(peer, leaf, key, tuple(chain))
 
 
 async def send_revoke(peer: Peer, members: dict[str, Any], certificate: bytes | None = None) -> Reply:

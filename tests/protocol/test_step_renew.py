@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from acme_peer import BASE, Client, Peer
+from acme_peer import BASE, Peer
 from dayfly.adapters.signers.keyfile import KeyFileSigner
 from dayfly.core.jose.jwk import KeyAlgorithm
 from dayfly.core.jose.jws import sign_compact
@@ -29,6 +29,7 @@ from step_peer import (
     Leaf,
     Play,
     StepClient,
+    acme_leaf,
     certificates,
     cn_of,
     leaf_of,
@@ -46,16 +47,6 @@ AFTER_EXPIRY = Claims(allow_renewal_after_expiry=True)
 def move(peer: Peer, **by: float) -> None:
     """Let time pass."""
     peer.clock.moment += timedelta(**by)
-
-
-async def from_acme(client: StepClient) -> Leaf:
-    """A certificate that came by ACME, and its key."""
-    acme, key = Client(client.peer), ec_key()
-    await acme.register()
-    order = await acme.ready()
-    done = await acme.finalize(order, named_csr(x509.DNSName(NAME), common_name=NAME, key=key))
-    leaf, *chain = parse_pem_certificates((await acme.post(done.json["certificate"])).body.decode())
-    return Leaf(client.peer, leaf, key, tuple(chain))
 
 
 # --- what renews ------------------------------------------------------------------------------------------------------
@@ -108,7 +99,7 @@ def test_a_certificate_of_acme_renews_over_mtls__step_13(play: Play) -> None:
     """It stays its account's."""
 
     async def scenario(client: StepClient) -> None:
-        old = await from_acme(client)
+        old = await acme_leaf(client.peer)
         reply = await old.renew()
         assert reply.status == 201, reply.body
         first, second = await client.peer.store.certificates.certificates(after=0, limit=9)
