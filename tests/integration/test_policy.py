@@ -72,6 +72,50 @@ def test_several_refused_names_are_allowed_together(ca: CA, tmp_path: Path) -> N
     ]
 
 
+def test_a_tightened_rule_bites_at_the_renewal_and_its_denial_mends_it__n8(ca: CA, tmp_path: Path) -> None:
+    """By token and by mTLS the refusal has an id too; a removed provisioner's certificate renews no more."""
+    password = tmp_path / "jwk-password"
+    password.touch(mode=0o600)
+    password.write_text("for tokens\n")
+    ca.dayfly("ca", "provisioner", "add", "team", "--create", "--password-file", str(password))
+    pair, where = (str(tmp_path / "t.crt"), str(tmp_path / "t.key")), ("--ca-url", ca.url, "--root", str(ca.root))
+    asking = (
+        "ca",
+        "certificate",
+        OUTSIDE,
+        *pair,
+        "--provisioner",
+        "team",
+        "--provisioner-password-file",
+        str(password),
+    )
+    renewing = ("ca", "renew", *pair, "--force")
+
+    def denied(*command: str) -> str:
+        said = dayfly(*command, *where, "--json", home=tmp_path, check=False)
+        told = json.loads(said.stdout)
+        assert (said.returncode, told["rule"]) == (1, "default-deny")
+        assert f"dayfly ca policy allow --denial {told['denial']}" in told["next"]
+        return str(told["denial"])
+
+    def allowed(denial: str) -> str:
+        made = json.loads(ca.dayfly("ca", "policy", "allow", "--denial", denial, "--json").stdout)
+        return str(made["rules"][0]["rule"])
+
+    rule = allowed(denied(*asking))
+    dayfly(*asking, *where, home=tmp_path)
+    ca.dayfly("ca", "policy", "remove", rule)
+    first = Path(pair[0]).read_bytes()
+    rule = allowed(denied(*renewing))
+    assert Path(pair[0]).read_bytes() == first
+    dayfly(*renewing, *where, home=tmp_path)
+    assert Path(pair[0]).read_bytes() != first
+    ca.dayfly("ca", "provisioner", "remove", "team")
+    gone = dayfly(*renewing, *where, home=tmp_path, check=False)
+    assert gone.returncode == 1
+    assert ca.verify()["ok"]
+
+
 # --- on a home --------------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
+from dayfly.client.denied import hint_of_denial
 from dayfly.client.solving import Solver
 from dayfly.client.transport import Answer, Transport, printable
 from dayfly.core.acme.challenges import key_authorization
@@ -79,19 +80,11 @@ def _subproblem(problem: WireProblem) -> dict[str, str]:
 
 def _hint(problem: WireProblem) -> str:
     if problem.kind == "rejectedIdentifier":
-        return _hint_of_denial(problem)
+        ids = [printable(one.denial) for one in (problem, *(problem.subproblems or ())) if one.denial]
+        return hint_of_denial(printable(problem.nearest), ids)
     if problem.kind == "rateLimited":
         return "try again later"
     return ""
-
-
-def _hint_of_denial(problem: WireProblem) -> str:
-    """Which names a rule gives, and what an admin can do."""
-    ids = [one.denial for one in (problem, *(problem.subproblems or ())) if one.denial]
-    flags = " ".join(f"--denial {printable(one)}" for one in dict.fromkeys(ids))
-    hints = [f"ask for a name that a rule gives, as {printable(problem.nearest)}"] if problem.nearest else []
-    hints += [f"an admin of the CA allows exactly this by: dayfly ca policy allow {flags}"] if flags else []
-    return "; or ".join(hints)
 
 
 @dataclass(frozen=True, slots=True)

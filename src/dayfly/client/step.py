@@ -17,6 +17,7 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from dayfly.client.denied import hint_of_denial
 from dayfly.client.transport import Answer, Transport, printable, trusting_nobody
 from dayfly.core.step.messages import (
     MAX_PAGE,
@@ -49,7 +50,8 @@ class StepRefused(ClientError):
         error = parse_error(answer.body)
         why = printable(error.message) or "no reason given"
         super().__init__(
-            f"the CA refused (status {answer.status}): {why}", hint=_hint(answer, printable(error.nearest))
+            f"the CA refused (status {answer.status}): {why}",
+            hint=_hint(answer, printable(error.nearest), printable(error.denial)),
         )
         self.status = answer.status
         self.retry_after = answer.retry_after
@@ -59,12 +61,12 @@ class StepRefused(ClientError):
         self.denial = printable(error.denial)
 
 
-def _hint(answer: Answer, nearest: str) -> str:
+def _hint(answer: Answer, nearest: str, denial: str) -> str:
     if answer.status == 429:
         wait = f" in {answer.retry_after:.0f} s" if answer.retry_after else " later"
         return f"try again{wait}"
-    if nearest:
-        return f"ask for a name that a rule gives, as {nearest}, or ask for another rule"
+    if nearest or denial:
+        return hint_of_denial(nearest, [denial] if denial else [])
     return "try again later; is the CA well? ask: dayfly ca health" if answer.status >= 500 else ""
 
 

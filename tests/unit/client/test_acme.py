@@ -162,6 +162,7 @@ def test_refusal_keeps_what_it_names__interfaces_6() -> None:
     )  # fmt: skip
     assert error.retry_after == 7
     assert "n.example" in error.hint
+    assert "dayfly ca policy allow --denial 4F2A" in error.hint
     assert "the reason" in error.message
 
 

@@ -7,15 +7,12 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from dayfly.cli.ca_target import find_ca
 from dayfly.cli.output import emit
-from dayfly.client.transport import Transport, printable, trusting
-from dayfly.core.settings.documents import MAX_PROVISIONERS
-from dayfly.core.step.messages import MAX_PAGE, parse_error, parse_provisioners
+from dayfly.client.step import fetch_provisioners
+from dayfly.client.transport import Transport, trusting
 from dayfly.core.step.provisioners import describe
-from dayfly.errors import ClientError
 from dayfly.home import resolve_home
 from dayfly.wiring.commands import read_settings_of
 from dayfly.wiring.homes import enter_home
@@ -30,22 +27,7 @@ def list_provisioners(home: str | None, ca_url: str | None, root: Path | None) -
 def _of_running(home: str | None, ca_url: str | None, root: Path | None) -> Sequence[Mapping[str, Any]]:
     target = find_ca(home, ca_url, root)
     with Transport(target.url, trusting(target.root)) as transport:
-        return _fetch(transport, target.url)
-
-
-def _fetch(transport: Transport, url: str) -> Sequence[Mapping[str, Any]]:
-    found: list[Mapping[str, Any]] = []
-    cursor = ""
-    for _ in range(MAX_PROVISIONERS // MAX_PAGE + 1):
-        answer = transport.request("GET", f"{url}/provisioners?cursor={quote(cursor, safe='')}&limit={MAX_PAGE}")
-        if answer.status != 200:
-            raise ClientError(f"the CA refused: {printable(parse_error(answer.body).message) or answer.status}")
-        page = parse_provisioners(answer.body)
-        found += page.provisioners
-        cursor = page.next_cursor
-        if not cursor:
-            return found
-    raise ClientError("the CA's list of provisioners does not end")
+        return fetch_provisioners(transport, target.url)
 
 
 def _of_home(home: str | None) -> Sequence[Mapping[str, Any]]:
