@@ -68,8 +68,11 @@ class CA:
         return self.home / "db" / "dayfly.db"
 
     def spawn(self, *arguments: str, **variables: str) -> int:
-        """Start the process and wait for nothing; where its own lines begin in the log, which is kept across starts."""
-        password = self.home.parent / "password"
+        """Start the process and wait for nothing; where its own lines begin in the log, which is kept across starts.
+
+        The password comes from a file that is named, or from a credentials directory where `variables` name one.
+        """
+        named = ["--password-file", str(self.home.parent / "password")]
         begin = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -82,8 +85,7 @@ class CA:
                     "start",
                     "--home",
                     str(self.home),
-                    "--password-file",
-                    str(password),
+                    *([] if "CREDENTIALS_DIRECTORY" in variables else named),
                     *arguments,
                 ],
                 stdin=subprocess.DEVNULL,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import http.server
 import json
 import os
@@ -24,6 +23,7 @@ import pytest
 from ca_world import CA, NAME, found, running
 from dayfly.client.solving import StandaloneSolver
 from wire_client import Answer, Client, Wire, wires_to_each_worker
+from wire_load import Load
 
 WORKERS = 2
 TRIES = 50
@@ -405,56 +405,6 @@ def test_collector_holds_no_key_and_no_password(ca: CA) -> None:
 
 
 # --- death ------------------------------------------------------------------------------------------------------------
-
-
-class Load:
-    """Threads that fetch certificates until told to stop; what each was given is kept."""
-
-    def __init__(self, ca: CA, solver: StandaloneSolver, threads: int) -> None:
-        self.ca, self.solver = ca, solver
-        self.urls: list[str] = []
-        self.failures = 0
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(timeout=30)
-            assert not thread.is_alive()
-
-    def _run(self, number: int) -> None:
-        client = Client(self.ca)
-        while not self._stop.is_set():
-            try:
-                wire = Wire(self.ca)
-                with contextlib.closing(wire.connection):
-                    if client.kid is None:
-                        client.register(wire)
-                    while not self._stop.is_set():
-                        self._one(client, wire, f"h{number}.internal.example")
-            except (
-                OSError,
-                http.client.HTTPException,
-                KeyError,
-                StopIteration,
-                ValueError,
-            ):  # a connection that broke, or what came of it
-                self.failures += 1
-
-    def _one(self, client: Client, wire: Wire, name: str) -> None:
-        order = client.order(wire, name)
-        challenge = client.challenge(wire, order)
-        self.solver.present(challenge["token"], client.proof(challenge["token"]))
-        client.post(wire, challenge["url"], {})
-        client.poll(wire, order.headers["location"], lambda found: found["status"] in {"ready", "valid"})
-        done = client.post(wire, order.json["finalize"], client.finalize_payload(order))
-        self.urls.append(done.json["certificate"])
 
 
 @pytest.fixture

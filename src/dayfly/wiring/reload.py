@@ -13,6 +13,7 @@ from dayfly.authority.context import Authority
 from dayfly.authority.limits import Limits
 from dayfly.config import Config, parse_config, read_config
 from dayfly.errors import ConfigError
+from dayfly.systemd import notify, notify_reloading
 from dayfly.wiring.process import ALONE, Place, caps_of, validators_of
 
 _LOG = logging.getLogger("dayfly.server")
@@ -70,3 +71,20 @@ def apply_change(authority: Authority, config: Config, place: Place = ALONE) -> 
     authority.caps = caps_of(config, place)
     if config.limits_enabled != authority.limits.enabled:
         authority.limits = Limits(enabled=config.limits_enabled)
+
+
+@dataclass(slots=True)
+class Reloading:
+    """The reload of a process that is alone; call it when SIGHUP has come."""
+
+    authority: Authority
+    config: Config
+
+    def __call__(self) -> None:
+        """Read the file, take up what can be, and tell systemd when that has begun and when it is over."""
+        notify_reloading()
+        change = read_again(self.config)
+        if change is not None:
+            self.config = change.config
+            apply_change(self.authority, change.config)
+        notify("READY=1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import signal
 import socket
@@ -28,7 +29,10 @@ from dayfly.systemd import notify
 from dayfly.wiring.keys import Keys, open_keys
 from dayfly.wiring.listeners import bind
 from dayfly.wiring.process import Fatal, Process, authorities_of, build_process, quiet_collector
+from dayfly.wiring.reload import Reloading
+from dayfly.wiring.standing_by import tell_systemd
 
+_LOG = logging.getLogger("dayfly.server")
 PAGE = 1000  # rows, when the fleet is read at start
 
 
@@ -70,18 +74,25 @@ async def _run_bound(config: Config, keys: Keys, sockets: list[socket.socket]) -
     fleet = Fleet()
     metrics = Metrics(fleet, authority=config.name)
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _too_early)
     fatal = Fatal(stop)
     store = await open_store(config.database, home=config.home, notify=metrics.notify, on_fatal=fatal.happened)
     try:
         await load_fleet(store, fleet)
         process = await build_process(config, keys, store, counting=metrics, nonces=RingNonces(), stop=stop)
         metrics.state = _state(process)
+        loop.add_signal_handler(signal.SIGHUP, Reloading(process.authority, config))
         await _listen(config, keys, process, metrics, sockets)
     finally:
         await store.close()
     fatal.raise_if_happened()
+
+
+def _too_early() -> None:
+    _LOG.info("ca.toml is not read again while the CA starts")
 
 
 async def load_fleet(store: Store, fleet: Fleet) -> None:
@@ -135,6 +146,8 @@ async def _listen(config: Config, keys: Keys, process: Process, metrics: Metrics
         tell_ready(config, keys.roots[0], workers=1)
 
     async with asyncio.TaskGroup() as group:
+        telling = group.create_task(tell_systemd(process.health))
+        group.create_task(_until_stop(process, telling))
         if len(sockets) > 1:
             group.create_task(
                 serve(
@@ -147,3 +160,10 @@ async def _listen(config: Config, keys: Keys, process: Process, metrics: Metrics
                 )
             )
         group.create_task(process.run(sockets[0], ready))
+
+
+async def _until_stop(process: Process, telling: asyncio.Task[None]) -> None:
+    """From the stop on systemd hears only that."""
+    await process.stop.wait()
+    telling.cancel()
+    notify("STOPPING=1")

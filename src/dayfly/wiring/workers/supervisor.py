@@ -89,19 +89,23 @@ class Supervisor:
         try:
             self._begin_due()
             while self._stop_by is None or any(child.pid for child in self.children):
-                self._wait()
-                self._reap()
-                self._begin_due()
-                self._end_silent()
-                self._end_slow()
-                self._settle_reload()
-                self._tell()
+                self.turn()
         finally:
             for child in self.children:
                 child.signal(signal.SIGKILL)
             self.selector.close()
         if self._failure is not None:
             raise self._failure
+
+    def turn(self) -> None:
+        """Wait for something to happen, for a second at most, and do what is due."""
+        self._wait()
+        self._reap()
+        self._begin_due()
+        self._end_silent()
+        self._end_slow()
+        self._settle_reload()
+        self._tell()
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
