@@ -28,7 +28,7 @@ from dayfly.cli.renewing.keeping import (
     prepare,
     renewal_options,
 )
-from dayfly.cli.renewing.pair import load_private_key, locked
+from dayfly.cli.renewing.pair import load_private_key
 from dayfly.cli.requesting import check_key_options, key_options, make_key
 from dayfly.core.renewing import Cadence
 from dayfly.errors import UsageError
@@ -101,14 +101,15 @@ def _key_maker(options: Mapping[str, Any]) -> MakeKey:
 
 def _once(kept: Kept, cadence: Cadence, options: Mapping[str, Any], *, verb: str, as_json: bool) -> bool:
     """One run: False where it is not due, and is left as it is."""
-    pair = kept.load()
+    with kept.places.locked():
+        pair = kept.load()
     check_within(cadence, pair.life, "--expires-in")
     if not is_time(cadence, pair):
         not_due(pair, verb=verb, as_json=as_json)
         return False
     written = (kept.places.out_crt, *((kept.places.out_key,) if kept.make_key and kept.writes_key else ()))
     check_targets(written, force=options["force"])
-    with locked(kept.places.out_crt):
+    with kept.places.locked():
         fresh = kept.load()
         if fresh.leaf != pair.leaf and not is_time(cadence, fresh):  # somebody was faster
             not_due(fresh, verb=verb, as_json=as_json)

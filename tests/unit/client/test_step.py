@@ -100,6 +100,7 @@ def test_refusal_carries_what_a_denial_names__interfaces_6() -> None:
     assert (error.nearest, error.denial) == ("api.a.example", "d-1")
     assert "\x1b" not in error.message
     assert "api.a.example" in error.hint
+    assert "dayfly ca policy allow --denial d-1" in error.hint
 
 
 @pytest.mark.parametrize(

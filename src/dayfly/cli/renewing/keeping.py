@@ -9,6 +9,7 @@ import contextlib
 import random
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -69,6 +70,10 @@ class Places:
     out_crt: Path
     out_key: Path
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold all of them: a pair is two files, and is read or replaced as one."""
+        return locked(self.crt, self.key, self.out_crt, self.out_key)
+
     @property
     def is_apart(self) -> bool:
         """Do the new files lie beside the old ones?"""
@@ -94,7 +99,7 @@ class Kept:
     issued: Issued | None = None
 
     def load(self) -> Pair:
-        """The pair as it is now: the one that was named, or what an earlier run made of it; UsageError."""
+        """The pair as it is now, with the lock held: the one that was named, or what came of it before; UsageError."""
         places = self.places
         pair = self._load(places.crt, places.key)
         if places.is_apart and places.out_crt.exists() and places.out_key.exists():
@@ -110,12 +115,13 @@ class Kept:
         return load_pair(crt, key, password_file=self.password_file, password=self.password)
 
     def look(self) -> Life:
-        """The life of what is there now."""
-        return self.load().life
+        """The life of what is there now; UsageError."""
+        with self.places.locked():
+            return self.load().life
 
     def renew(self) -> Life:
         """One exchange, under the lock; ClientError, UsageError."""
-        with locked(self.places.out_crt):
+        with self.places.locked():
             return self.exchange(self.load())
 
     def exchange(self, pair: Pair) -> Life:

@@ -140,27 +140,31 @@ def refuse_managed(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, within: float = LOCK_WITHIN) -> Iterator[None]:
-    """Hold the directory of `path` against other renewers of ours; UsageError where one holds it for too long."""
-    try:
-        descriptor = os.open(path.resolve().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise UsageError(f"{path.parent} cannot be opened: {error.strerror}") from None
-    try:
-        _lock(descriptor, path, time.monotonic() + within)
+def locked(*paths: Path, within: float = LOCK_WITHIN) -> Iterator[None]:
+    """Hold the directories of these files against other renewers of ours, each once and in one order for everybody.
+
+    UsageError where another one holds one for too long.
+    """
+    deadline = time.monotonic() + within
+    with contextlib.ExitStack() as held:
+        for directory in sorted({path.resolve().parent for path in paths}):
+            try:
+                descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError as error:
+                raise UsageError(f"{directory} cannot be opened: {error.strerror}") from None
+            held.callback(os.close, descriptor)
+            _lock(descriptor, directory, deadline)
         yield
-    finally:
-        os.close(descriptor)
 
 
-def _lock(descriptor: int, path: Path, deadline: float) -> None:
+def _lock(descriptor: int, directory: Path, deadline: float) -> None:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise UsageError(
-                    f"another renewal in {path.parent} has not ended yet", hint="see: ps -ef | grep 'dayfly ca'"
+                    f"another renewal in {directory} has not ended yet", hint="see: ps -ef | grep 'dayfly ca'"
                 ) from None
             time.sleep(_POLL)
         else:
