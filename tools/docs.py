@@ -40,6 +40,8 @@ def commands_page() -> str:
 
 
 INTRODUCTION = """\
+The help of every command, word for word: this page is the snapshot that a test holds the commands to.
+
 Data goes to standard output, words to standard error. `--json` is on every command that says something.
 Verbs that step has exit with 0 or 1, usage errors too; `certificate needs-renewal` with 0 due, 1 not due, 2 no such
 file, 255 any other error. `agent` exits with 0 done, 1 a question answered with no,

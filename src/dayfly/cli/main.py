@@ -10,14 +10,17 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from dayfly import __version__
+from dayfly.cli.examples import with_examples
 from dayfly.cli.output import emit, json_option, show_error
 from dayfly.errors import ConfigError, DayflyError, UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # Group to command to "module:attribute", and the line that help shows without loading it.
 COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
@@ -25,6 +28,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "agent": ("dayfly.cli.agent:agent", "Keep this host's certificates fresh, and prove it."),
         "ca": ("", "Run and use the certificate authority."),
         "certificate": ("", "Look at certificates."),
+        "completion": ("dayfly.cli.completion:completion", "Print the completion script of a shell."),
         "demo": ("dayfly.cli.demo:demo", "Show the main job, with real processes, in under three minutes."),
         "doctor": ("dayfly.cli.doctor:doctor", "Look for what is wrong with a home and its host."),
         "explain": ("dayfly.cli.doctor:explain", "Print what a code of doctor means, and what to do."),
@@ -64,8 +68,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ExitCodes:
+class ExitCodes(NamedTuple):
     """What a command exits with: for a usage error or a missing file, and for any other of our errors."""
 
     usage: int
@@ -78,10 +81,12 @@ OURS = ExitCodes(2, 1)  # agent.md 17
 EXIT_CODES: Mapping[str, ExitCodes] = {
     "agent": OURS,
     "certificate needs-renewal": ExitCodes(255, 255),  # 1 and 2 are answers there
+    "completion": OURS,
     "demo": OURS,
     "doctor": OURS,
     "explain": OURS,
 }
+COMPLETING = "_DAYFLY_COMPLETE"  # click's variable: a shell asks for completions
 EXTRAS = {"uvicorn": "server", "httptools": "server", "uvloop": "server", "publicsuffixlist": "server"}
 
 
@@ -91,6 +96,7 @@ class LazyGroup(click.Group):
     def __init__(self, *arguments: Any, table: str, **options: Any) -> None:  # noqa: ANN401 - click's own
         """`table` is the group's key in COMMANDS."""
         super().__init__(*arguments, **options)
+        self._key = table
         self._table = COMMANDS[table]
 
     def list_commands(self, context: click.Context) -> list[str]:
@@ -106,13 +112,21 @@ class LazyGroup(click.Group):
         target, help_line = self._table[name]
         if not target:
             return LazyGroup(name, table=name, help=help_line, no_args_is_help=True)
-        return _load(target)
+        return with_examples(_load(target), f"{self._key} {name}".strip())
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """The lines of the table; nothing is loaded for help."""
         del context
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in sorted(self._table.items())])
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The names of the table; nothing is loaded for a tab."""
+        from click.shell_completion import CompletionItem
+
+        found = [(name, line) for name, (_, line) in sorted(self._table.items()) if name.startswith(incomplete)]
+        items = [CompletionItem(name, help=line) for name, line in found]
+        return [*items, *click.Command.shell_complete(self, context, incomplete)]
 
 
 def _load(target: str) -> click.Command:
@@ -170,6 +184,8 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Abort:
         return 130
     except DayflyError as error:
+        if COMPLETING in os.environ:
+            return 1  # a tab is no place for words
         show_error(error, as_json=as_json)
         return codes.usage if isinstance(error, UsageError | ConfigError) else codes.other
     except KeyboardInterrupt:

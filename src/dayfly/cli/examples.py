@@ -1,0 +1,89 @@
+"""One or two lines for each command that a reader can change and run: shown at the end of its help.
+
+Rules: each line parses as it stands; tests hold every command to a line here, and every line to its command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+
+_CA = "https://ca.internal.example:9000"
+_SHA256 = "0d7d3834cf187726cf331c40a31aa7ef6b29ba4df601416c9788f6ee01058cf3"
+
+EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    "agent run": ("dayfly agent run --home /var/lib/dayfly-agent --config /etc/dayfly/agent.toml",),
+    "agent status": ("dayfly agent status",),
+    "agent verify": ("dayfly agent verify all",),
+    "ca bootstrap": (f"dayfly ca bootstrap --ca-url {_CA} --fingerprint {_SHA256}",),
+    "ca certificate": (
+        "dayfly ca certificate api.internal.example api.crt api.key --provisioner internal-acme",
+        "dayfly ca certificate api.internal.example api.crt api.key --san 10.0.3.7 --not-after 8h",
+    ),
+    "ca denials": ("dayfly ca denials --limit 20",),
+    "ca federation": ("dayfly ca federation federation.pem",),
+    "ca health": (f"dayfly ca health --ca-url {_CA} --root root_ca.crt",),
+    "ca init": (
+        'dayfly ca init --name "Internal CA" --dns ca.internal.example --address :9000 --provisioner platform-team',
+    ),
+    "ca list": ("dayfly ca list --expiring 4h",),
+    "ca log verify": ("dayfly ca log verify --json",),
+    "ca policy allow": (
+        "dayfly ca policy allow '*.web.internal.example' --owner web-team",
+        "dayfly ca policy allow --denial 4F2A",
+    ),
+    "ca policy deny": ("dayfly ca policy deny '**.corp.example'",),
+    "ca policy remove": ("dayfly ca policy remove r12",),
+    "ca policy show": ("dayfly ca policy show",),
+    "ca policy test": ("dayfly ca policy test --provisioner internal-acme shop.web.internal.example 10.0.3.7",),
+    "ca provisioner add": (
+        "dayfly ca provisioner add internal-acme --type ACME",
+        "dayfly ca provisioner add web-team --create --x509-max-dur 8h",
+    ),
+    "ca provisioner list": ("dayfly ca provisioner list",),
+    "ca provisioner remove": ("dayfly ca provisioner remove internal-acme",),
+    "ca provisioner update": ("dayfly ca provisioner update internal-acme --x509-default-dur 12h",),
+    "ca rekey": ("dayfly ca rekey api.crt api.key --force",),
+    "ca renew": (
+        "dayfly ca renew api.crt api.key --force",
+        "dayfly ca renew api.crt api.key --daemon --exec 'systemctl reload nginx'",
+    ),
+    "ca revoke": (
+        "dayfly ca revoke 308893286343609293989051180431574390766",
+        "dayfly ca revoke --cert api.crt --key api.key",
+    ),
+    "ca root": (f"dayfly ca root root_ca.crt --ca-url {_CA} --fingerprint {_SHA256}",),
+    "ca roots": ("dayfly ca roots roots.pem",),
+    "ca sign": ("dayfly ca sign api.csr api.crt",),
+    "ca start": ("dayfly ca start --password-file /etc/dayfly/password",),
+    "ca token": ("dayfly ca token api.internal.example --provisioner platform-team",),
+    "certificate fingerprint": ("dayfly certificate fingerprint root_ca.crt",),
+    "certificate inspect": (
+        "dayfly certificate inspect api.crt --short",
+        "dayfly certificate inspect https://api.internal.example --bundle",
+    ),
+    "certificate install": ("dayfly certificate install root_ca.crt",),
+    "certificate needs-renewal": (
+        "dayfly certificate needs-renewal api.crt --expires-in 75%",
+        "dayfly certificate needs-renewal https://api.internal.example --roots root_ca.crt",
+    ),
+    "certificate uninstall": ("dayfly certificate uninstall root_ca.crt",),
+    "certificate verify": ("dayfly certificate verify api.crt --roots root_ca.crt --host api.internal.example",),
+    "completion": ("source <(dayfly completion bash)",),
+    "demo": ("dayfly demo --lifetime 30",),
+    "doctor": ("dayfly doctor --deep --password-file /etc/dayfly/password",),
+    "explain": ("dayfly explain DF4003",),
+    "version": ("dayfly version --json",),
+}
+
+
+def with_examples(command: click.Command, path: str) -> click.Command:
+    """The command, and all below it, with their examples at the end of the help."""
+    lines = EXAMPLES.get(path)
+    if lines:
+        command.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            with_examples(inner, f"{path} {name}")
+    return command
