@@ -225,7 +225,7 @@ def cut_short(query: dns.message.Message) -> bytes:
 def many(query: dns.message.Message, count: int) -> bytes:
     """An answer with so many TXT records, the right one last."""
     reply = dns.message.make_response(query)
-    values = quoted(*(f"{number:04}" + "x" * 200 for number in range(count - 1)), DIGEST)
+    values = quoted(*(f"{number:04}" + "x" * 40 for number in range(count - 1)), DIGEST)
     reply.answer.append(dns.rrset.from_text_list(query.question[0].name, 0, "IN", "TXT", values))
     return reply.to_wire(max_size=65_535)
 
@@ -233,7 +233,7 @@ def many(query: dns.message.Message, count: int) -> bytes:
 @pytest.mark.parametrize(
     ("over_tcp", "words"),
     [
-        (lambda query: b"\0" * 65_000, "more than 64000 octets"),
+        (lambda query: b"\0" * 65_000, "more than 16384 octets"),
         (lambda query: many(query, 270), "none to the question, or too long"),
         (lambda query: many(query, 200), "200 values; at most 100"),
         (lambda query: dns.message.make_response(dns.message.make_query(OWNER, "TXT")).to_wire(), "none to the"),
@@ -249,6 +249,33 @@ def test_large_or_wrong_answer_over_tcp_is_refused__v18(
     assert isinstance(found, ValidationFailed)
     assert (found.problem.type, found.transient) == ("dns", True)
     assert words in found.problem.detail
+
+
+def test_costly_answer_stops_nothing_else__v18_s31() -> None:
+    """A record of as many empty strings as fit is read beside the loop, which goes on meanwhile."""
+
+    def answer(query: dns.message.Message, tcp: bool) -> Iterable[bytes]:
+        if not tcp:
+            return (cut_short(query),)
+        header = dns.message.make_response(query).to_wire()
+        strings = b"\0" * 16_000
+        record = bytes.fromhex("c00c 0010 0001 00000000") + len(strings).to_bytes(2) + strings
+        return (header[:6] + b"\0\x01" + header[8:] + record,)
+
+    async def ask(found: Resolver) -> tuple[float, float]:
+        asking = asyncio.create_task(found.texts(OWNER))
+        began = last = time.monotonic()
+        stall = 0.0
+        while not asking.done():
+            await asyncio.sleep(0)
+            stall, last = max(stall, time.monotonic() - last), time.monotonic()
+        assert len((await asking).values) == 1
+        return stall, last - began
+
+    found = asking(answer, ask)
+    assert isinstance(found, tuple)
+    stall, whole = found
+    assert stall < whole / 2
 
 
 def test_connection_that_closes_is_a_failure__v18() -> None:

@@ -66,14 +66,21 @@ async def serving(*answers: bytes, hold: bool = False) -> Any:
         yield server.sockets[0].getsockname()[1], asked
 
 
-def validator(port: int, *, allow: Any = LOOPBACK, own: frozenset[Any] = frozenset(), **table: str) -> Http01:
+def validator(
+    port: int,
+    *,
+    allow: Any = LOOPBACK,
+    own: frozenset[Any] = frozenset(),
+    own_ports: frozenset[int] = frozenset(),
+    **table: str,
+) -> Http01:
     """The validator with a static host, or with a table of names."""
     reach = Reach(
         resolver=NoDNS(**table),
         hosts={} if table else {NAME.value: "127.0.0.1"},
         allow=allow,
         own_listeners=own,
-        own_ports=frozenset(),
+        own_ports=own_ports,
     )
     return Http01(reach, port=port, tls_port=port)
 
@@ -267,6 +274,58 @@ def test_own_listener_is_never_dialled__v10() -> None:
             with pytest.raises(ValidationFailed, match="listener of the CA itself"):
                 await look(validator(port, own=own))
             assert asked == []
+
+    asyncio.run(run())
+
+
+def test_port_that_the_ca_has_on_every_address_is_its_own_on_each_of_this_hosts__v10() -> None:
+    """Listening on all addresses, it is found under each of them, embedded forms included; other ports are dialled."""
+
+    async def run() -> None:
+        async with serving(plain()) as (port, asked):
+            for address in ("127.0.0.1", "127.9.9.9", "::ffff:7f00:1"):
+                looking = validator(port, own_ports=frozenset({port}), api_internal_example=address)
+                with pytest.raises(ValidationFailed, match="listener of the CA itself") as caught:
+                    await look(looking)
+                assert address in caught.value.operator_note
+                assert address not in caught.value.problem.detail
+            assert asked == []
+            other = validator(port, own_ports=frozenset({port + 1}), api_internal_example="127.0.0.1")
+            assert isinstance(await look(other), Validated)
+            elsewhere = validator(port, own_ports=frozenset({port}), api_internal_example="192.0.2.1")
+            with pytest.raises(ValidationFailed, match="special-purpose"):  # not the CA's, and judged as what it is
+                await look(elsewhere)
+
+    asyncio.run(run())
+
+
+def test_ipv4_is_dialled_after_ipv6_fails__acme_8() -> None:
+    """IPv6 first; where nobody answers there, the next judged address."""
+
+    async def run() -> None:
+        async with serving(plain()) as (port, _):
+            found = await look(validator(port, api_internal_example="::1 127.0.0.1"))
+            assert found.address == f"127.0.0.1:{port}"
+
+    asyncio.run(run())
+
+
+def test_rebinding_changes_nothing__v11() -> None:
+    """The name is looked up once: what is dialled is what was judged, whatever the name leads to a moment later."""
+
+    class Rebinding(NoDNS):
+        asked = 0
+
+        async def addresses(self, name: str) -> tuple[Any, ...]:
+            self.asked += 1
+            return (ip_address("127.0.0.1" if self.asked == 1 else "169.254.169.254"),)
+
+    async def run() -> None:
+        async with serving(plain()) as (port, asked):
+            resolver = Rebinding()
+            reach = Reach(resolver=resolver, hosts={}, allow=LOOPBACK, own_listeners=frozenset(), own_ports=frozenset())
+            assert isinstance(await look(Http01(reach, port=port)), Validated)
+            assert (resolver.asked, len(asked)) == (1, 1)
 
     asyncio.run(run())
 

@@ -30,8 +30,11 @@ EXCHANGE_TIMEOUT = 2.0  # seconds, for one server over one transport
 LOOKUP_TIMEOUT = 8.0  # seconds, aliases included
 ROUNDS = 2  # a datagram may be lost; only servers that stayed silent are asked again
 MAX_ALIASES = 8
-MAX_MESSAGE = 64_000  # octets; DNS itself ends at 65,535
-MAX_RECORDS = 256  # of all sections: reading one takes some 20 us, and the loop waits for it
+MAX_DATAGRAM = 1_500  # octets; a reply over UDP has 512 at most (RFC 1035 4.2.1), but some servers send more
+MAX_MESSAGE = 16_384  # octets, over TCP: a hundred values take 6,000. DNS itself ends at 65,535
+MAX_RECORDS = 256  # of all sections
+# Reading takes 0.1 ms for one record, but one of 63,000 empty strings takes 400 ms: hence the limits on size, and a
+# thread for what comes over TCP.
 
 _HEADER = struct.Struct("!HHHHHH")  # id, flags, and the number of records in each section (RFC 1035 4.1.1)
 
@@ -156,7 +159,7 @@ class _Datagrams(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: object) -> None:
         """Take it, if it is the answer."""
         del addr
-        reply = read_reply(data, self._query)
+        reply = read_reply(data, self._query) if len(data) <= MAX_DATAGRAM else None
         if reply is not None and not self.answer.done():
             self.answer.set_result(reply)
 
@@ -191,7 +194,7 @@ async def _over_tcp(server: NameServer, query: dns.message.Message) -> dns.messa
         raise _Unusable("the name server closed the connection before its answer was complete") from None
     finally:
         writer.transport.abort()
-    reply = read_reply(data, query)
+    reply = await asyncio.to_thread(read_reply, data, query)
     if reply is None:
         raise _Unusable("the name server's answer over TCP is none to the question, or too long")
     return reply
@@ -199,7 +202,7 @@ async def _over_tcp(server: NameServer, query: dns.message.Message) -> dns.messa
 
 def read_reply(data: bytes, query: dns.message.Message) -> dns.message.Message | None:
     """The message, if it answers the query and can be read; of a truncated one the header and the question only."""
-    if not _HEADER.size <= len(data) <= MAX_MESSAGE:
+    if len(data) < _HEADER.size:
         return None
     number, flags, *counts = _HEADER.unpack_from(data)
     if number != query.id or sum(counts) > MAX_RECORDS:

@@ -107,11 +107,11 @@ def _note(address: IPAddress, opens_with: str) -> str:
 def _is_local(address: IPAddress) -> bool:
     """Is it an address of this host right now? The kernel lets nobody bind another's."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((str(address), 0))
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True
 
 
