@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ca_world import CA, PASSWORD, dayfly, found
 from dayfly.core.doctor.catalogue import Level
+from dayfly.errors import ConfigError
 from dayfly.wiring.doctor import Report, Request, examine
 
 # What depends on the machine that the tests run on, and not on the home.
@@ -340,6 +341,33 @@ def test_command_exits_by_what_it_found_and_fix_corrects_modes__agent_17(home: P
     assert (fixed.returncode, fixed.stderr.count("✔")) == (0, 2)
     assert stat.S_IMODE((home / "secrets/log_key").stat().st_mode) == 0o600
     assert dayfly("doctor", "--home", str(tmp_path), home=tmp_path, check=False).returncode == 2
+
+
+def test_home_of_another_user_is_refused_in_words(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither half a report nor a stack: closed to this user, or open and not theirs, it says who may look."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        try:
+            examine(Request(home, moment()))
+        except ConfigError as error:
+            os._exit(0 if error.hint else 3)
+        finally:
+            os._exit(4)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    os.chown(home, 12345, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 23456)
+    with pytest.raises(ConfigError, match="belongs to user 12345"):
+        examine(Request(home, moment()))
+
+
+def test_home_that_waits_for_its_certificate_says_how_to_finish(home: Path) -> None:
+    """`ca init --csr-out` leaves such a home; the loader's hint is the next step."""
+    (home / "ca.toml").rename(home / "ca.toml.pending")
+    (finding,) = [one for one in examine(Request(home, moment())).findings if one.code == "DF4201"]
+    assert "--chain-in" in finding.next_step
 
 
 def test_screen_has_no_colour_off_a_terminal(home: Path, tmp_path: Path) -> None:

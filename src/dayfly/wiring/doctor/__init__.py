@@ -6,6 +6,7 @@ with the base install alone is examined too.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -39,7 +40,8 @@ class Report:
 
 
 def examine(request: Request) -> Report:
-    """Look at a home and its host; ConfigError where there is no home."""
+    """Look at a home and its host; ConfigError where there is no home, or it is another user's."""
+    _check_owner(request.home)
     kind = kind_of(request.home, request.agent_config)
     if kind == "ca":
         from dayfly.wiring.doctor.ca import examine_ca  # noqa: PLC0415 - a client's host has no database driver
@@ -50,9 +52,21 @@ def examine(request: Request) -> Report:
     return Report(kind, (examine_agent if kind == "agent" else examine_client)(request))
 
 
+def _check_owner(home: Path) -> None:
+    """Raise ConfigError where this user is neither the owner nor root: half of what is there could not be seen."""
+    try:
+        owner = home.stat().st_uid
+    except OSError as error:
+        raise ConfigError(
+            "", f"{home} cannot be looked into: {error.strerror}", hint="name another home: --home DIR"
+        ) from None
+    if os.geteuid() not in {0, owner}:
+        raise ConfigError("", f"{home} belongs to user {owner}", hint="run this as that user, or as root")
+
+
 def kind_of(home: Path, agent_config: Path | None) -> str:
     """`ca`, `agent` or `client`; ConfigError where the directory is none of them."""
-    if (home / "ca.toml").exists():
+    if any((home / name).exists() for name in ("ca.toml", "ca.toml.pending")):
         return "ca"
     if agent_config is not None or any((home / name).exists() for name in ("agent.toml", "journal", "status.json")):
         return "agent"
