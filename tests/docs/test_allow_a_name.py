@@ -13,7 +13,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "allow-a-name.md"
 
 def test_every_command_about_names_works_as_written(tmp_path: Path) -> None:
     """The denied name is listed, allowed by its id, and issued to the client's next try; rules come and go."""
-    listing, allowing, making, trying, removing = scripts(PAGE.read_text("utf-8").replace("internal-acme", "acme"))
+    text = PAGE.read_text("utf-8").replace("internal-acme", "acme")
+    listing, allowing, making, trying, removing, stepping = scripts(text)
     name = "shop.corp.example.net"
     with running(tmp_path, hosts=(name,)) as ca:
         here = f"export DAYFLY_HOME={ca.home}\n"
@@ -26,3 +27,4 @@ def test_every_command_about_names_works_as_written(tmp_path: Path) -> None:
         assert "Result: allowed." in shell(here + trying, tmp_path).stdout
         shell(here + removing, tmp_path)
         assert "r4 " not in shell(here + "dayfly ca policy show", tmp_path).stdout
+        assert '"*.shop.example.net"' in shell(here + stepping, tmp_path).stdout

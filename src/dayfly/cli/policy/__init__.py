@@ -3,7 +3,8 @@
 Rules: a change is one revision and an entry of the log, and the next request is judged by it; a person at a terminal
 is asked before a denial becomes a rule, a script is not; what is there already is not made again.
 
-Modules: `changing` makes and removes rules, `trying` asks the engine, `showing` puts rules into words.
+Modules: `changing` makes and removes rules, `trying` asks the engine, `showing` puts rules into words, `steps` says it
+all in step's words.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import click
 
 from dayfly.cli.output import emit, home_option, json_option, say
-from dayfly.cli.policy import changing, trying
+from dayfly.cli.policy import changing, steps, trying
 from dayfly.cli.policy.showing import rule_document, rule_row, rules_head
 from dayfly.cli.tables import render_table
 from dayfly.core.policy.rules import RuleAction
@@ -96,3 +97,6 @@ def remove(rules: tuple[str, ...], home: str | None, as_json: bool) -> None:
 def try_names(names: tuple[str, ...], home: str | None, as_json: bool, **options: Any) -> int:  # noqa: ANN401 - click's bag
     """Ask whether names would be allowed; exit 3 when one would be denied."""
     return trying.try_names(home, names, options, as_json=as_json)
+
+
+steps.add_scopes(policy)
