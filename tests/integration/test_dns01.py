@@ -26,7 +26,7 @@ from dayfly.adapters.validators import dnsclient, resolver
 from dayfly.adapters.validators.dns01 import MAX_VALUES, Dns01
 from dayfly.adapters.validators.dnsclient import NameServer, read_reply
 from dayfly.adapters.validators.reach import Reach
-from dayfly.adapters.validators.resolver import Resolver, parse_resolv_conf
+from dayfly.adapters.validators.resolver import Resolver, parse_hosts, parse_resolv_conf
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.ports import Validated, ValidationFailed, ValidationTarget
@@ -393,10 +393,40 @@ def test_denied_address_in_an_answer_refuses_the_name__v10_v12(addresses: str) -
 
 
 def test_host_resolver_is_asked_without_servers_of_ours() -> None:
-    """`getaddrinfo` finds localhost in the host's files; IPv6, where there is some, comes first."""
-    found = asyncio.run(Resolver().addresses("localhost"))
-    assert ip_address("127.0.0.1") in found
-    assert [one.version for one in found] == sorted((one.version for one in found), reverse=True)
+    """The host's files come first: localhost is in them."""
+    assert ip_address("127.0.0.1") in asyncio.run(Resolver().addresses("localhost"))
+
+
+def test_host_resolver_is_asked_for_the_name_as_it_is__s28(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full stop ends the name, so that no search domain of the host makes another of it; IPv6 comes first."""
+
+    def answer(host: bytes, *_: object, **__: object) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        assert host == f"{NAME}.".encode()
+        return [(0, 0, 0, "", (address, 0)) for address in ("10.0.0.1", "fd00::1", "fe80::1%eth0", "10.0.0.1")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    found = asyncio.run(Resolver(hosts=tmp_path / "none").addresses(NAME))
+    assert found == tuple(map(ip_address, ("fd00::1", "fe80::1", "10.0.0.1")))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"10.0.0.1 other {NAME}\n", ["10.0.0.1"]),
+        (f"fd00::1\t{NAME.upper()} # x\n10.0.0.2 {NAME}\n", ["fd00::1", "10.0.0.2"]),
+        (f"# 10.0.0.1 {NAME}\n10.0.0.1 x # {NAME}\n\n{NAME}\nnonsense {NAME}\n10.0.0.1 x{NAME}\n", []),
+    ],
+)
+def test_hosts_file_is_read_like_the_c_library_does(text: str, found: list[str]) -> None:
+    """Address, names, comments; what is no address is passed over."""
+    assert parse_hosts(text, NAME) == found
+
+
+def test_hosts_file_comes_first(tmp_path: Path) -> None:
+    """A name in it is asked of nobody."""
+    path = tmp_path / "hosts"
+    path.write_text(f"10.0.0.7 {NAME}\n")
+    assert asyncio.run(Resolver(hosts=path).addresses(NAME)) == (ip_address("10.0.0.7"),)
 
 
 @pytest.mark.parametrize(
@@ -428,7 +458,7 @@ def test_hanging_host_resolver_holds_up_neither_others_nor_the_end(monkeypatch: 
     real, began = socket.getaddrinfo, time.monotonic()
 
     def hang(host: object, *rest: object, **more: object) -> object:
-        if host == b"slow.example":
+        if host == b"slow.example.":
             time.sleep(3)
         return real(host, *rest, **more)  # type: ignore[arg-type]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 
@@ -16,8 +17,8 @@ def client(program: Callable[..., str]) -> Callable[..., str]:
 
     def get(name: str, package: str | None = None) -> str:
         path = program(name, package)
-        found = subprocess.run(
-            ["dpkg-query", "--show", "--showformat", "${Version}", package or name],
+        found = subprocess.run(  # no package, no version: the program may come from elsewhere
+            [shutil.which("dpkg-query") or "false", "--show", "--showformat", "${Version}", package or name],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         VERSIONS[name] = found.stdout or "of an unknown version"

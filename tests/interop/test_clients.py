@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ from interop.programs import (
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 Client = Callable[..., str]
+NAMESPACE = ("-m",) if os.geteuid() == 0 else ("-r", "-m")
 B, C = "b.internal.example", "c.internal.example"
 
 
@@ -155,6 +157,8 @@ def test_dehydrated_gets_and_renews_a_certificate(lab: Lab, tmp_path: Path, clie
 def test_uacme_gets_and_renews_a_certificate(lab: Lab, tmp_path: Path, client: Client, acme_files: Path) -> None:
     """http-01 by a hook, and a forced renewal; the system's roots are ours in a mount namespace of the client's own."""
     client("uacme")
+    if subprocess.run(["unshare", *NAMESPACE, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine allows no mount namespace, and its own trust store is not the test's to change")
     script, get, renew = blocks("uacme")
     made = tmp_path / "uacme-hook"
     made.write_text(adapted(script, {"/var/www/acme": acme_files}))
@@ -170,8 +174,7 @@ def test_uacme_gets_and_renews_a_certificate(lab: Lab, tmp_path: Path, client: C
 def trusting(root: Path, script: str) -> str:
     """The script where the system's roots are this one, for it and its children only."""
     bundle = "/etc/ssl/certs/ca-certificates.crt"
-    flags = "-m" if os.geteuid() == 0 else "-rm"
-    return f"unshare {flags} bash -euo pipefail <<'END'\nmount --bind {root} {bundle}\n{script}\nEND"
+    return f"unshare {' '.join(NAMESPACE)} bash -euo pipefail <<'END'\nmount --bind {root} {bundle}\n{script}\nEND"
 
 
 def test_acme_tiny_gets_certificates(lab: Lab, tmp_path: Path, client: Client, acme_files: Path) -> None:

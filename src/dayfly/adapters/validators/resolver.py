@@ -1,8 +1,8 @@
 """How names are looked up: by the servers of `[validation] resolver`, else in the host's own way.
 
-Rules: without a resolver of ours, addresses come from `getaddrinfo`, so that the host's own files count, and TXT
-records from the servers of resolv.conf; IPv6 comes first; a look-up that hangs holds up no other work and no
-shutdown.
+Rules: without a resolver of ours, addresses come from the host's files and `getaddrinfo`, and TXT records from the
+servers of resolv.conf; a name is looked up as it is, never with the host's search domains behind it, where it would be
+somebody else's; IPv6 comes first; a look-up that hangs holds up no other work and no shutdown.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from dayfly.core.policy.addresses import IPAddress
 from dayfly.ports import ValidationFailed
 
 RESOLV_CONF = Path("/etc/resolv.conf")
+HOSTS = Path("/etc/hosts")
 RESOLVE_TIMEOUT = 5.0  # seconds, for the host's own resolver
 MAX_THREADS = 128  # that wait for the host's resolver; above the cap of validations, since one may outlive its wait
 MAX_SERVERS = 3  # of resolv.conf, as the C library takes them
@@ -44,9 +45,12 @@ class Texts:
 class Resolver:
     """Looks up addresses and TXT records."""
 
-    def __init__(self, servers: Sequence[NameServer] = (), *, resolv_conf: Path = RESOLV_CONF) -> None:
+    def __init__(
+        self, servers: Sequence[NameServer] = (), *, resolv_conf: Path = RESOLV_CONF, hosts: Path = HOSTS
+    ) -> None:
         """`servers` are those of the settings; without any, the host's way counts."""
         self._asks_servers = bool(servers)
+        self._hosts = hosts
         self._threads = 0
         chosen = tuple(servers)
         self._client = DNSClient((lambda: chosen) if chosen else (lambda: _servers_of(resolv_conf)))
@@ -78,6 +82,9 @@ class Resolver:
         return [str(one.address) for one in records.found if isinstance(one, _ADDRESS)]
 
     async def _host_addresses(self, name: str) -> list[str]:
+        listed = parse_hosts(_read(self._hosts), name)
+        if listed:
+            return listed
         asked = f"the address of {name}"
         if self._threads >= MAX_THREADS:
             raise dns_failure(asked, "too many look-ups wait for the host's resolver")
@@ -109,7 +116,8 @@ class Resolver:
             found: list[str] = []
             failure: OSError | None = None
             try:
-                entries = socket.getaddrinfo(name.encode("ascii"), None, type=socket.SOCK_STREAM)
+                absolute = f"{name}.".encode("ascii")  # the full stop keeps search domains out
+                entries = socket.getaddrinfo(absolute, None, type=socket.SOCK_STREAM)
                 found = [str(entry[4][0]) for entry in entries]
             except OSError as error:
                 failure = error
@@ -123,11 +131,21 @@ class Resolver:
 
 def _servers_of(path: Path) -> tuple[NameServer, ...]:
     """The servers of resolv.conf as it is now; the host itself where it names none (resolv.conf(5))."""
+    return parse_resolv_conf(_read(path))
+
+
+def _read(path: Path) -> str:
+    """The file as it is now, nothing where it cannot be read."""
     try:
-        text = path.read_text("utf-8", "replace")
+        return path.read_text("utf-8", "replace")
     except OSError:
-        text = ""
-    return parse_resolv_conf(text)
+        return ""
+
+
+def parse_hosts(text: str, name: str) -> list[str]:
+    """The addresses of a name in a hosts file (hosts(5)); names there have no case."""
+    lines = (line.partition("#")[0].lower().split() for line in text.splitlines())
+    return [words[0] for words in lines if name in words[1:] and _is_address(words[:1])]
 
 
 def parse_resolv_conf(text: str) -> tuple[NameServer, ...]:
