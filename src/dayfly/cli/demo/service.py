@@ -17,7 +17,9 @@ from types import FrameType
 ANSWER = b"hello from api.internal.example\n"
 
 
-class _Answer(http.server.BaseHTTPRequestHandler):
+class Answer(http.server.BaseHTTPRequestHandler):
+    """Answers everything alike."""
+
     def do_GET(self) -> None:
         """Answer every path with the same words."""
         self.send_response(200)
@@ -33,10 +35,11 @@ class Service(http.server.ThreadingHTTPServer):
     """Serves TLS with the context of the last reload; before the first one it closes what connects."""
 
     daemon_threads = True
+    answer: type[http.server.BaseHTTPRequestHandler] = Answer
 
     def __init__(self, port: int, pair: Path) -> None:
         """Listen on loopback; `pair` is the directory with fullchain.pem and key.pem."""
-        super().__init__(("127.0.0.1", port), _Answer)
+        super().__init__(("127.0.0.1", port), self.answer)
         self._pair = pair
         self._context: ssl.SSLContext | None = None
         self._deaf = False
@@ -58,13 +61,16 @@ class Service(http.server.ThreadingHTTPServer):
         del number, frame
         if self._deaf:
             return
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            context.load_cert_chain(self._pair / "fullchain.pem", self._pair / "key.pem")
+            self._context = self.load(self._pair.resolve())
         except (OSError, ssl.SSLError) as error:
             sys.stderr.write(f"service: the pair was not loaded, the old one stays: {error}\n")
-            return
-        self._context = context
+
+    def load(self, pair: Path) -> ssl.SSLContext:
+        """A fresh context with the pair in a directory; OSError, ssl.SSLError."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair / "fullchain.pem", pair / "key.pem")
+        return context
 
     def deafen(self, number: int, frame: FrameType | None) -> None:
         """SIGUSR1 and SIGUSR2: stop and start listening to reloads."""
