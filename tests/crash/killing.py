@@ -96,7 +96,8 @@ def load(ca: CA, ledgers: Path, clients: int) -> Iterator[subprocess.Popen[bytes
         assert process.poll() is None, (ledgers / "said").read_text()
         process.terminate()
         assert process.wait(timeout=30) == 0, (ledgers / "said").read_text()
-        assert (ledgers / "said").read_text() == ""
+        said_by_clients = (ledgers / "said").read_text()
+        assert not said_by_clients, said_by_clients
     finally:
         said.close()
         if process.poll() is None:
