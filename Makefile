@@ -11,12 +11,13 @@ export KEEP
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check fmt bench crash clean
+.PHONY: help venv demo test check fmt bench crash recipe clean
 
 help:
 	@echo "make demo    run the main job: a CA, a certificate by ACME, renewals that are seen served (KEEP=1 keeps it)"
 	@echo "make test    all tests            make check  format, lint, types, import contracts, planted faults"
 	@echo "make crash   kill a CA under load, N=200 times, replay with SEED=; nothing acknowledged may be missing"
+	@echo "make recipe  the recipe word for word, in network namespaces with real names and port 80 (as root)"
 	@echo "make bench   the benchmark        make fmt    format           make venv  the environment alone"
 
 venv: $(STAMP)
@@ -55,6 +56,9 @@ bench: $(STAMP)
 
 crash: $(STAMP)
 	@PYTHONPATH=tests:src $(BIN)/python -m crash $(if $(N),--rounds $(N)) $(if $(SEED),--seed $(SEED))
+
+recipe: $(STAMP)
+	@PYTHONPATH=tests:src $(BIN)/python -m recipe
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

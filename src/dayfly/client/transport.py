@@ -1,7 +1,8 @@
 """HTTPS to one CA: pinned roots only, bounded answers, no redirects, one connection kept.
 
-Rules: the system's trust store is never used; proxies and environment are not read; what a server says is cut and made
-printable before anybody sees it; an error names the CA, what happened and what to do.
+Rules: the system's trust store is never used; proxies and environment are not read; an answer is whole or an error;
+what a server says is cut and made printable before anybody sees it; an error names the CA, what happened and what to
+do.
 """
 
 from __future__ import annotations
@@ -195,6 +196,8 @@ class Transport:
         if len(content) > MAX_ANSWER:
             self.close()
             raise ClientError(f"the CA at {self.origin} sent more than {MAX_ANSWER} octets")
+        if answer.length:  # a read with a limit says nothing of an answer that was cut off: half a chain is none
+            raise http.client.IncompleteRead(content, answer.length)
         found = {name.lower(): value for name, value in answer.getheaders()}
         if answer.will_close:
             self.close()
@@ -213,6 +216,8 @@ class Transport:
                 f"{where} ended the TLS handshake: {printable(str(error.reason)).replace('_', ' ').lower()}",
                 hint="if a client certificate was shown, the CA does not take it: is it of this CA, and not expired?",
             )
+        if isinstance(error, http.client.IncompleteRead):
+            return ClientError(f"{where} went away in the middle of its answer", hint="is it running? try again")
         if isinstance(error, TimeoutError):
             return ClientError(
                 f"{where} did not answer within {self._timeout:.0f} s", hint="is it running, and reachable?"
