@@ -86,6 +86,7 @@ def load(ca: CA, ledgers: Path, clients: int) -> Iterator[subprocess.Popen[bytes
     ledgers.mkdir()
     job = Job(ca.directory, str(ca.root), ca.http_port, names(), str(ledgers), clients)
     variables = environment(ca.home.parent) | {"PYTHONPATH": f"{TESTS}:{TESTS.parent / 'src'}"}
+    variables["PYTHONWARNINGS"] = "ignore::ResourceWarning"  # http.client leaves a socket whose handshake was cut
     said = (ledgers / "said").open("wb")
     process = subprocess.Popen(
         [sys.executable, "-m", "crash.load", msgspec.json.encode(job).decode()],

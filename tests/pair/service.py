@@ -62,12 +62,14 @@ class Caller:
     context: ssl.SSLContext | None = None
 
     def run(self) -> None:
-        """Call for ever, from the moment at which the file `go` is there."""
-        while not Path(self.job.go).exists():
+        """Call for as long as the file `go` is there; then the report is written."""
+        go = Path(self.job.go)
+        while not go.exists():
             time.sleep(PAUSE)
-        while True:
+        while go.exists():
             self.call()
             time.sleep(PAUSE)
+        write(self.report, Path(self.job.report))
 
     def call(self) -> None:
         """One connection, one handshake, one request; a failure is written down and never repeated."""
