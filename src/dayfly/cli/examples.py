@@ -12,7 +12,29 @@ import click
 _CA = "https://ca.internal.example:9000"
 _SHA256 = "0d7d3834cf187726cf331c40a31aa7ef6b29ba4df601416c9788f6ee01058cf3"
 
+
+def _policies() -> Mapping[str, tuple[str, ...]]:
+    """The commands of `ca policy` that step has, for the authority and for a provisioner."""
+    commands = {
+        "view": "",
+        "remove": "",
+        "x509 allow dns": " '*.web.internal.example'",
+        "x509 allow ip": " 10.0.3.0/24",
+        "x509 deny dns": " payroll.internal.example",
+        "x509 deny ip": " 10.0.3.30",
+        "x509 wildcards allow": "",
+        "x509 wildcards deny": "",
+    }
+    scopes = {"authority": "", "provisioner": " --provisioner internal-acme"}
+    return {
+        f"ca policy {scope} {command}": (f"dayfly ca policy {scope} {command}{names}{flag}",)
+        for scope, flag in scopes.items()
+        for command, names in commands.items()
+    }
+
+
 EXAMPLES: Mapping[str, tuple[str, ...]] = {
+    **_policies(),
     "agent run": ("dayfly agent run --home /var/lib/dayfly-agent --config /etc/dayfly/agent.toml",),
     "agent status": ("dayfly agent status",),
     "agent verify": ("dayfly agent verify all",),

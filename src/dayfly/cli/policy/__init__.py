@@ -26,7 +26,7 @@ _owner = click.option("--owner", default="", help="Whose rule it is; a new name 
 _provisioner = click.option("--provisioner", default="", help="For this provisioner only; else for all of them.")
 
 
-@click.group()
+@click.group(cls=steps.RefusingGroup, refused=steps.NO_SCOPES)
 def policy() -> None:
     """Show, test and change the name rules."""
 

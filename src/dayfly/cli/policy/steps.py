@@ -7,7 +7,7 @@ common names, policies of external account keys, SSH) is refused with the reason
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -34,15 +34,30 @@ _NOT_THERE = {
     "uri": "certificates here have DNS names and IP addresses only",
     "cn": "a common name is judged as the DNS name or address that it is",
 }
+NO_SCOPES = {"acme": "external account keys are not there yet, so they have no policies"}
 
 Command = Callable[..., Any]
+
+
+class RefusingGroup(click.Group):
+    """A group that knows words of step's which can do nothing here, and says why; it lists them nowhere."""
+
+    def __init__(self, *arguments: Any, refused: Mapping[str, str], **options: Any) -> None:  # noqa: ANN401 - click's own
+        """`refused` are the words and their reasons."""
+        super().__init__(*arguments, **options)
+        self._refused = refused
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command, or one that refuses whatever follows."""
+        if name in self._refused:
+            return _refusing(name, self._refused[name])
+        return super().get_command(context, name)
 
 
 def add_scopes(group: click.Group) -> None:
     """Put step's groups beside our own commands."""
     group.add_command(_scope("authority", bound=False))
     group.add_command(_scope("provisioner", bound=True))
-    group.add_command(_refused("acme", "external account keys are not there yet, so they have no policies"))
 
 
 def _scope(name: str, *, bound: bool) -> click.Group:
@@ -95,11 +110,9 @@ def _clear(*, bound: bool) -> click.Command:
 
 
 def _action(action: RuleAction, *, bound: bool) -> click.Group:
-    group = click.Group(str(action), help=f"{action.capitalize()} names.")
+    group = RefusingGroup(str(action), refused=_NOT_THERE, help=f"{action.capitalize()} names.")
     for word, (kind, what) in _KINDS.items():
         group.add_command(_names(word, kind, what, action, bound=bound))
-    for word, why in _NOT_THERE.items():
-        group.add_command(_refused(word, why))
     return group
 
 
@@ -145,16 +158,14 @@ def _wildcard(word: str, *, allowed: bool, bound: bool) -> click.Command:
     )
 
 
-def _refused(name: str, why: str) -> click.Command:
-    """A command of step's that cannot do anything here; it takes whatever follows, and says why."""
-
+def _refusing(name: str, why: str) -> click.Command:
     @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
     def refuse(rest: tuple[str, ...]) -> None:
         del rest
         raise UsageError(f"{name} is not taken: {why}", hint="see what there is: dayfly ca policy --help")
 
     taking_all = {"ignore_unknown_options": True, "allow_extra_args": True}
-    return click.command(name, hidden=True, context_settings=taking_all, help=f"Refused: {why}.")(refuse)
+    return click.command(name, context_settings=taking_all)(refuse)
 
 
 def _check_scope(settings: Settings, provisioner: str) -> None:
