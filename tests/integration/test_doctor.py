@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import http.server
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +25,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from ca_world import CA, PASSWORD, dayfly, found
+from dayfly.adapters.inspection.server import ask_ready
+from dayfly.config import Address
 from dayfly.core.doctor.catalogue import Level
 from dayfly.errors import ConfigError
 from dayfly.wiring.doctor import Report, Request, examine
@@ -84,6 +88,67 @@ def test_healthy_home_that_is_served_has_no_finding(model: CA) -> None:
         assert (told["ok"], told["kind"], told["problems"]) == (True, "ca", 0)
     finally:
         model.stop()
+
+
+def test_server_whose_certificate_is_of_another_root_is_found(model: CA, tmp_path: Path) -> None:
+    """The root in the home is what clients trust: an answer that does not verify under it is none."""
+    model.start()
+    kept = model.root.read_bytes()
+    try:
+        (tmp_path / "other").mkdir()
+        shutil.copy(found(tmp_path / "other").root, model.root)
+        report = examine(Request(model.home, moment()))
+        assert codes(report) == {"DF4209", "DF4215"}
+        assert any("does not verify" in one.says for one in report.findings)
+    finally:
+        model.root.write_bytes(kept)
+        model.stop()
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("UPDATE log_checkpoints SET note = replace(note, 'ca.internal', 'cb.internal')", "newest checkpoint"),
+        ("UPDATE log_groups SET root = zeroblob(32) WHERE size = (SELECT max(size) FROM log_checkpoints)", "log"),
+    ],
+)
+def test_checkpoint_that_is_not_of_this_log_is_found(statement: str, says: str, model: CA, tmp_path: Path) -> None:
+    """The newest note is verified with the log's key, and held against the mark of its size."""
+    model.start()
+    model.stop()
+    home = shutil.copytree(model.home, tmp_path / "ca")
+    assert look(home) == {"DF4214"}
+    sql(home, statement)
+    report = examine(Request(home, moment()))
+    assert codes(report) == {"DF4212", "DF4214"}
+    assert any(says in one.says for one in report.findings if one.code == "DF4212")
+
+
+class Unready(http.server.BaseHTTPRequestHandler):
+    """A metrics port whose database check fails, and which answers nothing sensible elsewhere."""
+
+    def do_GET(self) -> None:
+        """Answer /readyz as a CA does, with 503."""
+        body = b'{"ready":false,"checks":{"db":false,"disk":true}}' if self.path == "/readyz" else b"?"
+        self.send_response(503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_failing_check_of_a_server_is_named() -> None:
+    """Each check by its name; a port that is closed is told as such."""
+    with http.server.HTTPServer(("127.0.0.1", 0), Unready) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        port = int(server.server_address[1])
+        assert ask_ready(Address("127.0.0.1", port)) == (("db",), "")
+        thread.join(timeout=10)
+    failing, trouble = ask_ready(Address("127.0.0.1", port))
+    assert (failing, "refused" in trouble) == ((), True)
 
 
 def test_nothing_is_changed_by_looking(home: Path) -> None:
