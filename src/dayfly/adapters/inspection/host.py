@@ -141,10 +141,11 @@ def server_process(home: Path) -> int:
         inode = path.stat().st_ino
     except OSError:
         return 0
+    written = _text(path).strip()
+    holders = {written, "0"}  # 0: taken in another namespace of processes
     for line in _text(PROC / "locks").splitlines():
-        fields = line.split()
-        if "FLOCK" in fields and any(one.endswith(f":{inode}") for one in fields):
-            written = _text(path).strip()
+        fields = line.split()  # number, FLOCK, ADVISORY, WRITE, process, device:inode, from, to
+        if "FLOCK" in fields and fields[-3].endswith(f":{inode}") and fields[-4] in holders:
             return int(written) if written.isdigit() else 0
     return 0
 
