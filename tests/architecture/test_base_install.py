@@ -14,7 +14,12 @@ COMMANDS = (
     ("version",),
     ("agent", "--help"),
     ("agent", "status", "--help"),
+    ("ca", "bootstrap", "--help"),
     ("ca", "certificate", "--help"),
+    ("ca", "renew", "--help"),
+    ("ca", "revoke", "--help"),
+    ("ca", "roots", "--help"),
+    ("ca", "token", "--help"),
     ("certificate", "inspect", "--help"),
 )
 

@@ -12,11 +12,9 @@ from typing import Any
 import click
 import msgspec
 
-from dayfly.agent.clock import SystemClock
 from dayfly.cli.answers import describe, now
 from dayfly.cli.files import check_targets
 from dayfly.cli.output import emit, say, tick
-from dayfly.cli.renewing.daemon import Daemon, SignalInbox
 from dayfly.cli.renewing.keeping import (
     Kept,
     MakeKey,
@@ -126,6 +124,9 @@ def _finish(kept: Kept, *, verb: str, as_json: bool) -> None:
 
 
 def _run_daemon(kept: Kept, cadence: Cadence, period_flag: str, *, verb: str, as_json: bool) -> None:
+    from dayfly.agent.clock import SystemClock
+    from dayfly.cli.renewing.daemon import Daemon, SignalInbox
+
     inbox = SignalInbox()
     inbox.catch()
     check_within(cadence, kept.look(), period_flag)

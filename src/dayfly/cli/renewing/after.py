@@ -20,8 +20,6 @@ from typing import Any, TypeVar
 
 import click
 
-from dayfly.agent.hooks.command import check_program, run_command, shown
-from dayfly.agent.hooks.signal import check_pid_file, send_signal
 from dayfly.cli.output import say
 from dayfly.errors import DayflyError, UsageError
 
@@ -41,7 +39,7 @@ def after_options(command: Command) -> Command:
     for option in (
         click.option("--signal", "number", type=int, help="The signal to send; 1, SIGHUP, by default."),
         click.option("--pid-file", type=path, help="Then signal the process that this file names."),
-        click.option("--pid", type=click.IntRange(min=2), help="Then signal this process."),
+        click.option("--pid", type=click.IntRange(min=1), help="Then signal this process."),
         click.option("--exec", "command", metavar="COMMAND", help="Then run this: no shell, in /, 30 seconds at most."),
     ):
         command = option(command)
@@ -60,8 +58,12 @@ class After:
     def check(self) -> None:
         """Raise where the program or the pid file could not be used now; AgentError."""
         if self.argv:
+            from dayfly.agent.hooks.command import check_program
+
             check_program(Path(self.argv[0]))
         if self.pid_file is not None:
+            from dayfly.agent.hooks.signal import check_pid_file
+
             check_pid_file(self.pid_file)
 
     def tell(self, crt: Path, stop: Event) -> None:
@@ -70,11 +72,16 @@ class After:
         if self.pid is not None:
             self._signal(self.pid)
         if self.pid_file is not None:
-            outcome = send_signal(self.number.name.removeprefix("SIG"), self.pid_file)
-            if not outcome.ok:
-                raise AfterError(f"the certificate is new, but nobody was told: {outcome.text}")
+            self._signal_named_by(self.pid_file)
         if self.argv:
             self._run(crt, stop)
+
+    def _signal_named_by(self, pid_file: Path) -> None:
+        from dayfly.agent.hooks.signal import send_signal
+
+        outcome = send_signal(self.number.name.removeprefix("SIG"), pid_file)
+        if not outcome.ok:
+            raise AfterError(f"the certificate is new, but nobody was told: {outcome.text}")
 
     def _signal(self, pid: int) -> None:
         try:
@@ -86,6 +93,8 @@ class After:
             ) from None
 
     def _run(self, crt: Path, stop: Event) -> None:
+        from dayfly.agent.hooks.command import run_command, shown
+
         environment = {"DAYFLY_CERTIFICATE_FILE": str(crt.absolute())}
         with tempfile.TemporaryDirectory(prefix="dayfly-") as place:
             outcome = run_command(

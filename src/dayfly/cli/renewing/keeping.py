@@ -21,7 +21,6 @@ from dayfly.cli.answers import Issued, now
 from dayfly.cli.ca_target import Target, ca_url_option, find_ca, none_of_these, root_option
 from dayfly.cli.output import emit, home_option, json_option
 from dayfly.cli.renewing.after import After, after_options, parse_after
-from dayfly.cli.renewing.exchange import rekey, renew
 from dayfly.cli.renewing.pair import (
     Pair,
     Replacement,
@@ -126,6 +125,8 @@ class Kept:
 
     def exchange(self, pair: Pair) -> Life:
         """One exchange with the lock held: ask, verify, write."""
+        from dayfly.cli.renewing.exchange import rekey, renew
+
         at = now()
         files: tuple[Replacement, ...] = ()
         if self.make_key is None:

@@ -228,7 +228,7 @@ def test_certificate_without_a_common_name_cannot_renew_by_token__step_compat_5(
         (("--renew-period", "x", "--daemon"), "--renew-period"),
         (("--exec", "dayfly-no-such-program"), "no program"),
         (("--exec", "/absent"), "not there"),
-        (("--pid", "1"), "--pid"),
+        (("--pid", "0"), "--pid"),
         (("--signal", "1"), "--signal takes"),
         (("--pid-file", "absent"), "pid file"),
         (("--offline",), "only the CA's own process signs"),
