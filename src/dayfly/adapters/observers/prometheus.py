@@ -288,6 +288,8 @@ def classify(status: int, problem: str | None) -> tuple[Outcome, Reason]:
         return Outcome.DENIED, Reason.NOT_FOUND
     if problem in _REASONS:
         return _REASONS[problem]
+    if status == 501:  # what was asked is not done here: nobody is to be woken
+        return Outcome.DENIED, Reason.BAD_REQUEST
     return (Outcome.ERROR, Reason.INTERNAL) if status >= 500 else (Outcome.DENIED, Reason.BAD_REQUEST)
 
 
