@@ -15,10 +15,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
 from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.core.x509.der import SEQUENCE, read, read_all, read_integer, read_one
 from dayfly.core.x509.unreadable import UNREADABLE
 from dayfly.errors import DayflyError
 
 MAX_DEPTH = 4
+VERSION = 0xA0  # the tag of the field, which a certificate of version 3 begins with
 
 
 class ChainError(DayflyError):
@@ -31,6 +33,22 @@ def load_certificate(der: bytes) -> x509.Certificate:
         return x509.load_der_x509_certificate(der)
     except UNREADABLE:
         raise ChainError("this is not an X.509 certificate") from None
+
+
+def load_presented(der: bytes) -> x509.Certificate:
+    """A certificate that a stranger shows; ChainError, also for a version or serial number that no CA of today gives.
+
+    The library warns of a serial that is not positive (RFC 5280 4.1.2.2), and will not load one some day.
+    """
+    try:
+        fields, _ = read(read_one(der, SEQUENCE).content)
+        version, serial, *_ = read_all(fields.content)
+        positive = version.tag == VERSION and read_integer(serial) > 0
+    except ValueError:
+        positive = False
+    if not positive:
+        raise ChainError("this is not an X.509 certificate of version 3 with a positive serial number")
+    return load_certificate(der)
 
 
 def verify_chain(
@@ -99,8 +117,8 @@ def check_client_path(leaf: bytes, intermediates: Sequence[bytes], roots: Sequen
     A root among the intermediates is no harm: stock clients send the whole of their file.
     """
     trusted = [load_certificate(der) for der in roots]
-    between = [one for one in map(load_certificate, intermediates) if one not in trusted]
-    path = verify_for_any_use(load_certificate(leaf), between, trusted, now=now)
+    between = [one for one in map(load_presented, intermediates) if one not in trusted]
+    path = verify_for_any_use(load_presented(leaf), between, trusted, now=now)
     if any(one not in path for one in between):
         raise ChainError("a certificate stands in the chain that does not belong to it")
 

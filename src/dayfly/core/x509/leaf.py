@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from dayfly.core.jose.jwk import PublicKey, public_key_of
 from dayfly.core.problems import Refused
+from dayfly.core.x509.chain import ChainError, load_presented
 from dayfly.core.x509.unreadable import UNREADABLE
 
 MAX_OCTETS = 64 * 1024
@@ -47,7 +48,7 @@ def read_leaf(der: bytes) -> LeafFacts:
     if len(der) > MAX_OCTETS:
         raise LeafError("the certificate is too large")
     try:
-        certificate = x509.load_der_x509_certificate(der)
+        certificate = load_presented(der)
         key = certificate.public_key()
         found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return LeafFacts(
@@ -61,6 +62,8 @@ def read_leaf(der: bytes) -> LeafFacts:
         )
     except Refused:
         raise LeafError("the certificate has a key of a kind that is not taken") from None
+    except ChainError as error:
+        raise LeafError(error.message) from None
     except UNREADABLE:
         raise LeafError("the certificate cannot be read") from None
 

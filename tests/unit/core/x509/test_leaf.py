@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dayfly.core.x509.chain import ChainError, check_client_path
+from dayfly.core.x509.der import SEQUENCE, read, read_all, read_one, tlv
 from dayfly.core.x509.hierarchy import build_intermediate, build_root
 from dayfly.core.x509.leaf import MAX_OCTETS, LeafError, read_leaf
 from factories import NAME, NOW, ec_key, spki_of
@@ -96,6 +97,17 @@ def test_what_is_no_certificate(der: bytes) -> None:
     """Empty, junk, longer, shorter, too large."""
     with pytest.raises(LeafError):
         read_leaf(der)
+
+
+@pytest.mark.parametrize("serial", [b"\x02\x01\x00", b"\x02\x01\x80", b"\x02\x00", b"\x04\x01\x07"])
+def test_a_serial_that_is_no_positive_number__s38(serial: bytes) -> None:
+    """Zero, negative, empty, another type: refused before the library would warn of it."""
+    body = read_one(leaf(), SEQUENCE).content
+    tbs, rest = read(body)
+    fields = read_all(tbs.content)
+    made = tlv(SEQUENCE, fields[0].whole + serial + b"".join(one.whole for one in fields[2:]))
+    with pytest.raises(LeafError):
+        read_leaf(tlv(SEQUENCE, made + body[rest:]))
 
 
 def test_a_key_of_a_kind_that_we_do_not_take() -> None:
