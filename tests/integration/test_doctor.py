@@ -257,6 +257,16 @@ def test_keys_are_opened_with_the_password_and_held_against_their_certificate(ho
     assert look(home, password=PASSWORD.encode()) == {"DF4007", "DF4008", "DF4214"}
 
 
+def test_password_file_that_others_can_read_is_found(home: Path, tmp_path: Path) -> None:
+    """Wherever it lies, by a link too; the cure is offered for it as for any key."""
+    add(tmp_path, "password", PASSWORD.encode())
+    (tmp_path / "link").symlink_to("password")
+    asked = {"password": PASSWORD.encode(), "password_file": tmp_path / "link"}
+    assert look(home, **asked) == {"DF4214"}
+    (tmp_path / "password").chmod(0o644)
+    assert look(home, **asked) == {"DF4003", "DF4214"}
+
+
 def test_clock_that_went_back_is_found(home: Path) -> None:
     """Before the newest entry; before the root, too."""
     root = x509.load_pem_x509_certificate((home / ROOT).read_bytes())

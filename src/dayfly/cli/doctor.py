@@ -55,7 +55,8 @@ def doctor(
 
     where = resolve_home(home, os.environ, Path.home())
     now = datetime.now(UTC)  # noqa: TID251 - the clock is one of the patients
-    request = Request(where, now, config, _password(password_file), deep=deep)
+    password, password_file = _password(password_file)
+    request = Request(where, now, config, password=password, password_file=password_file, deep=deep)
     report = examine(request)
     if fix and _fixed(report):
         report = examine(request)
@@ -67,15 +68,15 @@ def doctor(
     return 1 if failing else 0
 
 
-def _password(option: Path | None) -> bytes | None:
-    """As `ca start` finds it, without the prompt: None where none is named, and the keys stay closed."""
+def _password(option: Path | None) -> tuple[bytes | None, Path | None]:
+    """As `ca start` finds it, without the prompt, and where: None where none is named, and the keys stay closed."""
     from dayfly.adapters.keyfiles import read_password
 
     if option is not None:
-        return read_password(option, flag="--password-file")
+        return read_password(option, flag="--password-file"), option
     if named := os.environ.get("DAYFLY_PASSWORD_FILE"):
-        return read_password(Path(named), flag="DAYFLY_PASSWORD_FILE")
-    return None
+        return read_password(Path(named), flag="DAYFLY_PASSWORD_FILE"), Path(named)
+    return None, None
 
 
 def _fixed(report: Report) -> bool:

@@ -49,6 +49,11 @@ def inspect_paths(home: Path, *, database: Path | None = None) -> FileFacts:
     return FileFacts(owner=paths[0].uid, paths=(*above, *paths))
 
 
+def inspect_password_file(path: Path) -> PathFact:
+    """Mode and owner of a password file; links are followed, as when it is read. OSError."""
+    return _fact(path.resolve(), Role.KEY)
+
+
 def _fact(path: Path, role: Role) -> PathFact:
     return _made(path, path.stat(), role)
 

@@ -78,6 +78,11 @@ def judge_modes(facts: FileFacts) -> tuple[Finding, ...]:
     return settle(found, otherwise=passed("DF4001", Group.FILES, "modes and owners"))
 
 
+def judge_password_file(fact: PathFact) -> tuple[Finding, ...]:
+    """The file with the password of the CA's keys, wherever it lies; root may own it."""
+    return tuple(_private("DF4003", fact, mode=0o600))
+
+
 def _of_path(fact: PathFact, *, owner: int) -> Iterator[Finding]:
     if fact.role is Role.ABOVE:
         yield from _above(fact, owner=owner)

@@ -18,12 +18,16 @@ from dayfly.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to examine: `agent_config` where it is not agent.toml of the home, `password` to open keys with."""
+    """What to examine: `agent_config` where it is not agent.toml of the home, `password` to open keys with.
+
+    `password_file` is where the password came from, to be looked at too.
+    """
 
     home: Path
     now: datetime
     agent_config: Path | None = None
     password: bytes | None = None
+    password_file: Path | None = None
     deep: bool = False
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from cryptography import x509
 
 from dayfly.adapters.inspection.database import inspect_database
-from dayfly.adapters.inspection.files import CAFiles, inspect_ca_files, inspect_paths
+from dayfly.adapters.inspection.files import CAFiles, inspect_ca_files, inspect_password_file, inspect_paths
 from dayfly.adapters.inspection.host import (
     family_of,
     inspect_host,
@@ -40,7 +40,7 @@ from dayfly.core.doctor.ca import (
     judge_server,
     unusable_config,
 )
-from dayfly.core.doctor.files import judge_files, judge_modes
+from dayfly.core.doctor.files import judge_files, judge_modes, judge_password_file
 from dayfly.core.doctor.findings import Finding
 from dayfly.core.doctor.host import judge_clock, judge_host, judge_process
 from dayfly.core.transparency.checkpoint import parse_verifier_key
@@ -69,6 +69,7 @@ def examine_ca(request: Request) -> tuple[Finding, ...]:
         *judge_clock(request.now, newest=database.newest if database else None, root_since=root_since),
         *(judge_process(inspect_process(pid)) if pid else ()),
         *judge_files(inspect_ca_files(_files(config), password=request.password)),
+        *(judge_password_file(inspect_password_file(request.password_file)) if request.password_file else ()),
         *judge_ports(tuple(_ports(config, ours=ours))),
         *_judged(authorities, database, now=request.now),
         *judge_lab(_lab(config)),

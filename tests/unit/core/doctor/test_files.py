@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dayfly.core.doctor.catalogue import Level
-from dayfly.core.doctor.files import FileFacts, KeyFact, PathFact, Role, judge_files
+from dayfly.core.doctor.files import FileFacts, KeyFact, PathFact, Role, judge_files, judge_password_file
 from dayfly.core.doctor.findings import Finding, Mend
 
 ISSUER = KeyFact("intermediate", "/h/secrets/intermediate_ca_key", encrypted=True, opens=True, matches=True)
@@ -72,6 +72,12 @@ def test_loose_mode_is_found_with_its_cure__security_9(role: Role, mode: int, co
 def test_what_others_may_only_read_is_no_finding(role: Role) -> None:
     """Certificates and ca.toml are no secrets."""
     assert wrongs(judge_files(with_path(role, mode=0o755))) == []
+
+
+def test_password_file_is_judged_by_its_mode_alone() -> None:
+    """Root may own it; others may not read it."""
+    assert judge_password_file(PathFact("/etc/p", Role.KEY, 0o600, 0)) == ()
+    assert wrongs(judge_password_file(PathFact("/etc/p", Role.KEY, 0o644, 0))) == [("DF4003", Level.PROBLEM)]
 
 
 def test_file_of_another_user_is_found() -> None:
