@@ -58,9 +58,11 @@ class Wire:
         assert certificate is not None
         self.worker = str(certificate["serialNumber"])
 
-    def send(self, method: str, path: str, body: bytes | None = None) -> Answer:
+    def send(
+        self, method: str, path: str, body: bytes | None = None, *, media_type: str = "application/jose+json"
+    ) -> Answer:
         """One request on the connection."""
-        headers = {"Content-Type": "application/jose+json"} if body is not None else {}
+        headers = {"Content-Type": media_type} if body is not None else {}
         self.connection.request(method, path, body, headers)
         with contextlib.closing(self.connection.getresponse()) as response:
             found = {name.lower(): value for name, value in response.getheaders()}

@@ -119,7 +119,8 @@ def metrics_page() -> str:
     table = "\n".join(rows[name] for name in sorted(rows))
     return (
         f"{HEADER}\n# Metrics\n\nSeconds, bytes, ratios; moments are Unix time. What has no value has no series.\n"
-        "Beside these the CA exposes `process_*` and `python_gc_*`.\n\n"
+        "Beside these the CA exposes `process_*` and `python_gc_*`. With several workers `process_*` are sums over\n"
+        "all processes of the CA; a check passes when it passes at every worker, and `workers` when all are there.\n\n"
         f"| metric | side | type | labels | meaning |\n|---|---|---|---|---|\n{table}\n"
     )
 

@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_world import CA, NAME, found, running
 from dayfly.client.solving import StandaloneSolver
+from factories import csr_der
 from wire_client import Answer, Client, Wire, wires_to_each_worker
 from wire_load import Load
 
@@ -61,7 +64,9 @@ def eventually(what: Callable[[], object], *, within: float = 20.0) -> None:
         time.sleep(0.05)
 
 
-def at_once(ca: CA, path: str, bodies: Sequence[bytes], *, each: int = 4) -> list[Answer]:
+def at_once(
+    ca: CA, path: str, bodies: Sequence[bytes], *, each: int = 4, media_type: str = "application/jose+json"
+) -> list[Answer]:
     """Post the bodies over several connections to each worker, begun together; the answers."""
     wires = wires_to_each_worker(ca, workers=WORKERS, each=each)
     answers: list[Answer] = []
@@ -69,7 +74,7 @@ def at_once(ca: CA, path: str, bodies: Sequence[bytes], *, each: int = 4) -> lis
 
     def run(wire: Wire, mine: Sequence[bytes]) -> None:
         barrier.wait(timeout=20)
-        answers.extend([wire.send("POST", path, body) for body in mine])
+        answers.extend([wire.send("POST", path, body, media_type=media_type) for body in mine])
 
     threads = [
         threading.Thread(target=run, args=(wire, bodies[place :: len(wires)])) for place, wire in enumerate(wires)
@@ -277,6 +282,22 @@ def test_finalize_fifty_times_over_two_workers_gives_one_certificate__f4(
     assert len({answer.json["certificate"] for answer in valid}) == 1
     row = int(order.headers["location"].rpartition("/")[2], 16)
     assert ca.sql("SELECT count(*) FROM certificates WHERE order_id = ?", row) == [(1,)]
+
+
+def test_token_fifty_times_over_two_workers_signs_once__t2(ca: CA) -> None:
+    """One 201, the rest 401: the token is claimed by the commit, whichever worker it reaches."""
+    password = ca.home / "secrets" / "provisioner_password"
+    token = ca.dayfly(
+        *("ca", "token", NAME, "--ca-url", ca.url, "--root", str(ca.root)),
+        *("--provisioner", "platform-team", "--provisioner-password-file", str(password)),
+    ).stdout.strip()
+    request = x509.load_der_x509_csr(csr_der(NAME)).public_bytes(Encoding.PEM).decode()
+    body = json.dumps({"csr": request, "ott": token}).encode()
+    before = ca.sql("SELECT count(*) FROM certificates")[0][0]
+    answers = at_once(ca, "/1.0/sign", [body] * TRIES, media_type="application/json")
+    assert Counter(answer.status for answer in answers) <= Counter({201: 1, 401: TRIES, 429: TRIES})
+    assert Counter(answer.status for answer in answers)[201] == 1
+    assert ca.sql("SELECT count(*) FROM certificates")[0][0] == before + 1
 
 
 def test_settings_changed_beside_two_workers_are_seen_by_both__r6(ca: CA, wires: list[Wire]) -> None:
