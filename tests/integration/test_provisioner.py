@@ -143,6 +143,13 @@ def test_beside_a_running_ca_a_change_holds_at_once(tmp_path: Path) -> None:
         wire = ("--ca-url", ca.url, "--root", str(ca.root))
         over = dayfly("ca", "provisioner", "list", *wire, home=tmp_path)
         assert json.loads(over.stdout) == json.loads(ca.dayfly("ca", "provisioner", "list").stdout)
+        kid = ca.init["provisioner"]["kid"]
+        jwe = dayfly("ca", "provisioner", "get-encrypted-key", kid, *wire, home=tmp_path).stdout.strip()
+        secret = (ca.home / "secrets/provisioner_password").read_bytes().strip()
+        assert json.loads(decrypt_jwe(jwe, password=secret))["kid"] == kid
+        ca.dayfly("ca", "provisioner", "update", "platform-team", "--no-publish-key")
+        hidden = dayfly("ca", "provisioner", "get-encrypted-key", kid, *wire, "--json", home=tmp_path, check=False)
+        assert (hidden.returncode, "status 404" in json.loads(hidden.stdout)["error"]) == (1, True)
         ca.dayfly("ca", "provisioner", "add", "second", "--type", "ACME")
         flags = ("--provisioner", "second", "--force")
         ca.certificate(NAME, tmp_path, *flags)

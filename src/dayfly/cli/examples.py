@@ -63,6 +63,9 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "dayfly ca provisioner add internal-acme --type ACME",
         "dayfly ca provisioner add web-team --create --x509-max-dur 8h",
     ),
+    "ca provisioner get-encrypted-key": (
+        "dayfly ca provisioner get-encrypted-key RPLqBQhO5uQgI-D8ICSIUdnvMPPw6PMtxw2H8yJ51Sw",
+    ),
     "ca provisioner list": ("dayfly ca provisioner list",),
     "ca provisioner remove": ("dayfly ca provisioner remove internal-acme",),
     "ca provisioner update": ("dayfly ca provisioner update internal-acme --x509-default-dur 12h",),

@@ -69,3 +69,15 @@ def update(name: str, home: str | None, as_json: bool, **options: Any) -> None: 
 def remove(name: str, home: str | None, as_json: bool) -> None:
     """Remove a provisioner; its certificates stay valid until they expire, and renew no more."""
     changing.remove(home, name, as_json=as_json)
+
+
+@provisioner.command(name="get-encrypted-key")
+@click.argument("kid")
+@home_option
+@ca_url_option
+@root_option
+@none_of_these("--context")
+@json_option
+def get_encrypted_key(kid: str, home: str | None, ca_url: str | None, root: Path | None, as_json: bool) -> None:
+    """Print the encrypted key of a JWK provisioner (JWE), as a running CA gives it to anybody."""
+    listing.show_encrypted_key(kid, (home, ca_url, root), as_json=as_json)

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
 from dayfly.cli.ca_target import find_ca
 from dayfly.cli.output import emit
-from dayfly.client.step import fetch_provisioners
+from dayfly.client.step import fetch_encrypted_key, fetch_provisioners
 from dayfly.client.transport import Transport, trusting
 from dayfly.core.step.provisioners import describe
 from dayfly.home import resolve_home
@@ -22,6 +24,17 @@ def list_provisioners(home: str | None, ca_url: str | None, root: Path | None) -
     """Print them as a JSON array, indented by three spaces, as step does."""
     here = (resolve_home(home, os.environ, Path.home()) / "ca.toml").exists()
     emit(_of_home(home) if here and not ca_url else _of_running(home, ca_url, root))
+
+
+def show_encrypted_key(kid: str, where: tuple[str | None, str | None, Path | None], *, as_json: bool) -> None:
+    """Print the JWE, as step does; `where` is --home, --ca-url and --root."""
+    target = find_ca(*where)
+    with Transport(target.url, trusting(target.root)) as transport:
+        found = fetch_encrypted_key(transport, target.url, kid)
+    if as_json:
+        emit({"kid": kid, "key": found})
+    else:
+        click.echo(found)
 
 
 def _of_running(home: str | None, ca_url: str | None, root: Path | None) -> Sequence[Mapping[str, Any]]:

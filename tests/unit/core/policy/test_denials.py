@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dayfly.core.events import Reason
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_identifier
@@ -184,3 +187,67 @@ def test_a_denial_tells_whether_it_would_be_denied_today() -> None:
     assert allowed_by(denial(source=""), today) is None
     assert allowed_by(denial(provisioner="other"), today) is None
     assert allowed_by(denial(rule="issuer-constraints"), today) is None
+
+
+# --- whatever the rules are -------------------------------------------------------------------------------------------
+
+BASES = ("corp", "web.corp", "a.web.corp", "b.web.corp", "c.a.web.corp", "other.example")
+ASKED = (*BASES[1:], "*.web.corp", "*.a.web.corp", "*.corp")
+NETWORKS = ("10.0.0.0/8", "192.0.2.0/24")
+
+
+@st.composite
+def name_rules(draw: st.DrawFn) -> tuple[Rule, ...]:
+    """A few rules of every kind on a small tree of names."""
+    found = []
+    for number in range(draw(st.integers(0, 5))):
+        action = draw(st.sampled_from(RuleAction))
+        giving = action is RuleAction.ALLOW
+        found.append(
+            Rule(
+                f"r{number}",
+                RuleKind.DNS,
+                draw(st.sampled_from(("", "*.", "**."))) + draw(st.sampled_from(BASES)),
+                draw(st.sampled_from(("team", "other"))),
+                action,
+                provisioner=draw(st.sampled_from(("", "acme", "jwk"))),
+                wildcards=giving and draw(st.booleans()),
+                sources=draw(st.sampled_from(((), NETWORKS[:1], NETWORKS[1:]))) if giving else (),
+                excluded=draw(st.sampled_from(((), ("a.web.corp",)))) if giving else (),
+            )
+        )
+    return tuple(found)
+
+
+@given(
+    name_rules(), st.sampled_from(ASKED), st.sampled_from(("acme", "jwk")), st.sampled_from(("10.1.2.3", "192.0.2.9"))
+)
+def test_a_denial_is_undone_by_its_smallest_rule_and_nothing_else_changes__o9(
+    rules: tuple[Rule, ...], name: str, provisioner: str, source: str
+) -> None:
+    """The same request is allowed, or a deny rule stands in the way; who asks for anything else hears what he heard."""
+    asker = Asker(provisioner, "account 7", ip_address(source))
+    before = compile_rules(rules)
+    try:
+        check_names(before, [dns(name)], provisioner=provisioner, source=asker.source)
+    except RejectedIdentifier as refused:
+        (denied,) = denials_in(refused, asker, NOW)
+    else:
+        return
+    try:
+        rule = smallest_rule_for(denied, rule_id="new", owner="team")
+    except RuleError:
+        assert next(one for one in rules if one.id == denied.rule).action is RuleAction.DENY
+        return
+    after = compile_rules((*rules, rule))
+    assert isinstance(decide(after, dns(name), provisioner=provisioner, source=asker.source), Allowed)
+    assert allowed_by(denied, after) is not None
+    stood_for = {name, *(one for one in ASKED if name.startswith("*.") and one.partition(".")[2] == name[2:])}
+    for other, scope, place in itertools.product(ASKED, ("acme", "jwk"), ("10.1.2.3", "192.0.2.9")):
+        if other in stood_for and scope == provisioner:
+            continue
+        was, is_ = (
+            isinstance(decide(each, dns(other), provisioner=scope, source=ip_address(place)), Allowed)
+            for each in (before, after)
+        )
+        assert was == is_, (other, scope, place)
