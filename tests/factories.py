@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from dayfly.core.acme.challenges import stored_problem
 from dayfly.core.acme.objects import (
     Account,
     Authorization,
@@ -27,6 +28,7 @@ from dayfly.core.jose.jwk import PublicKey, public_key_of
 from dayfly.core.policy.denials import KeptDenial
 from dayfly.core.policy.names import Rule, RuleKind
 from dayfly.core.settings.documents import Owner, Provisioner, ProvisionerType, Settings, make_settings
+from dayfly.ports import ValidationFailed
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 NAME = "api.internal.example"
@@ -129,6 +131,16 @@ def denial(name: str = "shop.corp", **changes: Any) -> KeptDenial:
         id="4F2A",
     )
     return replace(made, **changes)
+
+
+def told(failure: ValidationFailed) -> ValidationFailed:
+    """A failed validation whose text is fit for a client (acme.md V14): short, printable, and of a known kind."""
+    problem = stored_problem(failure.problem)
+    assert problem.type in {"dns", "connection", "tls", "incorrectResponse", "unauthorized"}
+    assert problem.status == (403 if problem.type in {"incorrectResponse", "unauthorized"} else 400)
+    assert len(problem.detail) <= 300
+    assert problem.detail.isprintable()
+    return failure
 
 
 def csr_der(*names: str, key: ec.EllipticCurvePrivateKey | None = None) -> bytes:

@@ -31,6 +31,7 @@ from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.ports import Validated, ValidationFailed, ValidationTarget
 from dns_peer import Responder, Zone, dns_server
+from factories import told
 
 NAME = "api.internal.example"
 OWNER = f"_acme-challenge.{NAME}"
@@ -53,7 +54,7 @@ def asking(responder: Responder, ask: Callable[[Resolver], Awaitable[Found]]) ->
         try:
             return await ask(Resolver([NameServer("127.0.0.1", port)]))
         except ValidationFailed as failure:
-            return failure
+            return told(failure)
 
     with dns_server(responder) as port:
         return asyncio.run(run(port))

@@ -16,6 +16,7 @@ from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.ports import Validated, ValidationFailed, ValidationTarget
+from factories import told
 
 NAME = Identifier(IdentifierType.DNS, "api.internal.example")
 KEY_AUTHORIZATION = "dG9rZW4.dGh1bWJwcmludA"
@@ -98,7 +99,7 @@ def outcome(answer: bytes, **options: Any) -> Validated | ValidationFailed:
             try:
                 return await look(validator(port, **options))
             except ValidationFailed as failure:
-                return failure
+                return told(failure)
 
     return asyncio.run(run())
 

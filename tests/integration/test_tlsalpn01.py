@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dayfly.adapters.validators import tlsalpn01
 from dayfly.adapters.validators.reach import Reach
@@ -28,7 +30,7 @@ from dayfly.adapters.validators.tlsalpn01 import ACME_IDENTIFIER, OBSOLETE_IDENT
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.problems import Refused
 from dayfly.ports import Validated, ValidationFailed, ValidationTarget
-from factories import NOW
+from factories import NOW, told
 
 NAME = "api.internal.example"
 KEY_AUTHORIZATION = "dG9rZW4.dGh1bWJwcmludA"
@@ -119,7 +121,7 @@ async def look(port: int, target: ValidationTarget = DNS_TARGET, **options: Any)
     try:
         return await validator.validate(target, await validator.locate(target))
     except ValidationFailed as failure:
-        return failure
+        return told(failure)
 
 
 def outcome(peer: Peer, target: ValidationTarget = DNS_TARGET, run: Callable[..., Any] = asyncio.run) -> Any:
@@ -318,6 +320,30 @@ def test_broken_certificate_is_not_well_formed__v15(cut: int) -> None:
     for broken in (whole[:cut], whole + b"\0", whole[:cut] + b"\xff" + whole[cut + 1 :] if cut == 0 else whole[:cut]):
         with pytest.raises(Refused, match="not well formed"):
             check_certificate(broken, DNS_TARGET)
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number:cryptography.utils.CryptographyDeprecationWarning")
+@settings(max_examples=500, deadline=1000)
+@given(st.data())
+def test_no_certificate_breaks_the_check__s31(data: st.DataObject) -> None:
+    """Any octets of a certificate may be others: it is refused in our words, or they do not matter."""
+    whole = bytearray(der(GOOD))
+    for _ in range(data.draw(st.integers(1, 3))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    if bytes(whole) == der(GOOD):
+        return
+    with pytest.raises(Refused) as caught:
+        check_certificate(bytes(whole), DNS_TARGET)
+    assert caught.value.detail.isprintable()
+
+
+def test_version_that_there_is_none_of_is_not_well_formed__v15() -> None:
+    """The library has an error of its own for it."""
+    version = bytes.fromhex("a003020102")
+    whole = der(GOOD)
+    assert whole.count(version) == 1
+    with pytest.raises(Refused, match="not well formed"):
+        check_certificate(whole.replace(version, bytes.fromhex("a003020126")), DNS_TARGET)
 
 
 def test_extension_twice_is_refused__v15() -> None:

@@ -25,7 +25,7 @@ from dayfly.core.ids import parse_id
 from dayfly.core.policy.names import Rule, RuleKind
 from dayfly.core.problems import ServiceUnavailable
 from dayfly.core.settings.documents import SettingsChange
-from dayfly.errors import Unavailable
+from dayfly.errors import Conflict, Unavailable
 from dayfly.ports import Changes, Location, Receipt, Store, Validated, ValidationTarget, ValidatorSpec
 from factories import NAME
 
@@ -353,6 +353,39 @@ def test_outcome_outlives_a_store_that_fails_for_a_while(play: Play, failures: i
         assert (await client.post(url, {})).status == 200
         await peer.settle()
         assert (await client.post(order.headers["location"])).json["status"] == "ready"
+
+    play(scenario)
+
+
+@dataclass
+class Contested:
+    """A store that counts the commits that lost a race; the rest is the real one's."""
+
+    store: Store
+    lost: int = 0
+
+    async def commit(self, changes: Changes) -> Receipt:
+        try:
+            return await self.store.commit(changes)
+        except Conflict:
+            self.lost += 1
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+def test_names_of_one_order_settle_in_turn(play: Play) -> None:
+    """Many proofs at once are commits one after the other, none of which is made in vain."""
+
+    async def scenario(peer: Peer) -> None:
+        contested = Contested(peer.store)
+        peer = peer.with_authority(store=contested)
+        client = await joined(peer)
+        order = await client.order(*(f"{letter}.internal.example" for letter in "abcdefghijklmnop"))
+        await client.prove(order)
+        assert (await client.post(order.headers["location"])).json["status"] == "ready"
+        assert contested.lost == 0
 
     play(scenario)
 

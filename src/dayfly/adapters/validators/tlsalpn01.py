@@ -15,11 +15,11 @@ from ipaddress import ip_address
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from dayfly.adapters.validators.reach import Connected, Reach
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.problems import Connection, IncorrectResponse, Refused, Tls, Unauthorized
+from dayfly.core.x509.unreadable import UNREADABLE, UNSIGNED
 from dayfly.ports import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
 
 TOTAL_TIMEOUT = 10.0  # seconds
@@ -119,7 +119,7 @@ def check_certificate(der: bytes, target: ValidationTarget) -> None:
         certificate = x509.load_der_x509_certificate(der)
         extensions = certificate.extensions
         names = list(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except UNREADABLE:
         raise IncorrectResponse("the certificate is not well formed, or has an extension twice") from None
     except x509.ExtensionNotFound:
         raise IncorrectResponse("the certificate has no subject alternative name") from None
@@ -132,7 +132,7 @@ def check_certificate(der: bytes, target: ValidationTarget) -> None:
 def _check_self_signed(certificate: x509.Certificate) -> None:
     try:
         certificate.verify_directly_issued_by(certificate)
-    except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
+    except UNSIGNED:
         raise IncorrectResponse("the certificate is not signed by itself") from None
 
 
