@@ -261,7 +261,7 @@ async def two_provisioners(one: Peer) -> StepClient:
 
 
 @pytest.mark.parametrize("path", ["/sign", "/1.0/sign"])
-def test_every_fault_is_refused_by_sign__t7_t13(peer: Run, path: str) -> None:
+def test_every_fault_is_refused_by_sign__t7_to_t13(peer: Run, path: str) -> None:
     """401 for each, no certificate, no entry; the good token in between and at the end passes."""
 
     async def scenario(one: Peer) -> None:
@@ -284,7 +284,7 @@ def test_every_fault_is_refused_by_sign__t7_t13(peer: Run, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/revoke", "/1.0/revoke"])
-def test_every_fault_is_refused_by_revoke__t7_t13(peer: Run, path: str) -> None:
+def test_every_fault_is_refused_by_revoke__t7_to_t13(peer: Run, path: str) -> None:
     """401 for each, nothing is revoked; the good token passes at the end."""
 
     async def scenario(one: Peer) -> None:
@@ -303,7 +303,7 @@ def test_every_fault_is_refused_by_revoke__t7_t13(peer: Run, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/renew", "/re-sign", "/1.0/renew", "/1.0/re-sign"])
-def test_every_fault_is_refused_by_renew__t7_t13(peer: Run, path: str) -> None:
+def test_every_fault_is_refused_by_renew__t7_to_t13(peer: Run, path: str) -> None:
     """401 for each, no certificate; the good token passes at the end."""
 
     async def scenario(one: Peer) -> None:

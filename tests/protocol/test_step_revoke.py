@@ -90,7 +90,7 @@ def test_a_certificate_revokes_itself_only__x1_x3(play: Play) -> None:
         ({"passive": ...}, 501), ({"ott": 7}, 400), ({"ott": ""}, 400), ({"ott": "a.b.c"}, 401),
     ],
 )  # fmt: skip
-def test_a_request_that_cannot_be_carried_out__x4_x7(play: Play, members: dict[str, Any], status: int) -> None:
+def test_a_request_that_cannot_be_carried_out__x4_to_x7(play: Play, members: dict[str, Any], status: int) -> None:
     """Serials that are none, reasons that are none, not passive, no credential: nothing is revoked."""
 
     async def scenario(client: StepClient) -> None:

@@ -19,12 +19,15 @@ from dayfly.authority.limits import Limits
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.settings.documents import Claims, Owner, Provisioner, ProvisionerType
+from dayfly.server.app import Application
+from dayfly.server.step_routes import StepRoutes
 from factories import NAME, NOW, csr_der, ec_key
 from step_peer import (
     KEY,
     OWNER,
     Play,
     StepClient,
+    certificate_der,
     certificates,
     cn_of,
     csr_pem,
@@ -36,6 +39,7 @@ from step_peer import (
     put,
     refused,
 )
+from unit.core.x509.test_csr import DEFECTS
 
 OTHER = "b.internal.example"
 
@@ -189,7 +193,7 @@ def test_unknown_members_and_template_data_are_ignored__t20(play: Play) -> None:
 # --- once -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_token_is_good_for_one_certificate__t2_t4(play: Play) -> None:
+def test_a_token_is_good_for_one_certificate__t2_to_t4(play: Play) -> None:
     """The same token again, the same jti in other bytes, no jti at all: 401 token already used."""
 
     async def scenario(client: StepClient) -> None:
@@ -384,6 +388,20 @@ def test_a_request_that_cannot_be_read__t19(play: Play, changes: dict[str, Any],
     play(scenario)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("defect", [one for one in DEFECTS if one != "no name"])
+def test_a_csr_with_a_defect_is_refused_as_by_acme__t19(play: Play, defect: str) -> None:
+    """Each defect of the catalogue, to /sign and to /rekey: 400, and nothing is issued."""
+
+    async def scenario(client: StepClient) -> None:
+        leaf = await client.issued()
+        for reply in (await client.sign(csr=DEFECTS[defect]() or b"\0"), await leaf.rekey(DEFECTS[defect]() or b"\0")):
+            refused(reply, 400, "The request could not be completed: ")
+        assert await certificates(client.peer) == 1
+
+    play(scenario)
+
+
 def test_a_csr_with_the_cas_own_key_is_refused__f19(play: Play) -> None:
     """Not even with a token."""
 
@@ -465,6 +483,44 @@ def test_limits_can_be_switched_off(tmp_path: Path) -> None:
         await peer.store.close()
 
     asyncio.run(body())
+
+
+# --- public reads -----------------------------------------------------------------------------------------------------
+
+
+def test_health_says_no_more_than_it_must__p1(play: Play) -> None:
+    """200 and one word; 503 with a Retry-After where nothing can be issued; no version either way."""
+
+    async def scenario(client: StepClient) -> None:
+        reply = await client.peer.send("GET", "/health")
+        assert (reply.status, reply.json) == (200, {"status": "ok"})
+
+        async def cannot() -> bool:
+            return False
+
+        routes = StepRoutes((b"",), (b"",), cannot).routes()
+        ill = replace(client.peer, app=Application(routes, new_request_id=lambda: "r"))
+        reply = await ill.send("GET", "/1.0/health")
+        refused(reply, 503, "cannot issue at the moment")
+        assert int(reply.headers["retry-after"]) >= 1
+        assert "sqlite" not in reply.body.decode()
+
+    play(scenario)
+
+
+def test_a_root_is_found_by_its_whole_fingerprint__p2(play: Play) -> None:
+    """Dashes and case aside; another, a short and a strange one are 404."""
+
+    async def scenario(client: StepClient) -> None:
+        (root,) = client.peer.authority.roots
+        fingerprint = hashlib.sha256(root).hexdigest()
+        dashed = "-".join(fingerprint[at : at + 2] for at in range(0, 64, 2)).upper()
+        for good in (fingerprint, dashed):
+            assert certificate_der((await client.peer.send("GET", f"/root/{good}")).json["ca"]) == root
+        for bad in ("0" * 64, fingerprint[:-1], fingerprint + "0", "x", "a" * 4000):
+            refused(await client.peer.send("GET", f"/root/{bad}"), 404)
+
+    play(scenario)
 
 
 # --- provisioners -----------------------------------------------------------------------------------------------------

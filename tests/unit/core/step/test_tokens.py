@@ -225,7 +225,7 @@ def tampered(text: str, part: int, value: bytes) -> str:
         tampered(token(), 2, bytes(63)),
     ],
 )  # fmt: skip
-def test_what_is_no_jws_of_ours__t7_t13(text: str) -> None:
+def test_what_is_no_jws_of_ours__t7_to_t13(text: str) -> None:
     """No JWS, no or another algorithm, an extension, a nested token, a duplicate, a DER or short signature."""
     assert refused(text).reason == "unauthorized"
 
