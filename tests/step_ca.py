@@ -49,6 +49,7 @@ class StepCA:
     revoked: dict[int, int] = field(default_factory=dict)
     change: Callable[[x509.CertificateSigningRequest], dict[str, Any]] = lambda _: {}
     gives_key: bool = True
+    confirmed: list[bytes | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.key = ec_key()
@@ -105,6 +106,7 @@ class StepCA:
     def _sign(self, request: messages.SignRequest) -> Answer:
         claims = self._verified(request.ott, tokens.Endpoint.SIGN)
         csr = x509.load_der_x509_csr(request.csr)
+        self.confirmed.append(claims.confirmed)
         if claims.confirmed is not None:
             assert claims.confirmed == hashlib.sha256(request.csr).digest()
         assert {one.value for one in names_of(csr)} == set(claims.sans)

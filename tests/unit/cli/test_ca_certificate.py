@@ -62,6 +62,12 @@ def test_certificate_by_token_writes_the_pair_and_steps_lines(
     assert Path(crt).read_text().count("BEGIN CERTIFICATE") == 2
 
 
+def test_token_that_is_made_here_is_good_for_this_request_alone(ca: StepCA, tmp_path: Path) -> None:
+    """`cnf` binds it: who sees it on the way gains nothing by it."""
+    assert run(tmp_path, "certificate", NAME, *pair(tmp_path)) == 0
+    assert [one is not None for one in ca.confirmed] == [True]
+
+
 def test_names_beside_the_subject_are_the_only_names__step_compat_4(ca: StepCA, tmp_path: Path) -> None:
     """As with step: --san takes the subject's place, which stays the CN."""
     crt, key = pair(tmp_path)
