@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import types
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from enum import Enum, auto
 from math import inf
 from typing import Any
@@ -30,9 +31,10 @@ from typing import Any
 import httptools
 from uvicorn import Config
 from uvicorn._types import HTTPScope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from dayfly.server.cycle import Cycle
 from dayfly.server.framing import FramingFault, Incoming, render_fault
 from dayfly.server.limits import FrontLimits, parse_peer
 
@@ -83,6 +85,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._arrived: list[Incoming] = []
         self._ready: deque[Incoming] = deque()
         self._busy = False
+        self._current: Cycle | None = None
         self._last = False
         self._deaf = False
         self._fault: FramingFault | None = None
@@ -107,6 +110,8 @@ class StrictProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
         self._ready.clear()
+        if self._current is not None:
+            self._current.disconnect()
         super().connection_lost(exc)
         self.on_closed()
 
@@ -114,8 +119,8 @@ class StrictProtocol(HttpToolsProtocol):
         """Take no more requests; close now, or once the request being handled is answered."""
         self._last = self._deaf = True
         self._ready.clear()
-        if self._busy:
-            self.cycle.keep_alive = False
+        if self._busy and self._current is not None:
+            self._current.keep_alive = False
         else:
             self.transport.close()
 
@@ -266,30 +271,35 @@ class StrictProtocol(HttpToolsProtocol):
             "state": self.app_state.copy(),
             "extensions": {},
         }
-        whole = asyncio.Event()
-        whole.set()
-        self.cycle = RequestResponseCycle(
-            scope=scope,
+        cycle = Cycle(
+            scope,
+            bytes(message.body),
             transport=self.transport,
             flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=whole,
-            expect_100_continue=False,
             keep_alive=message.keep_alive,
             on_response=self.on_response_complete,
         )
-        self.cycle.body = message.body
-        self.cycle.more_body = False
+        self._current = cycle
         self._busy = True
         self.phase = Phase.BUSY
         if not self.flow.write_paused:  # else the reader of the answer before is slow, and its timeout goes on
             self.deadline = inf
-        self._start_asgi_task(self.cycle, self.app)
+        self._run(cycle.run(self.app, self.server_state.default_headers))
         if self._ready:
             self.flow.pause_reading()
+
+    def _run(self, handling: Coroutine[Any, None, None]) -> None:
+        """Run it at once up to where it waits, and from there as a task: most requests wait for nothing.
+
+        Until it has waited once there is no current task, so no `asyncio.timeout` either.
+        """
+        try:
+            waiting = handling.send(None)
+        except StopIteration:
+            return
+        task = self.loop.create_task(_rest(handling, waiting))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def on_response_complete(self) -> None:
         """An answer is written: go on with what waits."""
@@ -386,6 +396,22 @@ def _peer_certificate(transport: asyncio.Transport) -> bytes | None:
         return None
     certificate: bytes | None = connection.getpeercert(binary_form=True)
     return certificate
+
+
+@types.coroutine
+def _rest(handling: Coroutine[Any, None, None], waiting: object) -> Generator[Any, None, None]:
+    """What is left of a coroutine that has begun and waits for `waiting`."""
+    while True:
+        try:
+            yield waiting
+        except BaseException as error:  # noqa: BLE001 - a cancellation belongs to the coroutine
+            try:
+                waiting = handling.throw(error)
+            except StopIteration:
+                return
+        else:
+            break
+    yield from handling
 
 
 def _nothing() -> None:

@@ -18,6 +18,7 @@ from dayfly.adapters.stores import open_store
 from dayfly.adapters.stores import sqlite as engine_module
 from dayfly.adapters.stores import writer as writer_module
 from dayfly.adapters.stores.sqlite import SqliteStore, migrate
+from dayfly.adapters.stores.statements import plan_writes
 from dayfly.core.events import AccountCreated, Event
 from dayfly.core.ids import make_id
 from dayfly.core.settings.documents import Owner, SettingsChange
@@ -164,7 +165,7 @@ def test_connection_for_reading_that_cannot_be_had_leaves_none_open(
 ) -> None:
     """A start that fails halfway lets go of the file."""
 
-    def no_reader(connection: sqlite3.Connection) -> None:
+    def no_reader(connection: sqlite3.Connection, _: object) -> None:
         connection.close()
         raise sqlite3.OperationalError("no reader")
 
@@ -571,3 +572,48 @@ def test_fresh_row_is_read_beside_an_update(tmp_path: Path) -> None:
 
 async def _nothing(_: SqliteStore) -> None:
     """Open and close."""
+
+
+def test_row_of_an_open_group_is_read_by_nobody__architecture_6(tmp_path: Path) -> None:
+    """While a group is written, and while it waits for its commit, reads see committed rows only; then all of it."""
+
+    async def scenario(store: SqliteStore) -> None:
+        committed, open_one = order(), order(id=order().id + 1)
+        await store.commit(Changes(insert=(committed,)))
+        assert store._engine.when_idle() is store._engine.connection
+        assert store._engine.try_begin()
+        store._engine.write(plan_writes(Changes(insert=(open_one,))))
+        with pytest.raises(NotFound):
+            await store.orders.order(open_one.id)
+        assert await store.orders.order(committed.id) == committed
+        store._engine.commit()
+        assert await store.orders.order(open_one.id) == open_one
+
+    play(tmp_path, scenario)
+
+
+def test_row_that_another_process_changes_is_read_as_it_is__architecture_6(tmp_path: Path) -> None:
+    """What this process has written and read is no older than what others have committed since."""
+
+    async def scenario(store: SqliteStore) -> None:
+        await store.commit(Changes(insert=(order(),)))
+        await store.orders.order(order().id)
+        edit(tmp_path, "UPDATE orders SET document = CAST(replace(document, 'pending', 'invalid') AS BLOB)")
+        assert (await store.orders.order(order().id)).status == "invalid"
+
+    play(tmp_path, scenario)
+
+
+def test_group_that_was_given_up_is_read_by_nobody(tmp_path: Path) -> None:
+    """After a rollback reads go on, and see nothing of it."""
+
+    async def scenario(store: SqliteStore) -> None:
+        assert store._engine.try_begin()
+        store._engine.write(plan_writes(Changes(insert=(order(),))))
+        assert store._engine.when_idle() is None
+        store._engine.rollback()
+        assert store._engine.when_idle() is store._engine.connection
+        with pytest.raises(NotFound):
+            await store.orders.order(order().id)
+
+    play(tmp_path, scenario)

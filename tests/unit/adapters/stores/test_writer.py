@@ -332,3 +332,30 @@ def test_close_finishes_what_waits_and_takes_no_more() -> None:
         assert await outcomes(world.start("late")) == [Unavailable]
 
     play(scenario)
+
+
+def test_group_takes_what_arrives_in_the_turn_of_its_begin() -> None:
+    """Sets that come within the same turn of the loop share a group, though the first found nobody waiting."""
+
+    async def scenario(world: World) -> None:
+        first = world.start("first")
+        await asyncio.sleep(0)  # the writer is under way
+        second = world.start("second")
+        assert await outcomes(first, second) == ["first", "second"]
+        assert world.engine.durable == [["first", "second"]]
+
+    play(scenario)
+
+
+def test_group_begins_though_more_keeps_arriving() -> None:
+    """A steady stream of sets cannot put a group off: it waits a few turns at most."""
+
+    async def scenario(world: World) -> None:
+        started = [world.start("0")]
+        for number in range(1, 20):
+            await asyncio.sleep(0)
+            started.append(world.start(str(number)))
+        await outcomes(*started)
+        assert 1 <= len(world.engine.durable[0]) <= writer_module.GATHER_TURNS + 2
+
+    play(scenario)
