@@ -7,8 +7,8 @@ many names lead to starve the rest; each queue is first come, first served; a qu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import Hashable
+from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -22,20 +22,62 @@ class _Queues(Generic[Key]):
         self._places = places
         self._queues: dict[Key, tuple[asyncio.Semaphore, int]] = {}
 
-    @asynccontextmanager
-    async def turn(self, key: Key) -> AsyncIterator[None]:
-        """Wait for a place of this key, and hold it."""
+    async def enter(self, key: Key) -> None:
+        """Wait for a place of this key."""
         queue, users = self._queues.get(key) or (asyncio.Semaphore(self._places), 0)
         self._queues[key] = (queue, users + 1)
         try:
-            async with queue:
-                yield
-        finally:
-            queue, users = self._queues[key]
-            if users == 1:
-                del self._queues[key]
-            else:
-                self._queues[key] = (queue, users - 1)
+            await queue.acquire()
+        except BaseException:
+            self._forget(key)
+            raise
+
+    def leave(self, key: Key) -> None:
+        """Give the place back."""
+        self._queues[key][0].release()
+        self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        queue, users = self._queues[key]
+        if users == 1:
+            del self._queues[key]
+        else:
+            self._queues[key] = (queue, users - 1)
+
+
+class _OfAccount:
+    """An account's turn while it is held."""
+
+    def __init__(self, queues: _Queues[int], account_id: int) -> None:
+        self._queues = queues
+        self._account_id = account_id
+
+    async def __aenter__(self) -> None:
+        await self._queues.enter(self._account_id)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._queues.leave(self._account_id)
+
+
+class _At:
+    """A turn at an address, and a place among all, while they are held."""
+
+    def __init__(self, queues: _Queues[str], all_: asyncio.Semaphore, address: str) -> None:
+        self._queues = queues
+        self._all = all_
+        self._address = address
+
+    async def __aenter__(self) -> None:
+        await self._queues.enter(self._address)
+        try:
+            await self._all.acquire()
+        except BaseException:
+            self._queues.leave(self._address)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._all.release()
+        self._queues.leave(self._address)
 
 
 class Turns:
@@ -47,18 +89,10 @@ class Turns:
         self._accounts: _Queues[int] = _Queues(per_account)
         self._addresses: _Queues[str] = _Queues(per_address)
 
-    @asynccontextmanager
-    async def of_account(self, account_id: int) -> AsyncIterator[None]:
+    def of_account(self, account_id: int) -> AbstractAsyncContextManager[None]:
         """Wait for one of the account's turns, and hold it."""
-        async with self._accounts.turn(account_id):
-            yield
+        return _OfAccount(self._accounts, account_id)
 
-    @asynccontextmanager
-    async def at(self, address: str) -> AsyncIterator[None]:
+    def at(self, address: str) -> AbstractAsyncContextManager[None]:
         """Within an account's turn: wait for one at this address, then for a place among all; "" is no address."""
-        if not address:
-            async with self._all:
-                yield
-            return
-        async with self._addresses.turn(address), self._all:
-            yield
+        return _At(self._addresses, self._all, address) if address else self._all

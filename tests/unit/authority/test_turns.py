@@ -86,18 +86,22 @@ def test_turn_comes_back_when_its_holder_fails_or_is_cancelled() -> None:
     """Nobody takes a place along; and a queue that nobody is in is forgotten."""
 
     async def scenario(go: asyncio.Event, log: list[str]) -> None:
-        turns = Turns(total=1, per_account=1, per_address=1)
+        turns = Turns(total=1, per_account=3, per_address=1)
         first = holder(turns, "first", log, account=1, address="a", go=go)
-        second = holder(turns, "second", log, account=1, address="a", go=go)
-        third = holder(turns, "third", log, account=1, address="", go=go)
+        at_address = holder(turns, "waits for its address", log, account=1, address="a", go=go)
+        at_all = holder(turns, "waits for a place among all", log, account=1, address="b", go=go)
+        at_account = holder(turns, "waits for its account", log, account=1, address="c", go=go)
+        last = holder(turns, "last", log, account=2, address="b", go=go)
+        tasks = (first, at_address, at_all, at_account, last)
         await settled()
-        second.cancel()
-        first.cancel()
+        for task in (at_account, at_all, at_address, first):
+            task.cancel()
         await settled()
-        assert log == ["first", "third"]
+        assert log == ["first", "last"]
         go.set()
-        await asyncio.gather(first, second, third, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         assert not turns._accounts._queues
         assert not turns._addresses._queues
+        assert not turns._all.locked()
 
     play(scenario)
