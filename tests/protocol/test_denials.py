@@ -13,7 +13,9 @@ import pytest
 
 from acme_peer import BASE, Client, Peer, make_peer
 from dayfly.authority.denials import flush_denials
+from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.settings import change_settings
+from dayfly.authority.upkeep import Upkeep
 from dayfly.core.policy.denials import KEPT, KeptDenial, smallest_rule_for
 from dayfly.core.settings.documents import SettingsChange
 from dayfly.errors import Conflict, Unavailable
@@ -254,3 +256,45 @@ def with_denials(peer: Peer, denials: Any) -> Peer:
     store: Any = _Store(peer.store, denials)
     twin = replace_store(peer, store)
     return replace(twin, authority=replace(twin.authority, clock=peer.clock))
+
+
+@pytest.mark.parametrize("ending", [False, True], ids=["a minute later", "at the end"])
+@pytest.mark.parametrize("timed_work", [False, True], ids=["one of several workers", "alone"])
+def test_upkeep_writes_what_was_counted_in_memory(play: Play, ending: bool, timed_work: bool) -> None:
+    """Each process for itself, once a minute and when it stops."""
+
+    async def scenario(peer: Peer) -> None:
+        own = OwnCertificate(peer.authority, (dns("ca.internal.example"),), lambda _chain, _key: None)
+        upkeep = Upkeep(peer.authority, own, timed_work=timed_work)
+        await upkeep.tick()
+        client = await joined(peer)
+        for _ in range(3):
+            await client.order(OUTSIDE)
+        peer.clock.moment += timedelta(seconds=59)
+        await upkeep.tick()
+        assert [one.count for one in await newest(peer)] == [1]
+        peer.clock.moment += timedelta(seconds=0 if ending else 1)
+        await (upkeep.finish() if ending else upkeep.tick())
+        assert [one.count for one in await newest(peer)] == [3]
+
+    play(scenario)
+
+
+def test_a_count_that_cannot_be_written_is_no_failure_of_the_next(play: Play) -> None:
+    """While the store is away nothing is lost; where the row's id went to another denial, its count is."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        for _ in range(3):
+            await client.order(OUTSIDE)
+        away = with_denials(peer, Broken(Unavailable("the disk is full"), then=peer.store.denials))
+        with pytest.raises(Unavailable):
+            await flush_denials(away.authority, peer.clock.now())
+        await flush_denials(peer.authority, peer.clock.now())
+        assert [one.count for one in await newest(peer)] == [3]
+        await client.order(OUTSIDE)
+        taken = with_denials(peer, Broken(Conflict("another denial has the id"), then=peer.store.denials))
+        await flush_denials(taken.authority, peer.clock.now())
+        assert not peer.authority.denials.pending()
+
+    play(scenario)
