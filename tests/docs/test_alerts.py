@@ -9,7 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
+from docs.test_reference import generator
 from docs.test_tutorial import scripts, shell
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +97,27 @@ def test_rules_ask_for_metrics_that_exist_by_labels_that_they_have() -> None:
         family = HISTOGRAM_PARTS.sub("", name)
         assert family in known, name
         assert set(re.findall(r"(\w+)\s*(?:=~|!=|!~|=)", matchers)) <= known[family], (name, matchers)
+
+
+class Families(Collector):
+    """A collector that gives what is documented of one side."""
+
+    def __init__(self, side: str) -> None:
+        self.side = side
+
+    def collect(self) -> list[Metric]:
+        """All families with a value."""
+        return [family for side, family in generator().families() if side == self.side and family.samples]
+
+
+@pytest.mark.parametrize("side", ["CA", "agent"])
+def test_exposition_passes_promtools_lint(side: str, program: Callable[..., str]) -> None:
+    """Names, units, suffixes and help texts are as Prometheus wants them."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Families(side))
+    command = [program("promtool", "prometheus"), "check", "metrics"]
+    result = subprocess.run(command, input=generate_latest(registry), capture_output=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
 
 
 def test_recorded_series_are_recorded_before_they_are_used() -> None:
