@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from dayfly.core.x509 import der
 from dayfly.core.x509.profile import PROVISIONER
+from dayfly.core.x509.unreadable import UNREADABLE, UNSIGNED
 from dayfly.errors import UsageError
 
 Certified = x509.Certificate | x509.CertificateSigningRequest
@@ -40,37 +41,56 @@ def printable(text: str) -> str:
 
 
 def describe(certificate: x509.Certificate) -> dict[str, Any]:
-    """The facts of a certificate; UsageError where its extensions cannot be read."""
-    serial, begin, end = (
-        certificate.serial_number,
-        certificate.not_valid_before_utc,
-        certificate.not_valid_after_utc,
-    )
-    return {
-        "kind": "certificate",
-        "version": certificate.version.value + 1,
-        "serial_number": str(serial),
-        "serial_hex": f"{serial:x}",
-        "signature_algorithm": {"name": _signature_name(certificate)},
-        "issuer_dn": printable(certificate.issuer.rfc4514_string()),
-        "validity": {
-            "start": begin.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "end": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "length": int((end - begin).total_seconds()),
-        },
-        **_common(certificate),
-        "provisioner": _provisioner(certificate),
-    }
+    """The facts of a certificate; UsageError where what is inside cannot be read."""
+    try:
+        serial, begin, end = (
+            certificate.serial_number,
+            certificate.not_valid_before_utc,
+            certificate.not_valid_after_utc,
+        )
+        return {
+            "kind": "certificate",
+            "version": certificate.version.value + 1,
+            "serial_number": str(serial),
+            "serial_hex": f"{serial:x}",
+            "signature_algorithm": {"name": _signature_name(certificate)},
+            "issuer_dn": printable(certificate.issuer.rfc4514_string()),
+            "validity": {
+                "start": begin.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "end": end.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "length": int((end - begin).total_seconds()),
+            },
+            **_common(certificate),
+            "provisioner": _provisioner(certificate),
+        }
+    except UNREADABLE as error:
+        raise unreadable("certificate", error) from None
 
 
 def describe_request(request: x509.CertificateSigningRequest) -> dict[str, Any]:
-    """The facts of a request; UsageError where its extensions cannot be read."""
-    return {
-        "kind": "request",
-        "version": 0,
-        "signature_algorithm": {"name": _signature_name(request), "valid": request.is_signature_valid},
-        **_common(request),
-    }
+    """The facts of a request; UsageError where what is inside cannot be read."""
+    try:
+        return {
+            "kind": "request",
+            "version": 0,
+            "signature_algorithm": {"name": _signature_name(request), "valid": _is_signed(request)},
+            **_common(request),
+        }
+    except UNREADABLE as error:
+        raise unreadable("request", error) from None
+
+
+def unreadable(what: str, error: Exception) -> UsageError:
+    """A certificate or request that begins well, and whose inside the library refuses."""
+    return UsageError(f"the {what} cannot be read: {printable(str(error))[:200]}", hint="is the file damaged?")
+
+
+def _is_signed(request: x509.CertificateSigningRequest) -> bool:
+    """Does the request's own key vouch for it? A key that cannot be used vouches for nothing."""
+    try:
+        return request.is_signature_valid
+    except UNSIGNED:
+        return False
 
 
 def _common(one: Certified) -> dict[str, Any]:
@@ -108,7 +128,7 @@ def _signature_name(one: Certified) -> str:
 def _key(one: Certified) -> object:
     try:
         return one.public_key()
-    except (ValueError, TypeError):  # a kind of key that the library does not know
+    except UNREADABLE:  # a kind of key that the library does not know
         return None
 
 
@@ -127,11 +147,7 @@ def _key_words(one: Certified) -> str:
 
 def _extensions(one: Certified) -> Iterator[tuple[str, dict[str, Any] | str]]:
     """Each extension's name in snake case, with what it says: an identifier's hex, or fields, `critical` if so."""
-    try:
-        found = list(one.extensions)
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        raise UsageError(f"the extensions cannot be read: {printable(str(error))[:200]}") from None
-    for extension in found:
+    for extension in one.extensions:
         if isinstance(extension.value, x509.SubjectKeyIdentifier):
             yield "subject_key_id", extension.value.digest.hex()
         elif isinstance(extension.value, x509.AuthorityKeyIdentifier):

@@ -6,6 +6,7 @@ answer comes in a tenth of a second; what a server shows counts only where it ch
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cryptography import x509
 from dayfly.cli.certificate.sources import Source, is_url, load_certificates
 from dayfly.cli.output import emit, home_option, json_option, say, show_error
 from dayfly.core.expiry import DEFAULT, Threshold, is_due, parse_threshold, share_used
+from dayfly.core.x509.unreadable import UNREADABLE
 from dayfly.errors import UsageError
 
 DUE, NOT_DUE, NO_FILE = 0, 1, 2
@@ -51,10 +53,10 @@ def needs_renewal(
     now = datetime.now(UTC)  # noqa: TID251 - a person's now
     if found.host:
         _check_shown(found, roots, name=servername or found.host, now=now)
-    chosen = found.certificates if bundle else found.certificates[:1]
-    due = [one for one in chosen if is_due(threshold, one.not_valid_before_utc, one.not_valid_after_utc, now=now)]
+    lives = _lives(found.certificates if bundle else found.certificates[:1])
+    due = [life for life in lives if is_due(threshold, *life, now=now)]
     if as_json:
-        emit(_document(due[0] if due else chosen[0], now=now, due=bool(due)))
+        emit(_document(due[0] if due else lives[0], now=now, due=bool(due)))
     elif verbose and due:
         click.echo("certificate needs renewal")
     elif verbose:
@@ -81,8 +83,16 @@ def _check_shown(found: Source, roots: str | None, *, name: str, now: datetime) 
     verify_for_any_use(leaf, intermediates, trusted.certificates, now=moment, name=parse_host(name))
 
 
-def _document(one: x509.Certificate, *, now: datetime, due: bool) -> dict[str, object]:
-    begin, end = one.not_valid_before_utc, one.not_valid_after_utc
+def _lives(certificates: Sequence[x509.Certificate]) -> list[tuple[datetime, datetime]]:
+    """First and last second of each; UsageError where they cannot be read."""
+    try:
+        return [(one.not_valid_before_utc, one.not_valid_after_utc) for one in certificates]
+    except UNREADABLE:
+        raise UsageError("the certificate's times cannot be read", hint="is the file damaged?") from None
+
+
+def _document(life: tuple[datetime, datetime], *, now: datetime, due: bool) -> dict[str, object]:
+    begin, end = life
     return {
         "needs_renewal": due,
         "not_before": begin.strftime("%Y-%m-%dT%H:%M:%SZ"),

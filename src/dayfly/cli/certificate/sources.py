@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from dayfly.core.x509.unreadable import UNREADABLE
 from dayfly.errors import UsageError
 
 MAX_OCTETS = 1024 * 1024
@@ -84,14 +85,14 @@ def _certificates(content: bytes) -> tuple[x509.Certificate, ...]:
         if b"-----BEGIN " in content:
             return tuple(x509.load_pem_x509_certificates(content))
         return (x509.load_der_x509_certificate(content),)
-    except ValueError:
+    except UNREADABLE:
         return ()
 
 
 def _request(content: bytes) -> x509.CertificateSigningRequest | None:
     try:
         return x509.load_pem_x509_csr(content) if b"-----BEGIN " in content else x509.load_der_x509_csr(content)
-    except ValueError:
+    except UNREADABLE:
         return None
 
 
@@ -102,5 +103,5 @@ def _shown_by(url: str, servername: str | None) -> Source:
     host, chain = shown_by(url, servername=servername)
     try:
         return Source(tuple(map(x509.load_der_x509_certificate, chain)), host=host)
-    except ValueError:
+    except UNREADABLE:
         raise UsageError(f"{url} shows something that is no certificate") from None

@@ -97,9 +97,22 @@ def verify_for_any_use(
 
     1. Its times.  2. The name, if one is asked for.  3. The path to one of `roots`.
     """
-    check_times(leaf, now)
-    if name is not None:
-        _check_name(leaf, name)
+    try:
+        check_times(leaf, now)
+        if name is not None:
+            _check_name(leaf, name)
+        return _path(leaf, intermediates, roots, now=now)
+    except UNREADABLE:  # the library reads much of a certificate only when it is asked
+        raise ChainError("the certificate cannot be read") from None
+
+
+def _path(
+    leaf: x509.Certificate,
+    intermediates: Sequence[x509.Certificate],
+    roots: Sequence[x509.Certificate],
+    *,
+    now: datetime,
+) -> tuple[x509.Certificate, ...]:
     builder = PolicyBuilder().store(Store(list(roots))).time(now).max_chain_depth(MAX_DEPTH)
     # The library knows servers and clients alone; what it checks of a CA stays, what it asks of a leaf's purpose goes.
     verifier = builder.extension_policies(
