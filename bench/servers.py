@@ -68,6 +68,15 @@ def wait_for(url: str, ca: Path, started: subprocess.Popen[bytes], log: Path) ->
         time.sleep(0.1)
 
 
+def wait_for_ready(started: subprocess.Popen[bytes], log: Path, begin: int) -> None:
+    """Wait until the CA says, behind this octet of its log, that all of it serves."""
+    deadline = time.monotonic() + 30
+    while b'"event":"ready"' not in log.read_bytes()[begin:]:
+        if started.poll() is not None or time.monotonic() > deadline:
+            sys.exit(f"error: the CA is not ready\n{log.read_text('utf-8', 'replace')[-2000:]}")
+        time.sleep(0.1)
+
+
 class Dayfly:
     """A CA in a scratch home: limits off, names as static hosts, as /etc/hosts is for the others."""
 
@@ -99,10 +108,12 @@ class Dayfly:
         """The CA, ready."""
         log = self._where / "ca.log"
         command = [*DAYFLY, "ca", "start", "--home", str(self.home), "--workers", str(workers)]
+        begin = log.stat().st_size if log.exists() else 0
         with process(command, log) as started:
             base = f"https://127.0.0.1:{self.port}"
             root = self.home / "certs" / "root_ca.crt"
             wait_for(f"{base}/health", root, started, log)
+            wait_for_ready(started, log, begin)  # of several workers one answers before all have started
             yield Target(
                 started.pid,
                 f"{base}/acme/acme/directory",

@@ -7,7 +7,6 @@ first connection is taken; at the end requests under way are finished and a last
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import socket
@@ -33,7 +32,6 @@ from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.upkeep import Upkeep
 from dayfly.config import Config
 from dayfly.core.events import Event
-from dayfly.core.ids import render_id
 from dayfly.errors import Unavailable
 from dayfly.ports import MarkBoard, Nonces, Store, Validator
 from dayfly.server.acme_gate import Bases
@@ -46,20 +44,11 @@ from dayfly.server.tls import SwappableContext
 from dayfly.wiring.health import Health
 from dayfly.wiring.keys import Keys
 from dayfly.wiring.listeners import own_listeners
+from dayfly.wiring.place import ALONE, Place, RequestIds
 
 _LOG = logging.getLogger("dayfly.server")
 FATAL_GRACE = 0.5  # seconds, for refusals that are on their way
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a process stands among the workers of its CA: `number` is below `workers`; number 0 does the timed work."""
-
-    number: int = 0
-    workers: int = 1
-
-
-ALONE = Place()
 
 OF_THE_HOST = (
     "validations",
@@ -239,25 +228,6 @@ def caps_of(config: Config, place: Place = ALONE) -> Caps:
 
 def _pem(der: bytes) -> bytes:
     return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
-
-
-def quiet_collector() -> None:
-    """Leave what was made at start out of every collection, and collect less often: requests make no cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-
-
-class RequestIds:
-    """Ids for requests that bring none: time-ordered, and the same in answer and log."""
-
-    def __init__(self, place: Place) -> None:
-        """Made as row ids are, so those of two workers differ."""
-        self._ids = TimeOrderedIds(place.number)
-
-    def new(self) -> str:
-        """The next one, 16 hex digits."""
-        return render_id(self._ids.new())
 
 
 def _handled(counting: Counting) -> Callable[[str, int, str | None, float, Request], None]:

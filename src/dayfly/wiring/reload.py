@@ -14,7 +14,8 @@ from dayfly.authority.limits import Limits
 from dayfly.config import Config, parse_config, read_config
 from dayfly.errors import ConfigError
 from dayfly.systemd import notify, notify_reloading
-from dayfly.wiring.process import ALONE, Place, caps_of, validators_of
+from dayfly.wiring.place import ALONE, Place
+from dayfly.wiring.process import caps_of, validators_of
 
 _LOG = logging.getLogger("dayfly.server")
 

@@ -19,21 +19,19 @@ from dayfly.adapters.observers.fleet import Fleet
 from dayfly.adapters.observers.prometheus import Metrics, State
 from dayfly.adapters.serverlock import ServerLock
 from dayfly.adapters.stores import open_store
-from dayfly.adapters.system import SystemClock
 from dayfly.config import Config
-from dayfly.ports import Store
 from dayfly.server.app import Application
 from dayfly.server.metrics_routes import MetricsRoutes
 from dayfly.server.run import serve
 from dayfly.systemd import notify
 from dayfly.wiring.keys import Keys, open_keys
 from dayfly.wiring.listeners import bind
-from dayfly.wiring.process import Fatal, Process, authorities_of, build_process, quiet_collector
+from dayfly.wiring.place import load_fleet, quiet_collector
+from dayfly.wiring.process import Fatal, Process, authorities_of, build_process
 from dayfly.wiring.reload import Reloading
 from dayfly.wiring.standing_by import tell_systemd
 
 _LOG = logging.getLogger("dayfly.server")
-PAGE = 1000  # rows, when the fleet is read at start
 
 
 async def run_server(config: Config, password: bytes | None) -> None:
@@ -93,14 +91,6 @@ async def _run_bound(config: Config, keys: Keys, sockets: list[socket.socket]) -
 
 def _too_early() -> None:
     _LOG.info("ca.toml is not read again while the CA starts")
-
-
-async def load_fleet(store: Store, fleet: Fleet) -> None:
-    """The names in use before this start, page by page."""
-    now, after = SystemClock().now(), 0
-    while page := await store.certificates.live_certificates(now, after=after, limit=PAGE):
-        fleet.load(page)
-        after = page[-1].id
 
 
 def _state(process: Process) -> State:

@@ -28,8 +28,7 @@ from dayfly.server.app import Application
 from dayfly.server.logs import configure_logging
 from dayfly.server.metrics_routes import MetricsRoutes
 from dayfly.server.run import serve
-from dayfly.wiring.process import Place, RequestIds, quiet_collector
-from dayfly.wiring.server import load_fleet
+from dayfly.wiring.place import ALONE, RequestIds, load_fleet, quiet_collector
 from dayfly.wiring.workers.handing import MAX_DATAGRAM, Handled, WorkerState, parse_items
 from dayfly.wiring.workers.links import Beat, Ready, Upward, open_upward
 from dayfly.wiring.workers.standing import ProcessFigures, Standing
@@ -100,7 +99,7 @@ async def run_collector(
     registry = CollectorRegistry(auto_describe=False)
     registry.register(metrics)
     registry.register(ProcessFigures(standing.pids))
-    ids = RequestIds(Place())
+    ids = RequestIds(ALONE)
     routes = MetricsRoutes(registry, collector.checks, standing.is_live).routes()
     loop.add_reader(counts, collector.take)
     loop.add_signal_handler(signal.SIGTERM, stop.set)

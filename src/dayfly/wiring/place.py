@@ -1,0 +1,54 @@
+"""Where a process stands among those of its CA, and what every one of them does alike.
+
+Rules: nothing here loads more than it needs, since the collector starts from here too.
+"""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+
+from dayfly.adapters.observers.fleet import Fleet
+from dayfly.adapters.system import SystemClock, TimeOrderedIds
+from dayfly.core.ids import render_id
+from dayfly.ports import Store
+
+PAGE = 1000  # rows, when the fleet is read at start
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process stands among the workers of its CA: `number` is below `workers`; number 0 does the timed work."""
+
+    number: int = 0
+    workers: int = 1
+
+
+ALONE = Place()
+
+
+def quiet_collector() -> None:
+    """Leave what was made at start out of every collection, and collect less often: requests make no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+class RequestIds:
+    """Ids for requests that bring none: time-ordered, and the same in answer and log."""
+
+    def __init__(self, place: Place) -> None:
+        """Made as row ids are, so those of two workers differ."""
+        self._ids = TimeOrderedIds(place.number)
+
+    def new(self) -> str:
+        """The next one, 16 hex digits."""
+        return render_id(self._ids.new())
+
+
+async def load_fleet(store: Store, fleet: Fleet) -> None:
+    """The names in use before this start, page by page."""
+    now, after = SystemClock().now(), 0
+    while page := await store.certificates.live_certificates(now, after=after, limit=PAGE):
+        fleet.load(page)
+        after = page[-1].id
