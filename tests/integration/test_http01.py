@@ -344,6 +344,47 @@ def test_slow_answer_is_cut_off__v8(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("head", "again", "problem"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 4096, "incorrectResponse"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", "incorrectResponse"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", b"x" * 4096, "incorrectResponse"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", "connection"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"y" * 4096, "connection"),
+        (b"", b"x" * 4096, "connection"),
+    ],
+    ids=["body", "chunks", "1 GB", "headers", "header", "status line"],
+)
+def test_endless_answer_is_cut_off_at_once__v8(head: bytes, again: bytes, problem: str) -> None:
+    """What never ends is read as far as the limits go, and the connection is closed: the peer can send no more."""
+    sent = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head)
+            while True:
+                writer.write(again)
+                await writer.drain()
+                sent += len(again)
+        except ConnectionError:
+            return
+        finally:
+            writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(handle, "127.0.0.1", 0)
+        async with server:
+            with pytest.raises(ValidationFailed) as caught:
+                await look(validator(server.sockets[0].getsockname()[1]))
+            assert told(caught.value).problem.type == problem
+
+    asyncio.run(run())
+    assert sent < 20_000_000  # what fits into the buffers between the two
+
+
 def test_proxy_variables_are_ignored__v13(monkeypatch: pytest.MonkeyPatch) -> None:
     """HTTP_PROXY changes nothing."""
     monkeypatch.setenv("HTTP_PROXY", "http://192.0.2.1:3128")

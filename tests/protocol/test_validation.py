@@ -25,8 +25,9 @@ from dayfly.core.ids import parse_id
 from dayfly.core.policy.names import Rule, RuleKind
 from dayfly.core.problems import ServiceUnavailable
 from dayfly.core.settings.documents import SettingsChange
-from dayfly.errors import Conflict, Unavailable
-from dayfly.ports import Changes, Location, Receipt, Store, Validated, ValidationTarget, ValidatorSpec
+from dayfly.core.x509.lint import LintedCertificate
+from dayfly.errors import Conflict, SignerError, Unavailable
+from dayfly.ports import Changes, Location, Receipt, Signer, Store, Validated, ValidationTarget, ValidatorSpec
 from factories import NAME
 
 Scenario = Callable[[Peer], Coroutine[Any, Any, None]]
@@ -386,6 +387,61 @@ def test_names_of_one_order_settle_in_turn(play: Play) -> None:
         await client.prove(order)
         assert (await client.post(order.headers["location"])).json["status"] == "ready"
         assert contested.lost == 0
+
+    play(scenario)
+
+
+def test_finalize_before_the_order_is_ready_is_refused__f1(play: Play) -> None:
+    """Pending, and while a challenge is looked at: 403 orderNotReady, and the order is none the worse."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        order = await client.order()
+        url = (await challenge_urls(client, order.json["authorizations"][0]))["http-01"]
+        for _ in range(2):
+            refused = await client.finalize(order)
+            assert (refused.status, refused.problem) == (403, "orderNotReady")
+            peer.validator.gate = peer.validator.gate or asyncio.Event()
+            await client.post(url, {})
+        assert peer.validator.gate is not None
+        peer.validator.gate.set()
+        await peer.settle()
+        assert (await client.finalize(order)).json["status"] == "valid"
+
+    play(scenario)
+
+
+@dataclass
+class Silent:
+    """A signer that cannot sign for a while; the rest is the real one's."""
+
+    signer: Signer
+    is_away: bool = True
+
+    async def sign_certificate(self, linted: LintedCertificate) -> bytes:
+        if self.is_away:
+            raise SignerError("the key store does not answer")
+        return await self.signer.sign_certificate(linted)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.signer, name)
+
+
+def test_signer_that_is_away_is_503_and_the_order_stays_ready__acme_7_f24(play: Play) -> None:
+    """503 with Retry-After and no inner word; when the signer is back the same order gives its certificate."""
+
+    async def scenario(peer: Peer) -> None:
+        silent = Silent(peer.authority.signer)
+        peer = peer.with_authority(signer=silent)
+        client = await joined(peer)
+        order = await client.ready()
+        refused = await client.finalize(order)
+        assert (refused.status, refused.problem) == (503, "serverInternal")
+        assert int(refused.headers["retry-after"]) > 0
+        assert "key store" not in refused.json["detail"]
+        assert (await client.post(order.headers["location"])).json["status"] == "ready"
+        silent.is_away = False
+        assert (await client.finalize(order)).json["status"] == "valid"
 
     play(scenario)
 

@@ -14,6 +14,7 @@ from dayfly.core.acme.ordering import (
     ORDER_LIFE,
     ChallengeOffer,
     OrderRequest,
+    abandon_order,
     as_of,
     deactivate_authorization,
     is_same_request,
@@ -224,3 +225,13 @@ def test_ip_identifier_gets_http_01__rfc8738() -> None:
     """Addresses are proved by http-01 where a rule allows them."""
     asked = OrderRequest((Identifier(IdentifierType.IP, "10.1.2.3"),), None, None, "")
     assert plan(asked).authorizations[0].challenges[0].type == "http-01"
+
+
+@pytest.mark.parametrize("one", [order(), ready_order()], ids=["pending", "ready"])
+def test_order_of_a_deactivated_account_is_invalid_with_the_reason__rfc8555_7_3_6(one: Order) -> None:
+    """An open order ends with its account, and says so."""
+    ended = abandon_order(one)
+    assert ended.status is OrderStatus.INVALID
+    assert ended.error is not None
+    assert (ended.error.type, ended.error.status) == ("unauthorized", 403)
+    assert ended.authorizations == one.authorizations
