@@ -297,6 +297,16 @@ def test_names_that_no_rule_gives__t16(play: Play, sub: str, sans: list[str]) ->
     play(scenario)
 
 
+def test_a_subject_that_is_no_name_is_a_matter_of_names__t14(play: Play) -> None:
+    """As a stock client sends it, in token and CSR alike: 403, with what is wrong with it."""
+
+    async def scenario(client: StepClient) -> None:
+        csr = named_csr(x509.DNSName(NAME), common_name="My Laptop")
+        refused(await client.sign(client.token(sub="My Laptop"), csr), 403, "names that cannot be given", "my laptop")
+
+    play(scenario)
+
+
 def test_a_refused_name_tells_rule_owner_nearest_and_denial__step_12(play: Play) -> None:
     """What an admin needs to mend it, in the text that stock clients print and as members for ours."""
 

@@ -23,7 +23,7 @@ from dayfly.core.problems import RejectedIdentifier, ServerInternal, ServiceUnav
 from dayfly.core.provisioners import mark_for, token_grant_for
 from dayfly.core.settings.documents import Settings
 from dayfly.core.step.messages import SignRequest, SignResponse
-from dayfly.core.step.signing import check_confirmed, plan_sign
+from dayfly.core.step.signing import check_confirmed, parse_names, plan_sign
 from dayfly.core.step.tokens import UnverifiedToken, VerifiedClaims, parse_token, verify_token
 from dayfly.core.x509.csr import CSRFacts, parse_csr
 from dayfly.core.x509.lint import LintRefused
@@ -50,6 +50,7 @@ async def sign(
     for _ in range(TRIES):
         settings, grant, claims = await authenticate(authority, token, audiences)
         check_confirmed(claims, hashlib.sha256(request.csr).hexdigest())
+        parse_names(claims)  # before the CSR, which mostly has them too, so that the refusal speaks of names
         csr = csr or parse_csr(request.csr, nameless=True)
         try:
             async with noting_denials(authority, Asker(grant.provisioner, "one-time token", source)):

@@ -36,7 +36,7 @@ def plan_sign(
     3. Today's rules allow every name, and the subject (RejectedIdentifier).
     4. The validity is within the grant and the issuer's (Malformed).
     """
-    subject, names = _names(claims)
+    subject, names = parse_names(claims)
     _check_csr(csr, subject, names)
     asked_for = names if subject in names else (*names, subject)
     allowed = check_step_names(asked_for, grant, situation)
@@ -61,8 +61,8 @@ def parse_name(text: str) -> Identifier:
     return parse_ip(str(address))
 
 
-def _names(claims: VerifiedClaims) -> tuple[Identifier, tuple[Identifier, ...]]:
-    """The subject, and the names in their order, each once."""
+def parse_names(claims: VerifiedClaims) -> tuple[Identifier, tuple[Identifier, ...]]:
+    """The subject, and the names in their order, each once; RejectedIdentifier (403) tells all that are no names."""
     names: list[Identifier] = []
     bad: list[Subproblem] = []
     for text in (claims.subject, *claims.sans):
