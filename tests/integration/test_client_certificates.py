@@ -16,6 +16,8 @@ import pytest
 from cryptography import x509
 
 from ca_world import CA, NAME, dayfly, environment, running
+from factories import ec_key
+from small_pki import PKI, write_pair
 from step_ca import real_now
 from terminal import at_terminal
 
@@ -90,6 +92,17 @@ def test_certificate_revokes_itself_by_mtls(host: Path) -> None:
     assert run(host, "revoke", "--cert", crt, "--key", key, "--json").stdout.startswith("{")
     again = run(host, "revoke", "--cert", crt, "--key", key, check=False)
     assert again.returncode == 1
+
+
+def test_certificate_of_another_ca_is_told_as_what_it_is(host: Path) -> None:
+    """Neither shown nor by token does a stranger's certificate renew."""
+    key, other = ec_key(), PKI(born=real_now())
+    files = write_pair(host, other, other.leaf(NAME, key=key, begin=real_now()), key)
+    flags = ("--force", "--root", str(host / ".dayfly/certs/root_ca.crt"))
+    shown = run(host, "renew", str(files.crt), str(files.key), *flags, check=False)
+    assert (shown.returncode, "is it of this CA" in shown.stderr) == (1, True), shown.stderr
+    signed = run(host, "renew", str(files.crt), str(files.key), *flags, "--mtls=false", check=False)
+    assert (signed.returncode, "has no record of the certificate" in signed.stderr) == (1, True), signed.stderr
 
 
 def test_token_of_one_host_gives_another_its_certificate(ca: CA, host: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Target:
         context = trusting_text(self.root_pem) if self.root_pem else trusting(self.root)
         if pair is not None:
             present(context, pair)
-        return Transport(self.url, context)
+        return Transport(self.url, context, shows_pair=pair is not None)
 
     def roots(self) -> tuple[bytes, ...]:
         """The root certificates (DER); ClientError."""

@@ -23,6 +23,7 @@ from dayfly.errors import ClientError
 MAX_ANSWER = 1024 * 1024
 MAX_TEXT = 300
 TIMEOUT = 30.0  # seconds, for each wait on the network
+_NOT_TAKEN = "if a certificate was shown, the CA may not take it: is it of this CA, and not expired?"
 USER_AGENT = f"dayfly/{__version__}"
 
 _URL = re.compile(r"https://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?(?P<path>/[!-~]*)?")
@@ -131,11 +132,14 @@ def _context() -> ssl.SSLContext:
 class Transport:
     """Requests to one origin over one kept connection; for one thread at a time."""
 
-    def __init__(self, url: str, context: ssl.SSLContext, *, timeout: float = TIMEOUT) -> None:
-        """`url` names the origin; its path does not matter. ClientError."""
+    def __init__(
+        self, url: str, context: ssl.SSLContext, *, timeout: float = TIMEOUT, shows_pair: bool = False
+    ) -> None:
+        """`url` names the origin, its path does not matter; `shows_pair` only makes errors say so. ClientError."""
         self.origin, _ = parse_url(url)
         self._context = context
         self._timeout = timeout
+        self._shows_pair = shows_pair
         self._connection: http.client.HTTPSConnection | None = None
 
     def __enter__(self) -> Self:
@@ -212,12 +216,10 @@ class Transport:
                 hint="is the root certificate the right one? `dayfly ca root` fetches it by its fingerprint",
             )
         if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
-            return ClientError(
-                f"{where} ended the TLS handshake: {printable(str(error.reason)).replace('_', ' ').lower()}",
-                hint="if a client certificate was shown, the CA does not take it: is it of this CA, and not expired?",
-            )
-        if isinstance(error, http.client.IncompleteRead):
-            return ClientError(f"{where} went away in the middle of its answer", hint="is it running? try again")
+            why = printable(str(error.reason)).replace("_", " ").lower()
+            return ClientError(f"{where} ended the TLS handshake: {why}", hint=_NOT_TAKEN)
+        if self._shows_pair and isinstance(error, ConnectionError | http.client.RemoteDisconnected):
+            return ClientError(f"{where} closed the connection on which a certificate was shown", hint=_NOT_TAKEN)
         if isinstance(error, TimeoutError):
             return ClientError(
                 f"{where} did not answer within {self._timeout:.0f} s", hint="is it running, and reachable?"

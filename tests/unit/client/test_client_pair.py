@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import ssl
 from pathlib import Path
 
@@ -58,4 +59,12 @@ def test_alert_of_the_server_is_told_as_what_it_is() -> None:
     error.reason = "TLSV1_ALERT_UNKNOWN_CA"
     told = Transport("https://ca.test:9000", trusting_nobody())._told(error)
     assert "ended the TLS handshake: tlsv1 alert unknown ca" in told.message
-    assert "client certificate" in told.hint
+    assert "if a certificate was shown" in told.hint
+
+
+@pytest.mark.parametrize("shows", [True, False])
+def test_closed_connection_may_mean_that_the_certificate_is_not_taken(shows: bool) -> None:
+    """With TLS 1.3 the server's no comes after the handshake, or not at all."""
+    transport = Transport("https://ca.test:9000", trusting_nobody(), shows_pair=shows)
+    told = transport._told(http.client.RemoteDisconnected("closed"))
+    assert ("a certificate was shown" in told.message) is shows

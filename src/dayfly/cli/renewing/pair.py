@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ from dayfly.errors import DayflyError, UsageError
 
 LOCK_WITHIN = 60.0  # seconds; a renewal takes one or two, a hook at most 30
 _POLL = 0.1
+# Blocks of every kind: a key beside the certificate is refused, since it would not be there afterwards.
+_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]+-----[A-Za-z0-9+/=\s]+-----END [A-Z0-9 ]+-----")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,9 @@ def load_pair(crt: Path, key: Path, *, password_file: Path | None, password: byt
 
 
 def load_chain(path: Path) -> tuple[bytes, ...]:
-    """The certificates (DER) in a file, the leaf first; UsageError."""
+    """The certificates (DER) in a file, the leaf first; UsageError. Text around them is no matter (RFC 7468 2)."""
     try:
-        return parse_pem_certificates(path.read_text("ascii"))
+        return parse_pem_certificates("\n".join(_BLOCK.findall(path.read_text("utf-8"))))
     except FileNotFoundError:
         raise UsageError(
             f"there is no file {path}", hint="get a certificate first: dayfly ca certificate NAME CRT KEY"

@@ -54,6 +54,17 @@ def test_pair_is_read_with_its_whole_chain(tmp_path: Path, password: bytes | Non
     assert load_pair(files.crt, files.key, password_file=None, password=password).leaf == LEAF
 
 
+def test_text_around_certificates_is_no_matter__rfc7468_2(tmp_path: Path) -> None:
+    """As `openssl x509 -text` leaves it; a key among them is refused, for the file is replaced."""
+    files = write_pair(tmp_path, CA, LEAF, KEY)
+    chain = files.crt.read_text()
+    files.crt.write_text(f"Certificate:\n    Data: für api\n{chain}\ntrailing")
+    assert load_pair(files.crt, files.key, password_file=None).leaf == LEAF
+    files.crt.write_text(chain + key_pem(KEY).decode())
+    with pytest.raises(UsageError, match="a private key stands"):
+        load_pair(files.crt, files.key, password_file=None)
+
+
 def test_environment_names_the_password_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DAYFLY_PASSWORD_FILE, where no flag is given."""
     files = write_pair(tmp_path, CA, LEAF, KEY, password=b"secret")
