@@ -13,6 +13,8 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
+import msgspec
+
 from dayfly.core.acme.objects import Account, AuthorizationRef, Certificate, Order
 from dayfly.core.events import Event
 from dayfly.core.identifiers import Identifier, IdentifierType
@@ -35,8 +37,7 @@ class Claim:
     expires: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(msgspec.Struct, frozen=True):
     """One use case's writes: they happen together, or not at all.
 
     `insert` holds new rows. `update` holds rows as they shall become, with the `version` they were *read* at; the store
@@ -56,8 +57,7 @@ class Changes:
     events: tuple[Event, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """The proof of a durable commit: `log_size` is the size of the log after this change set's group."""
 
     log_size: int
@@ -318,8 +318,7 @@ class ValidatorSpec:
     wildcards: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ValidationTarget:
+class ValidationTarget(msgspec.Struct, frozen=True):
     """What to fetch and what to expect; `key_authorization` is compared in constant time and never shown."""
 
     identifier: Identifier
@@ -334,8 +333,7 @@ class Location:
     addresses: tuple[IPv4Address | IPv6Address, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Validated:
+class Validated(msgspec.Struct, frozen=True):
     """A proof that matched; `address` is the address and port dialled, for the record."""
 
     address: str

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from dayfly.authority.context import Authority
 from dayfly.core.acme.objects import Certificate
@@ -25,8 +26,7 @@ PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (SERVICE
 _HASHES = {name: profile_hash(profile) for name, profile in PROFILES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Issued:
+class Issued(msgspec.Struct, frozen=True):
     """A signed certificate that nobody has seen yet, and the event that will log it."""
 
     certificate: Certificate

@@ -8,7 +8,7 @@ the configuration, never with the Host header.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 import msgspec
@@ -37,8 +37,7 @@ MAX_BODY = 64 * 1024
 CACHED_KEYS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(msgspec.Struct, frozen=True):
     """A request that passed the gate with an account."""
 
     account: Account
@@ -53,8 +52,7 @@ class Signed:
         return not self.payload
 
 
-@dataclass(frozen=True, slots=True)
-class SignedByKey:
+class SignedByKey(msgspec.Struct, frozen=True):
     """A request that passed the gate with a key in its header, as newAccount asks for (RFC 8555 7.3)."""
 
     key: PublicKey
@@ -70,8 +68,7 @@ class Bases:
         """The first of the base URLs is the canonical one."""
         self._first = base_urls[0]
         self._by_host = {base.removeprefix("https://").encode(): base for base in base_urls}
-        self._urls: dict[tuple[str, str], Urls] = {}
-        self.all = base_urls
+        self._all = frozenset(base_urls)
 
     def urls(self, request: Request, provisioner: str) -> Urls:
         """The URLs of a provisioner as this request shall see them."""
@@ -81,7 +78,19 @@ class Bases:
     @staticmethod
     def urls_under(base: str, provisioner: str) -> Urls:
         """The URLs of a provisioner under one base URL."""
-        return Urls(f"{base}/acme/{provisioner}")
+        return _urls(base, provisioner)
+
+    def has(self, url: str, path: str) -> bool:
+        """Is it the URL of this path, under any of the base URLs?"""
+        return url.endswith(path) and url[: -len(path)] in self._all
+
+    def parse_kid(self, kid: str, provisioner: str) -> int | None:
+        """The account's id in a `kid`, None where it is not the URL of an account of this provisioner.
+
+        An id has one spelling only, so what stands before it decides.
+        """
+        before, _, text = kid.rpartition("/")
+        return parse_id(text) if self.has(before, f"/acme/{provisioner}/account") else None
 
 
 class Gate:
@@ -127,16 +136,14 @@ class Gate:
         if len(request.body) > MAX_BODY:
             raise PayloadTooLarge(f"the body is larger than {MAX_BODY} octets")
         jws = parse_flattened(request.body)
-        if jws.header.url not in {base + request.path for base in self._bases.all}:
+        if not self._bases.has(jws.header.url, request.path):
             raise Unauthorized("`url` in the protected header is not the URL of this resource (RFC 8555 6.4)")
         return jws, self._bases.urls(request, request.params["provisioner"])
 
     async def _account(self, request: Request, kid: str) -> Account:
         provisioner = request.params["provisioner"]
-        account_id = parse_id(kid.rpartition("/")[2])
-        if account_id is None or all(
-            kid != Bases.urls_under(base, provisioner).account(account_id) for base in self._bases.all
-        ):
+        account_id = self._bases.parse_kid(kid, provisioner)
+        if account_id is None:
             raise AccountDoesNotExist("`kid` is not the URL of an account of this provisioner")
         try:
             account = await self._authority.store.accounts.account(account_id)
@@ -166,6 +173,16 @@ class Gate:
 def source_of(request: Request) -> Source | None:
     """The address that the request came from, None where the transport has none."""
     try:
-        return ip_address(request.peer[0])
+        return _address(request.peer[0])
     except (ValueError, TypeError):
         return None
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> Source:
+    return ip_address(text)
+
+
+@lru_cache(maxsize=256)
+def _urls(base: str, provisioner: str) -> Urls:
+    return Urls(f"{base}/acme/{provisioner}")

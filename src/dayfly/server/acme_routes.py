@@ -6,6 +6,8 @@ answer but the directory links to it (7.1).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from dayfly.authority import accounts, orders
 from dayfly.authority.challenges import Validations
 from dayfly.authority.context import Authority
@@ -65,13 +67,11 @@ class AcmeRoutes:
 
     def common_headers(self, request: Request) -> tuple[Header, ...]:
         """What every ACME answer carries, refused ones too: CORS, the directory link, and a nonce after a POST."""
-        directory = self._bases.urls(request, request.params["provisioner"]).directory
-        headers: list[Header] = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
-        if not request.path.endswith("/directory"):
-            headers.append((b"link", f'<{directory}>;rel="index"'.encode()))
+        urls = self._bases.urls(request, request.params["provisioner"])
+        headers = _CORS if request.path.endswith("/directory") else _linked(urls)
         if request.method == "POST":
-            headers.append((b"replay-nonce", self._authority.nonces.issue().encode()))
-        return tuple(headers)
+            return (*headers, (b"replay-nonce", self._authority.nonces.issue().encode()))
+        return headers
 
     # --- resources without an account ---------------------------------------------------------------------------------
 
@@ -205,9 +205,17 @@ class AcmeRoutes:
         return signed
 
 
-_EXPOSED = b"Link, Replay-Nonce, Location, Retry-After"
+_CORS: tuple[Header, ...] = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"Link, Replay-Nonce, Location, Retry-After"),
+)
 _NO_STORE: Header = (b"cache-control", b"no-store")
 _POLL: tuple[Header, ...] = ((b"retry-after", str(POLL_AFTER).encode()),)
+
+
+@lru_cache(maxsize=256)
+def _linked(urls: Urls) -> tuple[Header, ...]:
+    return (*_CORS, (b"link", f'<{urls.directory}>;rel="index"'.encode()))
 
 
 def _id(request: Request, name: str) -> int:

@@ -179,8 +179,8 @@ class Application:
             _observe(self._on_handled, label, response, self._monotonic() - started, request)
 
     def _request(self, scope: HTTPScope, body: bytes) -> Request:
-        headers = tuple([(name, value) for name, value in scope["headers"]])
-        given: bytes = next((value for name, value in headers if name == b"x-request-id"), b"")
+        headers: tuple[Header, ...] = tuple(scope["headers"])
+        given = _value(headers, b"x-request-id")
         request_id = given.decode("ascii") if given and _REQUEST_ID.fullmatch(given) else self._new_request_id()
         state: dict[str, Any] = scope.get("state") or {}
         return Request(
@@ -195,6 +195,13 @@ class Application:
             state.get("peer_certificate"),
             request_id,
         )
+
+
+def _value(headers: tuple[Header, ...], wanted: bytes) -> bytes:
+    for name, value in headers:
+        if name == wanted:
+            return value
+    return b""
 
 
 async def _answer(resource: _Resource | None, route: Route | None, request: Request, *, whole: bool) -> Response:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -96,7 +96,7 @@ class Cycle:
     async def send(self, message: ASGISendEvent) -> None:
         """Take the head, then the body; RuntimeError for what is out of order or not well formed."""
         if message["type"] == "http.response.start" and self._head is None:
-            self._begin(message["status"], message["headers"])
+            self._begin(message["status"], list(message["headers"]))
         elif message["type"] == "http.response.body" and self._head is not None and not self.response_complete:
             self._parts.append(message["body"])
             if not message["more_body"]:
@@ -106,14 +106,12 @@ class Cycle:
         else:
             raise RuntimeError(f"{message['type']} is out of order")
 
-    def _begin(self, status: int, headers: object) -> None:
+    def _begin(self, status: int, headers: Sequence[Header]) -> None:
         lines, self._parts = self._parts, []
-        values = []
-        for name, value in headers:  # type: ignore[attr-defined]  # an iterable of pairs, by ASGI
-            if _NAME.fullmatch(name) is None:
-                raise RuntimeError(f"a header's name is {name!r}")
-            values.append(value)
-            lines.append(b"%b: %b\r\n" % (name, value))
+        names, values = [name for name, _ in headers], [value for _, value in headers]
+        if b"" in names or _NAME.fullmatch(b"".join(names)) is None:
+            raise RuntimeError(f"a header's name is none: {names!r}")
+        lines += [b"%b: %b\r\n" % (name, value) for name, value in zip(names, values, strict=True)]
         if _FORBIDDEN.search(b"".join(values)) is not None:
             raise RuntimeError("a header's value has a control character")
         if not self.keep_alive:

@@ -7,8 +7,10 @@ transaction; a condition is one question with one right answer; an update writes
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from dayfly.adapters.stores import rows
 from dayfly.adapters.stores.log import entries_of
@@ -20,8 +22,7 @@ from dayfly.ports import Changes, Claim, Record
 Statement = tuple[str, tuple[Any, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True):
     """A question, the one row (or None) under which the set may be written, and what to raise otherwise."""
 
     question: str
@@ -31,8 +32,7 @@ class Condition:
     kind: type[Conflict] = Conflict
 
 
-@dataclass(frozen=True, slots=True)
-class Writes:
+class Writes(msgspec.Struct, frozen=True):
     """One change set, ready for a transaction; `entries` are leaf hashes and bodies."""
 
     conditions: tuple[Condition, ...]

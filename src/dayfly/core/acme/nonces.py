@@ -6,8 +6,9 @@ Rules: a nonce keeps no row; only who has the key can make one; whether a counte
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from hashlib import blake2s
+
+import msgspec
 
 from dayfly.core.jose.encoding import EncodingError, b64u_decode, b64u_encode
 
@@ -17,8 +18,7 @@ MAC_OCTETS = 15  # with the rest 27 octets, 36 characters, no padding bits
 KEY_OCTETS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class SealedCounter:
+class SealedCounter(msgspec.Struct, frozen=True):
     """What stands in a nonce that we made."""
 
     instance: bytes

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+import msgspec
+
 from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import parse_id, render_id
 
@@ -163,8 +165,7 @@ class Certificate:
     version: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorizationRef:
+class AuthorizationRef(msgspec.Struct, frozen=True):
     """Which authorization of which order; its text form is the id in authorization and challenge URLs."""
 
     order_id: int

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 
+import msgspec
+
 from dayfly.core.acme.messages import NewOrder, WireIdentifier, parse_asked_time
 from dayfly.core.acme.objects import (
     Authorization,
@@ -52,8 +54,7 @@ class ChallengeOffer:
     wildcards: bool
 
 
-@dataclass(frozen=True, slots=True)
-class OrderRequest:
+class OrderRequest(msgspec.Struct, frozen=True):
     """A newOrder payload that was read and canonicalised; nothing is allowed yet."""
 
     identifiers: tuple[Identifier, ...]

@@ -45,8 +45,7 @@ _ALGORITHMS = {algorithm.value: algorithm for algorithm in KeyAlgorithm}
 _NONCE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class ProtectedHeader:
+class ProtectedHeader(msgspec.Struct, frozen=True):
     """What ACME takes from a protected header; exactly one of `kid` and `jwk` is there, `nonce` may be missing."""
 
     alg: KeyAlgorithm
@@ -56,8 +55,7 @@ class ProtectedHeader:
     jwk: PublicKey | None
 
 
-@dataclass(frozen=True, slots=True)
-class UnverifiedJWS:
+class UnverifiedJWS(msgspec.Struct, frozen=True):
     """A flattened JWS whose signature nobody has checked: `verify(jws.signing_input, jws.signature, ...)`."""
 
     header: ProtectedHeader

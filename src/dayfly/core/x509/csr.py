@@ -7,9 +7,9 @@ an extension; names are canonical, and every CN counts as one.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -27,8 +27,7 @@ MICROSOFT_EXTENSIONS = x509.ObjectIdentifier("1.3.6.1.4.1.311.2.1.14")
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
-@dataclass(frozen=True, slots=True)
-class CSRFacts:
+class CSRFacts(msgspec.Struct, frozen=True):
     """What is taken from a request: the key, and the names to compare; `digest` is the SHA-256 (hex) of its DER.
 
     `names` are the alternative names and the CN together, `alternative_names` those without the CN.

@@ -6,6 +6,7 @@ independently of the writer, since it judges what that one made.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
@@ -34,6 +35,7 @@ def integer(number: int) -> bytes:
     return tlv(INTEGER, number.to_bytes(number.bit_length() // 8 + 1))
 
 
+@lru_cache(maxsize=256)
 def oid(dotted: str) -> bytes:
     """An OBJECT IDENTIFIER."""
     first, second, *rest = (int(part) for part in dotted.split("."))

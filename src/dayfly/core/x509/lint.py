@@ -7,9 +7,10 @@ accepts; what was linted can be taken once. Whatever is not expected is refused.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+
+import msgspec
 
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.lifetimes import SHORTEST, Validity
@@ -50,8 +51,7 @@ class LintedCertificate:
         return tbs
 
 
-@dataclass(frozen=True, slots=True)
-class _Expected:
+class _Expected(msgspec.Struct, frozen=True):
     """What the draft must say."""
 
     profile: Profile

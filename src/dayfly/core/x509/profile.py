@@ -114,8 +114,7 @@ def _subject_key_id(certificate: x509.Certificate, spki: bytes) -> bytes:
         return key_identifier(spki)
 
 
-@dataclass(frozen=True, slots=True)
-class DraftCertificate:
+class DraftCertificate(msgspec.Struct, frozen=True):
     """The exact bytes to be signed, before anybody judged them."""
 
     tbs: bytes
