@@ -13,9 +13,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from dayfly.core.identifiers import Identifier, IdentifierType
-from dayfly.core.x509.chain import ChainError, alternative_names, load_certificate, verify_chain
+from dayfly.core.x509.chain import (
+    ChainError,
+    alternative_names,
+    load_certificate,
+    verify_chain,
+    verify_for_any_use,
+)
 from dayfly.core.x509.hierarchy import build_intermediate, build_root
 from factories import NAME, NOW, dns, ec_key
+from small_pki import PKI
 
 ROOT_KEY, ISSUER_KEY, KEY = ec_key(), ec_key(), ec_key()
 BEGIN, END = NOW - timedelta(days=1), NOW + timedelta(days=100)
@@ -130,3 +137,29 @@ def test_names_that_cannot_be_read() -> None:
     broken = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), b"\x30\x03\x82\x05a")
     with pytest.raises(ChainError, match="names cannot be read"):
         alternative_names(load_certificate(leaf(extensions=(broken,))))
+
+
+def test_certificate_that_the_library_cannot_even_refuse_is_told() -> None:
+    """An unknown signature under a subject that is no text: the library fails at wording its refusal."""
+    pki = PKI()
+    der = pki.leaf().public_bytes(Encoding.DER)
+    for octets, changed in ((bytes.fromhex("2a8648ce3d040302"), b"*\x86H\xce=\x04\x03\x7f"), (b"api.", b"\xffpi.")):
+        der = der.replace(octets, changed, 1)
+    leaf, issuer, root = map(x509.load_der_x509_certificate, (der, pki.intermediate, pki.root))
+    with pytest.raises(ChainError, match="cannot be read"):
+        verify_for_any_use(leaf, (issuer,), (root,), now=pki.born)
+
+
+def test_any_purpose_is_good_for_any_use_and_names_are_looked_at_when_asked() -> None:
+    """A leaf and the intermediate itself lead to the root; a name counts where one is asked for."""
+    issuer, root, stranger = map(load_certificate, (ISSUER, ROOT, STRANGER))
+    client = load_certificate(leaf(x509.DNSName(NAME)))
+    assert verify_for_any_use(client, (issuer,), (root,), now=NOW, name=dns()) == (client, issuer, root)
+    assert verify_for_any_use(issuer, (), (root,), now=NOW) == (issuer, root)
+    for roots, name, now, says in (
+        ((root,), dns("b.internal.example"), NOW, "is not for b.internal.example"),
+        ((stranger,), None, NOW, "does not chain"),
+        ((root,), None, NOW - timedelta(days=3), "is valid from"),
+    ):
+        with pytest.raises(ChainError, match=says):
+            verify_for_any_use(client, (issuer,), roots, now=now, name=name)
