@@ -42,6 +42,7 @@ from dayfly.server.app import Application
 from dayfly.server.step_certificates import StepCertificates
 from dayfly.server.step_routes import StepRoutes
 from factories import NAME, NOW, csr_der, ec_key, settings
+from secrecy.recording import record
 
 BASE = "https://ca.internal.example:9000"
 BASES = (BASE, "https://10.0.0.1:9000")
@@ -156,6 +157,7 @@ class Peer:
         start, content = sent[0], b"".join(one.get("body", b"") for one in sent[1:])
         found = {name.decode(): value.decode() for name, value in start["headers"]}
         assert start["status"] != 500, content
+        record(f"{method} {path}", kind="answer", said=content if start["status"] >= 400 else b"")
         return Reply(start["status"], found, content)
 
     def with_authority(self, **changes: Any) -> Peer:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from secrecy.recording import record, record_metrics
+
 NAME = "api.internal.example"
 PASSWORD = "a password for tests only"
 
@@ -119,6 +121,8 @@ class CA:
         """End the process; its exit status."""
         assert self.process is not None
         if self.process.poll() is None:
+            if number is not signal.SIGKILL:
+                record_metrics(f"127.0.0.1:{self.metrics}")
             self.process.send_signal(number)
         status = self.process.wait(timeout=20)
         self.process = None
@@ -182,6 +186,9 @@ def dayfly(
         timeout=60,
         check=False,
     )
+    title = " ".join(arguments)
+    record(title, kind="stdout", said=result.stdout)
+    record(title, kind="stderr", said=result.stderr)
     assert not check or result.returncode == 0, (arguments, result.stdout, result.stderr)
     assert "Traceback" not in result.stderr, result.stderr
     return result

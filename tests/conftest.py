@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from pytest_socket import disable_socket, enable_socket
 
+from secrecy import recording, searching
+
 PLACES = ("/usr/sbin", "/sbin", "/usr/local/bin")
 
 
@@ -87,3 +89,40 @@ def program() -> Callable[..., str]:
         pytest.skip(f"{name} is missing: {why}")
 
     return get
+
+
+# --- secrets nowhere --------------------------------------------------------------------------------------------------
+
+_SEARCH = pytest.StashKey[searching.Search]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Begin to keep what everything says (security.md L1)."""
+    del session
+    recording.begin()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Search what was said and written; a finding fails the session."""
+    recorded = Path(os.environ.pop(recording.VARIABLE))
+    base = getattr(session.config, "_tmp_path_factory").getbasetemp()  # noqa: B009 - pytest has no public name for it
+    result = searching.search(base, recorded)
+    session.config.stash[_SEARCH] = result
+    if result.findings:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    else:
+        shutil.rmtree(recorded, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say what was searched, and every finding."""
+    result = config.stash.get(_SEARCH, None)
+    if result is None:
+        return
+    for finding in result.findings:
+        terminalreporter.write_line(f"FOUND {finding}", red=True)
+    if result.findings or result.homes:
+        terminalreporter.write_line(
+            f"secrets nowhere: {result.files} files, {result.homes} homes, {len(result.findings)} findings"
+        )
