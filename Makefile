@@ -7,6 +7,7 @@ STAMP := $(VENV)/.stamp
 ACMELOAD ?= ../shared/bench/acmeload
 N ?=
 SEED ?=
+WORKERS ?=
 export KEEP
 export PYTHONDONTWRITEBYTECODE = 1
 
@@ -55,7 +56,7 @@ bench: $(STAMP)
 	$(BIN)/python bench/run.py --acmeload $(ACMELOAD) $(if $(N),--seconds $(N))
 
 crash: $(STAMP)
-	@PYTHONPATH=tests:src $(BIN)/python -m crash $(if $(N),--rounds $(N)) $(if $(SEED),--seed $(SEED))
+	@PYTHONPATH=tests:src $(BIN)/python -m crash $(if $(N),--rounds $(N)) $(if $(SEED),--seed $(SEED)) $(if $(WORKERS),--workers $(WORKERS))
 
 recipe: $(STAMP)
 	@PYTHONPATH=tests:src $(BIN)/python -m recipe

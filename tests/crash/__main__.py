@@ -23,8 +23,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    plan = Plan(options.rounds, options.seed, options.clients)
+    plan = Plan(options.rounds, options.seed, options.clients, workers=options.workers)
     tell(f"seed {plan.seed}: replay with make crash N={plan.rounds} SEED={plan.seed}")
     with tempfile.TemporaryDirectory(prefix="dayfly-crash-") as where:
         figures = run(Path(where), plan, tell=tell)

@@ -17,7 +17,14 @@ from crash.ledger import LedgerReader, Line
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, Frontier, extend, leaf_hash, root_hash
 
 ISSUED, ACCOUNT = 2, 4  # kinds of log entries
-WRONG_PROBLEMS = ("serverInternal 500", "accountDoesNotExist", "malformed", "incorrectResponse", "another key")
+WRONG_PROBLEMS = (
+    "serverInternal 500",
+    "accountDoesNotExist",
+    "malformed",
+    "incorrectResponse",
+    "another key",
+    "accepted twice",
+)
 
 
 def id_of(url: str) -> int:
@@ -39,6 +46,7 @@ class Checker:
     _frontier: Frontier = EMPTY_FRONTIER
     _logged: dict[str, str] = field(default_factory=dict)
     _accounts: set[int] = field(default_factory=set)
+    _keys: set[str] = field(default_factory=set)
 
     def look(self) -> None:
         """Read what is new in ledgers and log, and hold it against the tables."""
@@ -70,6 +78,9 @@ class Checker:
             if serial in self._logged:
                 self.faults.append(f"serial {serial} is in the log twice")
             self._logged[serial] = str(entry["fingerprint"])
+            if entry["spki_hash"] in self._keys:
+                self.faults.append(f"two certificates were issued for one request: the second is {serial}")
+            self._keys.add(str(entry["spki_hash"]))
         elif entry["t"] == ACCOUNT:
             self._accounts.add(int(str(entry["account_id"])))
 
@@ -77,7 +88,8 @@ class Checker:
         """One line against tables and log."""
         if line.what == "error":
             self.errors += 1
-            if any(word in line.error for word in WRONG_PROBLEMS):
+            refused = line.error.startswith("step ") and not line.error.startswith("step 503")
+            if refused or any(word in line.error for word in WRONG_PROBLEMS):
                 self.faults.append(f"client {line.id} was told: {line.error}")
             return
         self.acknowledged += 1
@@ -95,6 +107,8 @@ class Checker:
             case "valid":
                 found = connection.execute("SELECT 1 FROM certificates WHERE id = ?", (id_of(line.url),)).fetchone()
                 return found is not None
+            case "used":
+                return line.digest in self._keys
             case "certificate":
                 self.certificates += 1
                 found = connection.execute("SELECT der FROM certificates WHERE serial = ?", (line.serial,)).fetchall()
@@ -105,7 +119,8 @@ class Checker:
     def _check_tables(self, connection: sqlite3.Connection) -> None:
         """What must hold of the tables alone."""
         for question, fault in QUESTIONS.items():
-            self.faults += [f"{fault}: {row[0]}" for row in connection.execute(question).fetchall()]
+            found = [f"{fault}: {row[0]}" for row in connection.execute(question).fetchall()]
+            self.faults += [one for one in found if one not in self.faults]
         (stored,) = connection.execute("SELECT count(*) FROM certificates").fetchone()
         if stored != len(self._logged):
             self.faults.append(f"{stored} certificates are stored and {len(self._logged)} are logged")

@@ -6,7 +6,9 @@ here, with SIGKILL; some kills come before the CA is ready; the time to ready is
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import random
 import signal
 import subprocess
@@ -26,6 +28,9 @@ from crash.load import Job
 
 NAMES = 50
 TESTS = Path(__file__).parents[1]
+WORKER = 0.5  # share of kills that meet one worker of several, and not the supervisor
+GONE_WITHIN = 5.0  # seconds
+BEGIN_WITHIN = 60.0  # seconds
 EARLY = 0.1  # share of kills that come while the CA starts
 
 
@@ -37,6 +42,7 @@ class Plan:
     seed: int
     clients: int = 16
     pause: tuple[float, float] = (0.2, 2.0)
+    workers: int = 1
 
 
 @dataclass(slots=True)
@@ -45,6 +51,7 @@ class Figures:
 
     plan: Plan
     kills: int = 0
+    children: int = 0
     ready: list[float] = field(default_factory=list)
     acknowledged: int = 0
     certificates: int = 0
@@ -57,6 +64,8 @@ class Figures:
         """For a person."""
         ready = sorted(self.ready)
         yield f"seed {self.plan.seed}, {self.plan.clients} clients, {self.kills} kills in {self.seconds:.0f} s"
+        if self.plan.workers > 1:
+            yield f"{self.plan.workers} workers; {self.children} of the kills met one of them, or the collector"
         yield f"{self.certificates} certificates held by clients, {self.acknowledged} acknowledgements, all looked for"
         yield f"{self.errors} requests met a dead or starting CA and were asked again"
         yield f"{self.log_size} entries in the log"
@@ -84,7 +93,7 @@ def names() -> list[str]:
 def load(ca: CA, ledgers: Path, clients: int) -> Iterator[subprocess.Popen[bytes]]:
     """Clients in a process of their own, ended by SIGTERM; they must have lived until then."""
     ledgers.mkdir()
-    job = Job(ca.directory, str(ca.root), ca.http_port, names(), str(ledgers), clients)
+    job = Job(ca.directory, str(ca.root), ca.http_port, names(), str(ledgers), clients, ca.url, str(ca.home))
     variables = environment(ca.home.parent) | {"PYTHONPATH": f"{TESTS}:{TESTS.parent / 'src'}"}
     variables["PYTHONWARNINGS"] = "ignore::ResourceWarning"  # http.client leaves a socket whose handshake was cut
     said = (ledgers / "said").open("wb")
@@ -93,6 +102,11 @@ def load(ca: CA, ledgers: Path, clients: int) -> Iterator[subprocess.Popen[bytes
         env=variables, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
     )  # fmt: skip
     try:
+        deadline = time.monotonic() + BEGIN_WITHIN
+        while not list(ledgers.glob("*.ledger")):
+            assert process.poll() is None, (ledgers / "said").read_text()
+            assert time.monotonic() < deadline, "the clients did not begin"
+            time.sleep(0.05)
         yield process
         assert process.poll() is None, (ledgers / "said").read_text()
         process.terminate()
@@ -110,16 +124,20 @@ def run(where: Path, plan: Plan, tell: Callable[[str], None] = lambda _: None) -
     """1. A CA under load. 2. Kill, start, look, as often as planned. 3. Let the clients end, look at everything."""
     chance, figures, began = random.Random(plan.seed), Figures(plan), time.monotonic()  # noqa: S311 - replayable
     ca = found_for_load(where)
-    ca.start()
+    _start(ca, plan)
     checker = Checker(ca.database, LedgerReader(where / "ledgers"))
     try:
         with load(ca, where / "ledgers", plan.clients):
             while figures.kills < plan.rounds:
                 time.sleep(chance.uniform(*plan.pause))
+                if plan.workers > 1 and chance.random() < WORKER:
+                    _kill_child(ca, figures, chance)
+                    checker.look()
+                    continue
                 _kill(ca, figures)
                 while chance.random() < EARLY and figures.kills < plan.rounds:
                     _kill_early(ca, figures, chance.uniform(0.05, 0.8))
-                figures.ready.append(_start(ca))
+                figures.ready.append(_start(ca, plan))
                 checker.look()
                 tell(
                     f"kill {figures.kills}: ready after {figures.ready[-1]:.2f} s, {checker.certificates} certificates"
@@ -136,10 +154,19 @@ def run(where: Path, plan: Plan, tell: Callable[[str], None] = lambda _: None) -
 
 
 def _kill(ca: CA, figures: Figures) -> None:
+    """Kill it; what it had started must be gone soon too, or nothing can take its place."""
+    assert ca.process is not None
+    left = children_of(ca.process.pid)
     status = ca.stop(signal.SIGKILL)
     figures.kills += 1
     if status != -signal.SIGKILL:
         figures.faults.append(f"the CA ended by itself with {status} before kill {figures.kills}")
+    deadline = time.monotonic() + GONE_WITHIN
+    while any(Path(f"/proc/{pid}").exists() for pid in left):
+        if time.monotonic() > deadline:
+            figures.faults.append(f"kill {figures.kills}: a worker outlived its supervisor by {GONE_WITHIN:.0f} s")
+            return
+        time.sleep(0.01)
 
 
 def _kill_early(ca: CA, figures: Figures, after: float) -> None:
@@ -149,10 +176,27 @@ def _kill_early(ca: CA, figures: Figures, after: float) -> None:
     _kill(ca, figures)
 
 
-def _start(ca: CA) -> float:
+def _kill_child(ca: CA, figures: Figures, chance: random.Random) -> None:
+    """Kill one process that the supervisor keeps: a worker, or the collector of counts."""
+    assert ca.process is not None
+    with contextlib.suppress(ProcessLookupError):  # it may be between two of them
+        os.kill(chance.choice(children_of(ca.process.pid) or [0]) or 2**22, signal.SIGKILL)
+    figures.kills += 1
+    figures.children += 1
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process started."""
+    try:
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _start(ca: CA, plan: Plan) -> float:
     """Seconds to the ready line."""
     began = time.monotonic()
-    ca.start()
+    ca.start(*(("--workers", str(plan.workers)) if plan.workers > 1 else ()))
     return time.monotonic() - began
 
 

@@ -18,8 +18,9 @@ import msgspec
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     """One acknowledgement, or an error in its place.
 
-    `what` is `account`, `order`, `ready`, `valid`, `certificate` or `error`; `url` is what the CA named; `serial` and
-    `digest` (hex) are those of a downloaded certificate.
+    `what` is `account`, `order`, `ready`, `valid`, `certificate`, `used` or `error`; `url` is what the CA named;
+    `serial` and `digest` (hex) are those of a certificate that came. `used` is a token that the CA says is used, though
+    its answer never came: `digest` is then that of its public key.
     """
 
     id: str

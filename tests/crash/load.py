@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from crash.ledger import Ledger
+from crash.signing import Signing, signer_of
+from dayfly.cli.provisioning import Signer
 from dayfly.client.acme import ACMEClient, ACMEProblem, Placed
 from dayfly.client.solving import StandaloneSolver
 from dayfly.client.transport import Transport, trusting
@@ -33,6 +35,7 @@ from factories import csr_der
 PAUSE = 0.2  # seconds, after an error
 SHARE_OF_WAITS = 0.2  # the client's polls are made for people; a load has no patience
 TIMEOUT = 5.0  # seconds, for one answer
+BY_TOKEN = 4  # one client of so many gets its certificates by one-time tokens
 FINAL = frozenset({"rejectedIdentifier", "malformed", "accountDoesNotExist", "incorrectResponse"})
 """Problems that asking again does not end; none of them may come at all."""
 
@@ -48,6 +51,15 @@ class Job(msgspec.Struct, frozen=True):
     names: list[str]
     ledgers: str
     clients: int
+    base_url: str
+    home: str
+
+
+class LastingSolver(StandaloneSolver):
+    """Answers that stay: a CA that lost its client in the middle may look when the client has not come back yet."""
+
+    def cleanup(self, token: str) -> None:
+        """Keep it."""
 
 
 @dataclass(slots=True)
@@ -58,17 +70,24 @@ class Worker:
     job: Job
     solver: StandaloneSolver
     stop: threading.Event
+    signer: Signer | None = None
 
     def run(self) -> None:
-        """Issue, one certificate after the other."""
+        """Get certificates one after the other: by ACME, or by tokens where there is a signer."""
         ledger = Ledger(Path(self.job.ledgers) / f"client-{self.number:02d}.ledger")
         client, transport = self.connect()
         with transport:
+            signing = None
+            if self.signer is not None:
+                signing = Signing(self.job.base_url, self.signer, transport, ledger, self.stop)
             for count in itertools.count():
                 if self.stop.is_set():
                     return
-                name = self.job.names[(self.number + count) % len(self.job.names)]
-                Issuance(f"{self.number}-{count}", name, client, ledger, self.solver, self.stop).run()
+                request_id, name = f"{self.number}-{count}", self.job.names[(self.number + count) % len(self.job.names)]
+                if signing is not None:
+                    signing.run(request_id, name)
+                else:
+                    Issuance(request_id, name, client, ledger, self.solver, self.stop).run()
 
     def connect(self) -> tuple[ACMEClient, Transport]:
         """A client with a new account key."""
@@ -151,8 +170,13 @@ def main() -> None:
     job = msgspec.json.decode(sys.argv[1], type=Job)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    with StandaloneSolver("127.0.0.1", job.http_port) as solver:
-        workers = [Worker(number, job, solver, stop) for number in range(job.clients)]
+    with LastingSolver("127.0.0.1", job.http_port) as solver:
+        with Transport(job.base_url, trusting(Path(job.root))) as transport:
+            signer = signer_of(transport, job.base_url, job.home)
+        workers = [
+            Worker(number, job, solver, stop, signer if number % BY_TOKEN == 1 else None)
+            for number in range(job.clients)
+        ]
         threads = [threading.Thread(target=one.run, name=f"client-{one.number}") for one in workers]
         for thread in threads:
             thread.start()

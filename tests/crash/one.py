@@ -11,7 +11,7 @@ from pathlib import Path
 from ca_world import CA
 from crash.killing import names
 from crash.ledger import Ledger
-from crash.load import Issuance, Job, Worker
+from crash.load import Issuance, Job, LastingSolver, Worker
 from dayfly.client.solving import StandaloneSolver
 
 
@@ -39,7 +39,9 @@ class Client:
         assert not thread.is_alive()
 
     def _issue(self, number: int) -> None:
-        job = Job(self.ca.directory, str(self.ca.root), self.ca.http_port, names(), str(self.ledgers), 1)
+        job = Job(
+            self.ca.directory, str(self.ca.root), self.ca.http_port, names(), str(self.ledgers), 1, self.ca.url, ""
+        )
         client, transport = Worker(0, job, self.solver, self.stop).connect()
         ledger = Ledger(self.ledgers / f"one-{number:03d}.ledger")
         with transport:
@@ -50,7 +52,7 @@ class Client:
 def one_client(ca: CA, ledgers: Path) -> Iterator[Client]:
     """A client for this CA, with its challenge server."""
     ledgers.mkdir()
-    with StandaloneSolver("127.0.0.1", ca.http_port) as solver:
+    with LastingSolver("127.0.0.1", ca.http_port) as solver:
         client = Client(ca, ledgers, solver)
         try:
             yield client

@@ -94,11 +94,15 @@ def test_checker_believes_no_ledger_without_a_row(damaged: CA) -> None:
     ledger = Ledger(damaged.home.parent / "ledgers" / "client-99.ledger")
     ledger.add("99-0", "certificate", serial="abc", digest="00")
     ledger.add("99-1", "error", error="serverInternal 500: it failed")
+    ledger.add("99-2", "used", digest="00")
+    ledger.add("99-3", "error", error="a token was accepted twice")
     os.close(ledger.descriptor)
     found = faults(damaged)
-    assert len(found) == 2
+    assert len(found) == 4
     assert "abc" in found[0]
     assert "serverInternal" in found[1]
+    assert "used" in found[2]
+    assert "accepted twice" in found[3]
 
 
 def test_torn_ledger_line_was_not_acknowledged(tmp_path: Path) -> None:
