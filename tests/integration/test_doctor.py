@@ -30,6 +30,7 @@ from dayfly.config import Address
 from dayfly.core.doctor.catalogue import Level
 from dayfly.errors import ConfigError
 from dayfly.wiring.doctor import Report, Request, examine
+from secrecy.searching import PLANTED
 
 # What depends on the machine that the tests run on, and not on the home.
 OF_THE_HOST = frozenset({"DF4101", "DF4104", "DF4105", "DF4106", "DF4109"})
@@ -189,6 +190,7 @@ def plain_key(home: Path, target: str) -> None:
     key = load_pem_private_key((home / "secrets/intermediate_ca_key").read_bytes(), PASSWORD.encode())
     (home / target).write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     (home / target).chmod(0o600)
+    (home.parent / PLANTED).write_text(target)
 
 
 def add(home: Path, name: str, content: bytes = b"x") -> None:

@@ -16,6 +16,9 @@ from pathlib import Path
 from ca_world import PASSWORD
 
 MAX_FILE = 64 * 1024 * 1024
+SHORTEST = 16  # octets; a test's own password of a letter or none would be found everywhere
+PLANTED = "planted-secrets"
+"""A file beside a home: what a test has put where it does not belong, one path below the home a line."""
 EXPECTED = "expected-errors"
 """A file beside a log, with the reason for which errors in it are no finding."""
 
@@ -56,8 +59,10 @@ class Home:
     kind: str
 
     def belongs(self, path: Path) -> bool:
-        """Is this a place for secrets?"""
-        return any(fnmatch(str(path.relative_to(self.path)), pattern) for pattern in PLACES[self.kind])
+        """Is this a place for secrets, or one where a test has put one on purpose?"""
+        planted = self.path.parent / PLANTED
+        patterns = (*PLACES[self.kind], *(planted.read_text().splitlines() if planted.exists() else ()))
+        return any(fnmatch(str(path.relative_to(self.path)), pattern) for pattern in patterns)
 
     def files(self) -> Iterator[Path]:
         """Plain files; a link's target is found where it lies."""
@@ -73,7 +78,8 @@ def search(base: Path, recorded: Path) -> Search:
     result = Search()
     homes, logs = _look_around(base)
     result.homes = len(homes)
-    planted = re.compile(b"|".join(re.escape(one) for one in sorted({PASSWORD.encode(), *_secrets_of(homes)})))
+    secrets = {one for one in _secrets_of(homes) if len(one) >= SHORTEST} | {PASSWORD.encode()}
+    planted = re.compile(b"|".join(map(re.escape, sorted(secrets))))
     shapes = {"a secret of a home": planted, **SHAPES}
     for home in homes:
         for path in home.files():
