@@ -53,6 +53,7 @@ fmt: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP)
+	$(BIN)/python bench/budget.py
 	$(BIN)/python bench/run.py --acmeload $(ACMELOAD) $(if $(N),--seconds $(N))
 
 crash: $(STAMP)

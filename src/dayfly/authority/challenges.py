@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 
 from dayfly.authority.attempts import Attempts
 from dayfly.authority.context import Authority, SingleFlight
@@ -25,6 +24,7 @@ from dayfly.core.acme.challenges import (
 )
 from dayfly.core.acme.objects import Account, Authorization, AuthorizationRef, Challenge, ChallengeStatus, Order
 from dayfly.core.events import ChallengeSettled, Outcome, Reason
+from dayfly.core.frozen import replace
 from dayfly.core.problems import NoSuchResource, Refused, ServiceUnavailable
 from dayfly.errors import Conflict, NotFound, Unavailable
 from dayfly.ports import Changes, Validated, ValidationFailed, ValidationTarget

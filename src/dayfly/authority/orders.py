@@ -7,7 +7,6 @@ at most one certificate, because the commit is conditional on the version read.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
@@ -24,6 +23,7 @@ from dayfly.core.acme.ordering import (
     plan_new_order,
 )
 from dayfly.core.events import IssueKind
+from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id, render_id
 from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.policy.denials import Asker

@@ -7,7 +7,6 @@ transaction; a condition is one question with one right answer; an update writes
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 from dayfly.adapters.stores import rows
 from dayfly.adapters.stores.log import entries_of
 from dayfly.core.acme.objects import Account, Certificate, Order
+from dayfly.core.frozen import replace
 from dayfly.core.settings.documents import SettingsChange, document_kind, document_name, render_document
 from dayfly.errors import Claimed, Conflict
 from dayfly.ports import Changes, Claim, Record

@@ -7,7 +7,6 @@ challenge).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dayfly.core.acme.objects import (
@@ -28,6 +27,7 @@ from dayfly.core.acme.states import (
     advance_challenge,
     advance_order,
 )
+from dayfly.core.frozen import replace
 from dayfly.core.problems import Malformed, Refused
 
 # Tries within 45 s, since stock `step` polls for 46 s (acme.md part 7); seconds from one try to the next, before

@@ -6,12 +6,12 @@ key are judged again at this moment; the plan relies on one revision of the sett
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
 from dayfly.core.acme.objects import AuthorizationStatus, Order, OrderStatus, StoredProblem
 from dayfly.core.acme.states import OrderEvent, advance_order
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.grant import Grant
 from dayfly.core.policy.lifetimes import plan_validity

@@ -7,7 +7,7 @@ order, and again at finalize; duplicates are merged; objects are read "as of now
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 
@@ -24,6 +24,7 @@ from dayfly.core.acme.objects import (
 )
 from dayfly.core.acme.states import AuthorizationEvent, OrderEvent, advance_authorization, advance_order
 from dayfly.core.events import OrderCreated
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_identifier
 from dayfly.core.policy.grant import Grant
 from dayfly.core.policy.lifetimes import plan_validity
