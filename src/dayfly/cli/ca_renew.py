@@ -105,8 +105,7 @@ def _once(kept: Kept, cadence: Cadence, options: Mapping[str, Any], *, verb: str
     if not is_time(cadence, pair):
         not_due(pair, verb=verb, as_json=as_json)
         return False
-    written = (kept.places.out_crt, *((kept.places.out_key,) if kept.make_key and kept.writes_key else ()))
-    check_targets(written, force=options["force"])
+    check_targets(kept.written, force=options["force"])
     with kept.places.locked():
         fresh = kept.load()
         if fresh.leaf != pair.leaf and not is_time(cadence, fresh):  # somebody was faster

@@ -21,6 +21,8 @@ def check_targets(paths: tuple[Path, ...], *, force: bool) -> None:
             raise UsageError(f"there is no directory {path.parent}", hint=f"make it: mkdir -p {path.parent}")
         if path.is_dir():
             raise UsageError(f"{path} is a directory", hint="name a file")
+        if not os.access(path.parent, os.W_OK):
+            raise UsageError(f"this user may not write in {path.parent}", hint="choose another place")
     existing = [path for path in paths if path.exists() or path.is_symlink()]
     if not existing or force:
         return

@@ -136,6 +136,25 @@ def test_existing_file_stops_before_anything_is_asked__interfaces_7(
     assert (document["certificate"], document["key"]) == (crt, key)
 
 
+def test_place_that_cannot_be_written_stops_before_anything_is_asked(
+    ca: StepCA, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No certificate is spent on a file that cannot be kept."""
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert run(tmp_path, "certificate", NAME, *pair(tmp_path)) == 1
+    assert "may not write in" in capsys.readouterr().err
+    assert ca.requests == []
+
+
+def test_provisioner_may_come_from_the_environment(ca: StepCA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DAYFLY_PROVISIONER and DAYFLY_PROVISIONER_PASSWORD_FILE stand in for their flags."""
+    monkeypatch.setenv("DAYFLY_PROVISIONER", "team")
+    monkeypatch.setenv("DAYFLY_PROVISIONER_PASSWORD_FILE", str(tmp_path / "provisioner-password"))
+    flags = ("--ca-url", URL, "--root", str(tmp_path / "root.pem"))
+    assert main.run(["ca", "certificate", NAME, *pair(tmp_path), *flags]) == 0
+    assert len(ca.issued) == 1
+
+
 def test_given_token_needs_no_provisioner(ca: StepCA, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its names are those of the request, and it is sent as it is."""
     made = token(tmp_path, capsys, NAME, "--san", "b.internal.example")

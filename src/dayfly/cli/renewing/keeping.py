@@ -27,6 +27,7 @@ from dayfly.cli.renewing.pair import (
     load_pair,
     locked,
     refuse_managed,
+    rehearse,
     render_key,
     replace_files,
 )
@@ -97,6 +98,12 @@ class Kept:
     subject: str = ""
     issued: Issued | None = None
 
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """The files that an exchange replaces."""
+        is_new = self.make_key is not None and self.writes_key
+        return (self.places.out_crt, self.places.out_key) if is_new else (self.places.out_crt,)
+
     def load(self) -> Pair:
         """The pair as it is now, with the lock held: the one that was named, or what came of it before; UsageError."""
         places = self.places
@@ -127,6 +134,7 @@ class Kept:
         """One exchange with the lock held: ask, verify, write."""
         from dayfly.cli.renewing.exchange import rekey, renew
 
+        rehearse(self.written)
         at = now()
         files: tuple[Replacement, ...] = ()
         if self.make_key is None:

@@ -30,10 +30,11 @@ from dayfly.core.renewing import Life
 from dayfly.core.x509.chain import load_certificate
 from dayfly.core.x509.pem import PEMError, parse_pem_certificates
 from dayfly.core.x509.pkcs8 import IV_OCTETS, SALT_OCTETS, encrypt_pkcs8, render_encrypted_pem
-from dayfly.errors import DayflyError, UsageError
+from dayfly.errors import UsageError
 
 LOCK_WITHIN = 60.0  # seconds; a renewal takes one or two, a hook at most 30
 _POLL = 0.1
+REHEARSED = 16 * 1024  # octets: more than a chain and a key of ours have
 # Blocks of every kind: a key beside the certificate is refused, since it would not be there afterwards.
 _BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]+-----[A-Za-z0-9+/=\s]+-----END [A-Z0-9 ]+-----")
 
@@ -186,22 +187,37 @@ class Replacement:
     mode: int
 
 
+def rehearse(paths: tuple[Path, ...]) -> None:
+    """Raise UsageError where `replace_files` would: before the CA has given a certificate that cannot be kept."""
+    with contextlib.ExitStack() as made, _told(paths):
+        for path in paths:
+            temporary = _prepare(path.resolve(), Replacement(path, bytes(REHEARSED), 0o600))
+            made.callback(temporary.unlink)
+
+
 def replace_files(replacements: tuple[Replacement, ...]) -> None:
     """Put all of them in place: each is complete on disk before the first gets its name. UsageError changes nothing."""
     ready: list[tuple[Path, Path]] = []
-    try:
+    with contextlib.ExitStack() as left, _told(tuple(one.path for one in replacements)):
         for one in replacements:
             real = one.path.resolve()
-            ready.append((_prepare(real, one), real))
+            temporary = _prepare(real, one)
+            left.callback(temporary.unlink, missing_ok=True)
+            ready.append((temporary, real))
         for temporary, real in ready:
             temporary.replace(real)
-    except OSError as error:
-        for temporary, _ in ready:
-            temporary.unlink(missing_ok=True)
-        what = f"{error.filename or replacements[0].path} cannot be written: {error.strerror}"
-        raise UsageError(what, hint="is the disk full, or the directory somebody else's?") from None
     for directory in {real.parent for _, real in ready}:
         _sync(directory)
+
+
+@contextlib.contextmanager
+def _told(paths: tuple[Path, ...]) -> Iterator[None]:
+    """An OSError as a UsageError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        what = f"{error.filename or paths[0]} cannot be written: {error.strerror}"
+        raise UsageError(what, hint="is the disk full, or the directory somebody else's?") from None
 
 
 def _prepare(real: Path, wanted: Replacement) -> Path:
@@ -233,7 +249,7 @@ def _inherit(descriptor: int, real: Path, mode: int) -> None:
         try:
             os.fchown(descriptor, before.st_uid, before.st_gid)
         except PermissionError:
-            raise DayflyError(
+            raise UsageError(
                 f"{real} belongs to another user, and would not any more", hint="run this as root, or as its owner"
             ) from None
     os.fchmod(descriptor, mode)

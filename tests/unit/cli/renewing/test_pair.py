@@ -22,6 +22,7 @@ from dayfly.cli.renewing.pair import (
     load_pair,
     locked,
     refuse_managed,
+    rehearse,
     render_key,
     replace_files,
 )
@@ -165,6 +166,38 @@ def test_failed_replacement_changes_no_file(tmp_path: Path) -> None:
         replace_files((Replacement(first, b"new", 0o600), Replacement(tmp_path / "absent/a.crt", b"new", 0o600)))
     assert first.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["a.key"]
+
+
+def test_rehearsal_finds_what_would_fail_and_leaves_nothing(tmp_path: Path) -> None:
+    """A place that cannot be written, or not by this user for its owner."""
+    (tmp_path / "a.crt").write_text("old")
+    rehearse((tmp_path / "a.crt", tmp_path / "a.key"))
+    assert [one.name for one in tmp_path.iterdir()] == ["a.crt"]
+    with pytest.raises(UsageError, match="cannot be written"):
+        rehearse((tmp_path / "a.crt", tmp_path / "absent/a.key"))
+    assert [one.name for one in tmp_path.iterdir()] == ["a.crt"]
+
+
+def test_file_that_would_change_its_owner_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither it nor the one before it changes, and no temporary file stays."""
+    for name in ("a.key", "a.crt"):
+        (tmp_path / name).write_text("old")
+    real = os.fstat
+
+    def of_another(descriptor: int) -> os.stat_result:
+        facts = real(descriptor)
+        return os.stat_result((*facts[:4], facts.st_uid + 1, *facts[5:]))
+
+    def not_permitted(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("dayfly.cli.renewing.pair.os.fchown", not_permitted)
+    replace_files((Replacement(tmp_path / "a.key", b"new", 0o600),))
+    monkeypatch.setattr("dayfly.cli.renewing.pair.os.fstat", of_another)
+    with pytest.raises(UsageError, match="belongs to another user"):
+        replace_files((Replacement(tmp_path / "a.crt", b"new", 0o600),))
+    assert (tmp_path / "a.crt").read_text() == "old"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.crt", "a.key"]
 
 
 # --- who may touch it -------------------------------------------------------------------------------------------------

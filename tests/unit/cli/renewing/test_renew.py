@@ -244,6 +244,15 @@ def test_what_cannot_be_meant_is_told_before_anything_is_asked(
     assert ca.requests == []
 
 
+def test_place_that_cannot_be_written_is_found_before_a_certificate_is_spent(
+    ca: StepCA, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not even root makes files below /proc."""
+    assert run("renew", held(ca, tmp_path), "--out", "/proc/new.crt") == 1
+    assert "cannot be written" in capsys.readouterr().err
+    assert ca.requests == []
+
+
 def test_managed_pair_is_left_to_its_agent__agent_17(
     ca: StepCA, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
