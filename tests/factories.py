@@ -34,6 +34,21 @@ NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 NAME = "api.internal.example"
 TOKEN = "dG9rZW4tb2YtMTI4LWJpdHMtb3ItbW9yZQ"
 
+CA_TOML = b"""
+version = 1
+name = "Internal CA"
+address = ":9000"
+dns_names = ["ca.internal.example"]
+database = "sqlite:db/dayfly.db"
+root = "certs/root_ca.crt"
+[issuer]
+certificate = "certs/intermediate_ca.crt"
+key = "file:secrets/intermediate_ca_key"
+[log]
+key = "file:secrets/log_key"
+"""
+"""A ca.toml with what is required and no more."""
+
 
 def dns(name: str = NAME) -> Identifier:
     """A DNS identifier."""

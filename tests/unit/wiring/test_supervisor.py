@@ -19,20 +19,7 @@ from dayfly.errors import DayflyError
 from dayfly.wiring.workers.children import FIRST_PAUSE, LONG_ENOUGH, LONGEST_PAUSE, Child
 from dayfly.wiring.workers.links import Beat, Failed, Link, Message, Ready, Reload, render
 from dayfly.wiring.workers.supervisor import SILENT_FOR, START_WITHIN, STOP_WITHIN, Supervisor, Wakeups
-
-TOML = b"""
-version = 1
-name = "Internal CA"
-address = ":9000"
-dns_names = ["ca.internal.example"]
-database = "sqlite:db/dayfly.db"
-root = "certs/root_ca.crt"
-[issuer]
-certificate = "certs/intermediate_ca.crt"
-key = "file:secrets/intermediate_ca_key"
-[log]
-key = "file:secrets/log_key"
-"""
+from factories import CA_TOML
 
 
 def forked(work: Callable[[socket.socket], None]) -> Callable[[socket.socket, socket.socket], int]:
@@ -121,10 +108,10 @@ def make(tmp_path: Path) -> Iterator[Callable[..., World]]:
     made: list[World] = []
 
     def build(*kinds: Callable[[socket.socket], None], collector: bool = False) -> World:
-        (tmp_path / "ca.toml").write_bytes(TOML)
+        (tmp_path / "ca.toml").write_bytes(CA_TOML)
         ended: list[int] = []
         ground: Any = SimpleNamespace(
-            config=parse_config(TOML, home=tmp_path),
+            config=parse_config(CA_TOML, home=tmp_path),
             listener=SimpleNamespace(close=lambda: None),
             slots=SimpleNamespace(end=ended.append),
         )
@@ -259,7 +246,7 @@ def test_reload_goes_to_the_workers_and_a_deaf_one_is_begun_anew(make: Callable[
     collector, worker = world.supervisor.children
     world.until(lambda: world.ready)
     before = (collector.pid, worker.pid)
-    (world.home / "ca.toml").write_bytes(TOML + b"[limits]\nenabled = false\n")
+    (world.home / "ca.toml").write_bytes(CA_TOML + b"[limits]\nenabled = false\n")
     os.kill(os.getpid(), signal.SIGHUP)
     world.until(lambda: world.supervisor._reloading == {worker.name})
     assert world.supervisor.ground.config.limits_enabled is False

@@ -1,0 +1,39 @@
+"""What of a changed ca.toml a running server takes up (reliability.md 7)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dayfly.config import parse_config
+from dayfly.errors import ConfigError
+from dayfly.wiring.reload import plan_change
+from factories import CA_TOML
+
+HOME = Path("/var/lib/dayfly")
+
+
+def test_live_keys_are_taken_over_and_the_rest_is_named() -> None:
+    """Validation and limits are live; an address, a key or the database waits for a restart."""
+    current = parse_config(CA_TOML, home=HOME)
+    text = (
+        CA_TOML.replace(b":9000", b":9001").replace(b"secrets/log_key", b"secrets/other")
+        + b"[validation]\nhttp_port = 8080\n[limits]\nenabled = false\n[metrics]\naddress = ''\n"
+    )
+    change = plan_change(current, text)
+    assert change.applied == ("limits.enabled", "validation")
+    assert change.waiting == ("address", "log.key", "metrics.address")
+    assert change.text == text
+    assert change.config.validation.http_port == 8080
+    assert change.config.limits_enabled is False
+    assert (change.config.address, change.config.log_key) == (current.address, current.log_key)
+    again = plan_change(change.config, text)
+    assert (again.applied, again.waiting) == ((), change.waiting)
+
+
+@pytest.mark.parametrize("text", [b"", b"version = = 1", CA_TOML + b"speed = 9\n", CA_TOML.replace(b":9000", b":0")])
+def test_file_that_cannot_be_taken_is_an_error(text: bytes) -> None:
+    """As at a start."""
+    with pytest.raises(ConfigError):
+        plan_change(parse_config(CA_TOML, home=HOME), text)
