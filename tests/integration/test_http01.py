@@ -348,9 +348,9 @@ def test_slow_answer_is_cut_off__v8(monkeypatch: pytest.MonkeyPatch) -> None:
     ("head", "again", "problem"),
     [
         (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 4096, "incorrectResponse"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", "incorrectResponse"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 700, "incorrectResponse"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n", b"x" * 4096, "incorrectResponse"),
-        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n", "connection"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 700, "connection"),
         (b"HTTP/1.1 200 OK\r\nX: ", b"y" * 4096, "connection"),
         (b"", b"x" * 4096, "connection"),
     ],
