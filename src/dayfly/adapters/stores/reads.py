@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dayfly.adapters.stores import rows
+from dayfly.adapters.stores.recent import RecentRows
 from dayfly.core.acme.objects import Account, Certificate, Order
 from dayfly.core.ids import make_id
 from dayfly.core.settings.documents import Settings, make_settings, parse_document
@@ -54,16 +55,22 @@ class Reader:
 class AccountTable:
     """Accounts."""
 
-    def __init__(self, reader: Reader) -> None:
-        """Read through `reader`."""
+    def __init__(self, reader: Reader, recent: RecentRows) -> None:
+        """Read through `reader` what is not among the recent ones."""
         self._reader = reader
+        self._recent = recent
 
     async def account(self, account_id: int) -> Account:
         """The account with this id; NotFound."""
+        known = self._recent.account(account_id)
+        if known is not None:
+            return known
         row = self._reader.one("SELECT document FROM accounts WHERE id = ?", account_id)
         if row is None:
             raise NotFound(f"no account {account_id:016x}")
-        return rows.parse_account(row[0])
+        account = rows.parse_account(row[0])
+        self._recent.keep(account)
+        return account
 
     async def account_by_key(self, provisioner: str, thumbprint: str) -> Account | None:
         """The account of this provisioner with this key."""
@@ -75,16 +82,22 @@ class AccountTable:
 class OrderTable:
     """Orders."""
 
-    def __init__(self, reader: Reader) -> None:
-        """Read through `reader`."""
+    def __init__(self, reader: Reader, recent: RecentRows) -> None:
+        """Read through `reader` what is not among the recent ones."""
         self._reader = reader
+        self._recent = recent
 
     async def order(self, order_id: int) -> Order:
         """The order with this id; NotFound."""
+        known = self._recent.order(order_id)
+        if known is not None:
+            return known
         row = self._reader.one("SELECT document FROM orders WHERE id = ?", order_id)
         if row is None:
             raise NotFound(f"no order {order_id:016x}")
-        return rows.parse_order(row[0])
+        order = rows.parse_order(row[0])
+        self._recent.keep(order)
+        return order
 
     async def open_orders(self, account_id: int, *, limit: int) -> tuple[Order, ...]:
         """The account's pending and ready orders, newest first."""
@@ -109,16 +122,22 @@ class CertificateTable:
 
     _SELECT = f"SELECT {rows.CERTIFICATE_COLUMNS} FROM certificates"  # noqa: S608 - a constant of ours
 
-    def __init__(self, reader: Reader) -> None:
-        """Read through `reader`."""
+    def __init__(self, reader: Reader, recent: RecentRows) -> None:
+        """Read through `reader` what is not among the recent ones."""
         self._reader = reader
+        self._recent = recent
 
     async def certificate(self, certificate_id: int) -> Certificate:
         """The certificate with this row id; NotFound."""
+        known = self._recent.certificate(certificate_id)
+        if known is not None:
+            return known
         row = self._reader.one(f"{self._SELECT} WHERE id = ?", certificate_id)
         if row is None:
             raise NotFound(f"no certificate {certificate_id:016x}")
-        return rows.parse_certificate(row)
+        certificate = rows.parse_certificate(row)
+        self._recent.keep(certificate)
+        return certificate
 
     async def certificates(self, *, after: int, limit: int) -> tuple[Certificate, ...]:
         """A page of certificates by id."""
@@ -147,17 +166,22 @@ class ClaimTable:
 class SettingsTable:
     """Provisioners, rules and owners of the newest revision, parsed once."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, recent: RecentRows) -> None:
         """Nothing is read yet."""
         self._reader = reader
+        self._recent = recent
         self._settings = Settings()
 
     async def settings(self) -> Settings:
         """The settings of the newest committed revision."""
+        known = self._recent.settings()
+        if known is not None:
+            return known
         row = self._reader.one("SELECT revision FROM settings_revision")
         revision = 0 if row is None else row[0]
         if revision != self._settings.revision:
             self._settings = self._load()
+        self._recent.keep_settings(self._settings)
         return self._settings
 
     def _load(self) -> Settings:

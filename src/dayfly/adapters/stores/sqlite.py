@@ -31,6 +31,7 @@ from dayfly.adapters.stores.reads import (
     Reader,
     SettingsTable,
 )
+from dayfly.adapters.stores.recent import RecentRows, count_changes, stop_counting
 from dayfly.adapters.stores.statements import Writes, plan_writes
 from dayfly.adapters.stores.writer import ConstraintBroken, Fatal, GroupWriter
 from dayfly.core.acme.ordering import ORDER_LIFE
@@ -48,6 +49,7 @@ from dayfly.ports import (
     LogReads,
     OrderReads,
     Receipt,
+    Record,
     SettingsReads,
 )
 
@@ -200,9 +202,13 @@ class SqliteEngine:
             self.connection.execute("PRAGMA busy_timeout=0")
             self.connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
             self._files = _files_of(path)
+            self._counter = count_changes(path)
         except (sqlite3.Error, Unavailable):
             self.connection.close()
             raise
+        self.recent = RecentRows(self._counter)
+        self._written: list[Record] = []
+        self._settings_changed = False
         self._entries: list[Entry] = []
         self._head: LogHead = EMPTY_HEAD
         self._frontier: Frontier | None = None
@@ -219,11 +225,8 @@ class SqliteEngine:
         self._idle = False
         try:
             self.connection.execute("BEGIN IMMEDIATE")
-            self._read_head()
         except sqlite3.Error as error:
             if _code(error) in _BUSY:
-                if self.connection.in_transaction:
-                    self.rollback()  # the lock was ours, and the head could not be read
                 return False
             raise self._classify(error) from error
         return True
@@ -240,13 +243,23 @@ class SqliteEngine:
                 raise Unavailable(f"another process held the database for {seconds:.0f} s")
             time.sleep(TURN_PAUSE)
 
-    def _read_head(self) -> None:
-        """The head inside the transaction: whoever wrote last, entries have one order.
-
-        A head that is not the one that this process left is held against the entries first (R16).
-        """
+    def begun(self) -> None:
+        """The head inside the transaction: whoever wrote last, entries have one order. Unavailable, Fatal."""
         self._entries.clear()
+        self._written.clear()
+        self._settings_changed = False
         self.check_files()
+        if self.recent.begun() and self._frontier is not None:
+            return  # nobody else has written, so the head is the one that this process left
+        try:
+            self._read_head()
+        except sqlite3.Error as error:
+            if _code(error) in _BUSY:
+                raise Unavailable("another process holds the database", hint="try again") from None
+            raise self._classify(error) from error
+
+    def _read_head(self) -> None:
+        """A head that is not the one that this process left is held against the entries first (R16)."""
         row = self.connection.execute("SELECT size, root, frontier FROM log_head").fetchone()
         head = EMPTY_HEAD if row is None else LogHead(*row)
         if self._frontier is None or head != self._head:
@@ -268,6 +281,8 @@ class SqliteEngine:
         except sqlite3.Error as error:
             raise self._classify(error) from error
         self._entries.extend(writes.entries)
+        self._written.extend(writes.records)
+        self._settings_changed = self._settings_changed or writes.changes_settings
         self._rows += len(writes.statements) + len(writes.entries)
 
     def run(self, statement: str, values: Sequence[object]) -> int:
@@ -316,12 +331,22 @@ class SqliteEngine:
         self._groups += 1
         self._idle = True
 
+    def committed(self) -> None:
+        """What was written is known from now on."""
+        self.recent.committed(self._written, settings_changed=self._settings_changed)
+
     def rollback(self) -> None:
         """Undo; a transaction that SQLite has undone by itself is undone."""
         self._frontier = None  # what this process thought to have left is not there
+        self.recent.rolled_back()
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
         self._idle = True
+
+    def close(self) -> None:
+        """Let go of the file; the last of this store's connections to do so."""
+        self.connection.close()
+        stop_counting(self._counter)
 
     def wants_checkpoint(self) -> bool:
         """Is it time to fold the write-ahead log back? Asked once, it is not until as much was written again."""
@@ -412,16 +437,17 @@ class SqliteStore:
         try:
             self._reader = Reader(_connect_reader(path), self._engine.when_idle)
         except (sqlite3.Error, Unavailable):
-            self._engine.connection.close()
+            self._engine.close()
             raise
         self._writer = GroupWriter(self._engine, notify=notify, on_fatal=on_fatal)
         self._side = ThreadPoolExecutor(1, thread_name_prefix="dayfly-checkpoint")
         self._folding: asyncio.Future[None] | None = None
-        self.accounts: AccountReads = AccountTable(self._reader)
-        self.orders: OrderReads = OrderTable(self._reader)
-        self.certificates: CertificateReads = CertificateTable(self._reader)
+        recent = self._engine.recent
+        self.accounts: AccountReads = AccountTable(self._reader, recent)
+        self.orders: OrderReads = OrderTable(self._reader, recent)
+        self.certificates: CertificateReads = CertificateTable(self._reader, recent)
         self.claims: ClaimReads = ClaimTable(self._reader)
-        self.settings: SettingsReads = SettingsTable(self._reader)
+        self.settings: SettingsReads = SettingsTable(self._reader, recent)
         self.log: LogReads = LogTable(self._reader, self._write)
         self.denials: Denials = DenialTable(self._reader, self._work)
 
@@ -444,7 +470,9 @@ class SqliteStore:
         if self._reader.one(f"SELECT 1 FROM {table} WHERE {column} < ? LIMIT 1", edge) is None:  # noqa: S608 - ours
             return 0
         chosen = f"SELECT rowid FROM {table} WHERE {column} < ? ORDER BY {column} LIMIT ?"  # noqa: S608 - ours
-        return await self._write(f"DELETE FROM {table} WHERE rowid IN ({chosen})", (edge, limit))  # noqa: S608 - ours
+        gone = await self._write(f"DELETE FROM {table} WHERE rowid IN ({chosen})", (edge, limit))  # noqa: S608 - ours
+        self._engine.recent.forget()
+        return gone
 
     async def check(self) -> None:
         """Raise Unavailable when the store cannot be read, failed, or met a full disk just now."""
@@ -471,7 +499,7 @@ class SqliteStore:
             await self._folding
         self._side.shutdown()
         self._reader.connection.close()
-        self._engine.connection.close()
+        self._engine.close()
 
     async def _write(self, statement: str, values: Sequence[object]) -> int:
         result, _ = await self._writer.write(lambda: self._engine.run(statement, values))

@@ -33,11 +33,16 @@ class Condition(msgspec.Struct, frozen=True):
 
 
 class Writes(msgspec.Struct, frozen=True):
-    """One change set, ready for a transaction; `entries` are leaf hashes and bodies."""
+    """One change set, ready for a transaction.
+
+    `entries` are leaf hashes and bodies, `records` the rows as they will stand.
+    """
 
     conditions: tuple[Condition, ...]
     statements: tuple[Statement, ...]
     entries: tuple[tuple[bytes, bytes], ...]
+    records: tuple[Record, ...] = ()
+    changes_settings: bool = False
 
 
 _TABLES: dict[type, str] = {Account: "accounts", Order: "orders", Certificate: "certificates"}
@@ -61,10 +66,17 @@ _REMOVE_SETTING = "DELETE FROM settings WHERE kind = ? AND name = ?"
 
 def plan_writes(changes: Changes) -> Writes:
     """What a transaction has to do for this change set; EntryError for an event that the log cannot take."""
-    statements = [*map(_insert, changes.insert), *map(_update, changes.update), *map(_claim, changes.claims)]
+    updated = tuple([replace(record, version=record.version + 1) for record in changes.update])
+    statements = [*map(_insert, changes.insert), *map(_update, updated), *map(_claim, changes.claims)]
     if changes.settings is not None:
         statements += _settings_statements(changes.settings)
-    return Writes(_conditions(changes), tuple(statements), entries_of(changes.events))
+    return Writes(
+        _conditions(changes),
+        tuple(statements),
+        entries_of(changes.events),
+        (*changes.insert, *updated),
+        changes.settings is not None,
+    )
 
 
 def _conditions(changes: Changes) -> tuple[Condition, ...]:
@@ -110,9 +122,8 @@ def _insert(record: Record) -> Statement:
     return _INSERT_ACCOUNT, rows.account_row(record)
 
 
-def _update(record: Record) -> Statement:
-    """The row under its next version."""
-    newer = replace(record, version=record.version + 1)
+def _update(newer: Record) -> Statement:
+    """The row as it stands under its next version."""
     if isinstance(newer, Order):
         row_id, _, *values = rows.order_row(newer)  # an order never changes its account
         return _UPDATE_ORDER, (*values, row_id)

@@ -43,12 +43,20 @@ class Engine(Protocol):
         """The same, waiting; called in the thread."""
         ...
 
+    def begun(self) -> None:
+        """The lock is held: look where the log ends; called on the event loop, as all that is not said to be."""
+        ...
+
     def finish(self) -> int:
         """Write the group's log entries and head; the log's size."""
         ...
 
     def commit(self) -> None:
         """Make it durable; called in the thread."""
+        ...
+
+    def committed(self) -> None:
+        """It is durable, and nobody has heard of it yet."""
         ...
 
     def rollback(self) -> None:
@@ -144,10 +152,12 @@ class GroupWriter:
         try:
             if not self._engine.try_begin():
                 await self._in_thread(self._engine.wait_begin, LOCK_WAIT)
+            self._engine.begun()
             done, lost = self._apply(group)
             if done:
                 size = self._engine.finish()
                 await self._in_thread(self._engine.commit)
+                self._engine.committed()
             else:
                 self._engine.rollback()
         except Fatal as error:

@@ -29,6 +29,7 @@ class Engine:
     durable: list[list[str]] = field(default_factory=list)
     commit_errors: list[Exception] = field(default_factory=list)
     rollback_errors: list[Exception] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
     busy: bool = False
     gate: threading.Event = field(default_factory=threading.Event)
     committing: threading.Event = field(default_factory=threading.Event)
@@ -43,6 +44,12 @@ class Engine:
     def wait_begin(self, seconds: float) -> None:
         if not self.gate.wait(seconds):
             raise Unavailable("another process held the database")
+
+    def begun(self) -> None:
+        self.told.append("begun")
+
+    def committed(self) -> None:
+        self.told.append("committed")
 
     def finish(self) -> int:
         return sum(map(len, self.durable)) + len(self.group)
