@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,7 @@ def test_place_that_cannot_be_written_stops_before_anything_is_asked(
     ca: StepCA, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No certificate is spent on a file that cannot be kept."""
-    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)
     assert run(tmp_path, "certificate", NAME, *pair(tmp_path)) == 1
     assert "may not write in" in capsys.readouterr().err
     assert ca.requests == []
