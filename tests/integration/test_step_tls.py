@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import json
 import secrets
 import socket
 import ssl
@@ -23,7 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ca_world import CA, NAME, PASSWORD, running
 from dayfly.core.step import messages
-from dayfly.core.step.tokens import make_jti, sign_renewal_token
+from dayfly.core.step.tokens import Endpoint, make_jti, sign_renewal_token
 from factories import csr_der, ec_key
 from step_tls import Answer, Client, Key, client_of, now, send
 
@@ -147,25 +149,37 @@ def test_a_connection_does_not_outlive_a_revocation__n5(client: Client) -> None:
         assert send(connection, "GET", "/health")[0] == 200
 
 
-def test_no_session_is_resumed__n6(client: Client) -> None:
-    """With TLS 1.2 and 1.3, and the session of a connection before: a full handshake each time."""
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_a_resumed_session_keeps_no_old_identity__n6(client: Client, version: ssl.TLSVersion) -> None:
+    """A session from before a revocation shows no certificate, or a revoked one; TLS 1.3 resumes none."""
     chain, key = client.issued()
-    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-        context = client.context(chain, key)
-        context.minimum_version = context.maximum_version = version
-        session = None
-        for _ in range(2):
-            connection = http.client.HTTPSConnection("127.0.0.1", client.port, context=context, timeout=20)
-            connection.connect()
-            if session is not None:
-                connection.sock.close()
-                plain = socket.create_connection(("127.0.0.1", client.port), timeout=20)
-                connection.sock = context.wrap_socket(plain, server_hostname="127.0.0.1", session=session)
-            assert send(connection, "GET", "/health")[0] == 200
-            assert isinstance(connection.sock, ssl.SSLSocket)
-            assert not connection.sock.session_reused
-            session = connection.sock.session
-            connection.close()
+    context = client.context(chain, key)
+    context.minimum_version = context.maximum_version = version
+    with contextlib.closing(dial(client.port, context)) as first:
+        assert ask_over(first, "POST", "/renew")[0] == 201
+        session = first.session
+        client.revoke(x509.load_pem_x509_certificate(chain).serial_number)
+        with contextlib.closing(dial(client.port, context, session)) as second:
+            status, found = ask_over(second, "POST", "/renew")
+            if second.session_reused:
+                assert version is ssl.TLSVersion.TLSv1_2
+                assert status in {400, 401}, found
+            else:
+                assert (status, "revoked" in found["message"]) == (401, True)
+
+
+def dial(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSocket:
+    """A connection that offers a session."""
+    plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+    return context.wrap_socket(plain, server_hostname="127.0.0.1", session=session)
+
+
+def ask_over(connection: ssl.SSLSocket, method: str, path: str) -> Answer:
+    """One request over a socket of ours, which stays open."""
+    connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n".encode())
+    response = http.client.HTTPResponse(connection, method=method)
+    response.begin()
+    return response.status, json.loads(response.read())
 
 
 def test_revoked_is_revoked_as_the_first_request_after_a_start__n4(client: Client, ca: CA) -> None:
@@ -189,6 +203,9 @@ def test_what_was_done_is_in_the_log_and_in_the_metrics(client: Client, ca: CA) 
     assert not isinstance(renew(client, chain, key), str)
     client.revoke(x509.load_pem_x509_certificate(chain).serial_number)
     assert client.ask("POST", "/sign", b"{}")[0] == 400
+    stranger = "api.example.org"
+    request = messages.SignRequest(csr_der(stranger), client.token(Endpoint.SIGN, stranger))
+    assert client.ask("POST", "/sign", messages.render_sign_request(request))[0] == 403
     assert ca.verify()["ok"]
     with urllib.request.urlopen(f"http://127.0.0.1:{ca.metrics}/metrics", timeout=10) as response:
         scrape = response.read().decode()
@@ -201,5 +218,6 @@ def test_what_was_done_is_in_the_log_and_in_the_metrics(client: Client, ca: CA) 
     assert counted >= {
         *((op, "platform-team", "ok", "ok") for op in ("sign", "renew", "revoke")),
         ("sign", "other", "denied", "bad_request"),
+        ("sign", "platform-team", "denied", "name_not_allowed"),
     }
     assert 'dayfly_ca_revoked_total{reason="0"}' in scrape

@@ -6,50 +6,44 @@ written down. One function revokes, whoever asked and on whichever face.
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from dayfly.authority.context import Authority
 from dayfly.authority.holders import Holder
-from dayfly.authority.signing import already_used, authenticate, claim_of
+from dayfly.authority.signing import Bearer, already_used, claim_of
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.events import CertificateRevoked, Reason
 from dayfly.core.ids import serial_row_id
 from dayfly.core.problems import AlreadyRevoked, NoSuchResource, ServiceUnavailable, Unauthorized
 from dayfly.core.step.messages import RevokeRequest
-from dayfly.core.step.tokens import parse_token
 from dayfly.errors import Claimed, Conflict, NotFound
 from dayfly.ports import Changes, Claim
 
 TRIES = 4
 
 
-async def revoke_by_token(authority: Authority, request: RevokeRequest, *, audiences: AbstractSet[str]) -> str:
-    """Revoke what a one-time token names; the provisioner's name. A JWK token may revoke any certificate of this CA.
+async def revoke_by_token(authority: Authority, request: RevokeRequest, bearer: Bearer) -> None:
+    """Revoke what a one-time token names. A JWK token may revoke any certificate of this CA.
 
-    1. The token is good for this endpoint, and not used (Unauthorized, 401).
-    2. Its subject is the serial in decimal (Unauthorized, 403).
-    3. The certificate is there and not revoked; the commit uses the token up.
+    1. Its subject is the serial in decimal (Unauthorized, 403).
+    2. The certificate is there and not revoked; the commit uses the token up.
     """
-    _, grant, claims = await authenticate(authority, parse_token(request.ott), audiences)
-    if claims.subject != str(request.serial):
+    if bearer.claims.subject != str(request.serial):
         raise Unauthorized(
             "the token's subject is not the serial number to revoke, in decimal", reason=Reason.UNAUTHORIZED
         )
     certificate = await find_by_serial(authority, request.serial)
-    by = f"provisioner {grant.provisioner}"
-    await revoke(authority, certificate, reason=request.reason_code, by=by, claims=(claim_of(claims),))
-    return grant.provisioner
+    by = f"provisioner {bearer.grant.provisioner}"
+    await revoke(authority, certificate, reason=request.reason_code, by=by, claims=(claim_of(bearer.claims),))
 
 
-async def revoke_by_holder(authority: Authority, request: RevokeRequest, holder: Holder) -> str:
-    """Revoke the certificate of the connection, which is the only one that it may; the provisioner's name."""
+async def revoke_by_holder(authority: Authority, request: RevokeRequest, holder: Holder) -> None:
+    """Revoke the certificate of the connection, which is the only one that it may (Unauthorized, 403)."""
     if request.serial != holder.certificate.serial:
         raise Unauthorized(
             "a client certificate revokes itself only; for another serial bring a token", reason=Reason.UNAUTHORIZED
         )
     await revoke(authority, holder.certificate, reason=request.reason_code, by="its own key")
-    return holder.certificate.provisioner
 
 
 async def find_by_serial(authority: Authority, serial: int) -> Certificate:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
@@ -33,50 +34,51 @@ from dayfly.ports import Changes, Claim
 TRIES = 4
 
 
-async def sign(
-    authority: Authority, request: SignRequest, *, audiences: AbstractSet[str], source: Source | None
-) -> tuple[SignResponse, str]:
-    """The certificate that the token asks for, and the name of its provisioner.
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Somebody who has brought a good one-time token: what it says, and what its provisioner grants by `settings`."""
+
+    settings: Settings
+    grant: Grant
+    claims: VerifiedClaims
+    token: UnverifiedToken
+    audiences: AbstractSet[str]
+
+
+async def bearer_of(authority: Authority, text: str, audiences: AbstractSet[str]) -> Bearer:
+    """Who brings this token; Unauthorized (401).
 
     1. The token is parsed.
     2. Its provisioner is found, enabled, and of a type that signs by token.
-    3. The token is verified, bound to this request, and not used before.
-    4. The CSR is read.
-    5. Plan under today's settings, issue, and commit certificate, claim and log entry together.
-    6. A change of the settings meanwhile starts over at 2.
+    3. The token is verified, and not used before; the commit asks again.
     """
-    token = parse_token(request.ott)
-    csr: CSRFacts | None = None
+    return await _authenticate(authority, parse_token(text), audiences)
+
+
+async def sign(authority: Authority, bearer: Bearer, request: SignRequest, *, source: Source | None) -> SignResponse:
+    """The certificate that the token asks for.
+
+    1. The token is good for this request, and its names are names.
+    2. The CSR is read.
+    3. Plan under today's settings, issue, and commit certificate, claim and log entry together.
+    4. A change of the settings meanwhile starts over, with the token judged anew.
+    """
+    check_confirmed(bearer.claims, hashlib.sha256(request.csr).hexdigest())
+    parse_names(bearer.claims)  # before the CSR, which mostly has them too, so that the refusal speaks of names
+    csr = parse_csr(request.csr, nameless=True)
     for _ in range(TRIES):
-        settings, grant, claims = await authenticate(authority, token, audiences)
-        check_confirmed(claims, hashlib.sha256(request.csr).hexdigest())
-        parse_names(claims)  # before the CSR, which mostly has them too, so that the refusal speaks of names
-        csr = csr or parse_csr(request.csr, nameless=True)
         try:
-            async with noting_denials(authority, Asker(grant.provisioner, "one-time token", source)):
-                plan = plan_sign(
-                    claims,
-                    csr,
-                    asked=(request.not_before, request.not_after),
-                    grant=grant,
-                    situation=Situation(authority.clock.now(), source, authority.signer.issuer.not_after),
-                )
-                made = await _issue_once(authority, settings, plan, claims)
+            made = await _sign_once(authority, bearer, request, csr, source=source)
         except Claimed:
             raise already_used() from None
         except Conflict:
+            bearer = await _authenticate(authority, bearer.token, bearer.audiences)
             continue
-        return SignResponse(made.certificate.der, authority.signer.chain), grant.provisioner
+        return SignResponse(made.certificate.der, authority.signer.chain)
     raise ServiceUnavailable("the settings are being changed by others; try again", retry_after=1)
 
 
-async def authenticate(
-    authority: Authority, token: UnverifiedToken, audiences: AbstractSet[str]
-) -> tuple[Settings, Grant, VerifiedClaims]:
-    """What a one-time token's provisioner grants, and what the token says; Unauthorized (401).
-
-    A token that was used is refused here already; the commit asks again.
-    """
+async def _authenticate(authority: Authority, token: UnverifiedToken, audiences: AbstractSet[str]) -> Bearer:
     settings = await authority.store.settings.settings()
     found = token_grant_for(settings, token.unverified_issuer, token.unverified_kid)
     if found is None:
@@ -90,7 +92,7 @@ async def authenticate(
     )
     if await authority.store.claims.is_claimed(claims.reuse_key):
         raise already_used()
-    return settings, found.grant, claims
+    return Bearer(settings, found.grant, claims, token, audiences)
 
 
 def claim_of(claims: VerifiedClaims) -> Claim:
@@ -127,14 +129,24 @@ async def issue_step(
         ) from error
 
 
-async def _issue_once(authority: Authority, settings: Settings, plan: IssuePlan, claims: VerifiedClaims) -> Issued:
-    made = await issue_step(authority, settings, plan, kind=IssueKind.NEW)
-    await authority.store.commit(
-        Changes(
-            insert=(made.certificate,),
-            claims=(claim_of(claims),),
-            events=(made.event,),
-            settings_revision=settings.revision,
+async def _sign_once(
+    authority: Authority, bearer: Bearer, request: SignRequest, csr: CSRFacts, *, source: Source | None
+) -> Issued:
+    async with noting_denials(authority, Asker(bearer.grant.provisioner, "one-time token", source)):
+        plan = plan_sign(
+            bearer.claims,
+            csr,
+            asked=(request.not_before, request.not_after),
+            grant=bearer.grant,
+            situation=Situation(authority.clock.now(), source, authority.signer.issuer.not_after),
         )
-    )
+        made = await issue_step(authority, bearer.settings, plan, kind=IssueKind.NEW)
+        await authority.store.commit(
+            Changes(
+                insert=(made.certificate,),
+                claims=(claim_of(bearer.claims),),
+                events=(made.event,),
+                settings_revision=bearer.settings.revision,
+            )
+        )
     return made

@@ -72,17 +72,16 @@ class StepCertificates:
         """POST /sign: a certificate for a one-time token."""
         asked = messages.parse_sign_request(request.body)
         with credentials(self.authority, request) as source:
-            response, provisioner = await signing.sign(
-                self.authority, asked, audiences=self._audiences[Endpoint.SIGN], source=source
-            )
-        request.params["provisioner"] = provisioner  # for the observers
+            bearer = await signing.bearer_of(self.authority, asked.ott, self._audiences[Endpoint.SIGN])
+            request.params["provisioner"] = bearer.grant.provisioner  # for the observers
+            response = await signing.sign(self.authority, bearer, asked, source=source)
         return Response(201, messages.render_sign_response(response))
 
     async def renew(self, request: Request) -> Response:
         """POST /renew: a successor for a certificate, shown by the connection or by a token signed with its key."""
         with credentials(self.authority, request) as source:
             holder = await self._holder(request)
-            request.params["provisioner"] = holder.certificate.provisioner  # for the observers
+            request.params["provisioner"] = holder.certificate.provisioner
             response = await renewals.renew(self.authority, holder, source=source)
         return Response(201, messages.render_sign_response(response))
 
@@ -103,15 +102,18 @@ class StepCertificates:
         if not asked.ott and request.peer_certificate is None:
             raise Malformed("missing ott or client certificate")
         with credentials(self.authority, request):
-            request.params["provisioner"] = await self._revoke(asked, request.peer_certificate)
+            await self._revoke(asked, request)
         return Response(200, messages.render_status())
 
-    async def _revoke(self, asked: messages.RevokeRequest, certificate: bytes | None) -> str:
-        if asked.ott or certificate is None:
-            audiences = self._audiences[Endpoint.REVOKE]
-            return await revocations.revoke_by_token(self.authority, asked, audiences=audiences)
-        holder = await holder_of_connection(self.authority, certificate)
-        return await revocations.revoke_by_holder(self.authority, asked, holder)
+    async def _revoke(self, asked: messages.RevokeRequest, request: Request) -> None:
+        if asked.ott or request.peer_certificate is None:
+            bearer = await signing.bearer_of(self.authority, asked.ott, self._audiences[Endpoint.REVOKE])
+            request.params["provisioner"] = bearer.grant.provisioner
+            await revocations.revoke_by_token(self.authority, asked, bearer)
+            return
+        holder = await holder_of_connection(self.authority, request.peer_certificate)
+        request.params["provisioner"] = holder.certificate.provisioner
+        await revocations.revoke_by_holder(self.authority, asked, holder)
 
     async def _holder(self, request: Request) -> Holder:
         """Who renews: exactly one of a client certificate and a bearer token (step-compat.md part 5)."""
