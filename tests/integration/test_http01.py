@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_address, ip_network
@@ -309,6 +311,30 @@ def test_ipv4_is_dialled_after_ipv6_fails__acme_8() -> None:
             assert found.address == f"127.0.0.1:{port}"
 
     asyncio.run(run())
+
+
+def test_name_without_any_address_may_be_tried_again() -> None:
+    """A look-up that finds nothing is a DNS failure."""
+    found = outcome(plain(), api_internal_example="")
+    assert isinstance(found, ValidationFailed)
+    assert (found.problem.type, found.transient) == ("dns", True)
+
+
+def test_address_that_takes_no_connection_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose queue of connections is full answers nothing: the dial has a time of its own."""
+    monkeypatch.setattr("dayfly.adapters.validators.reach.DIAL_TIMEOUT", 0.2)
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0)
+            waiting.connect_ex(listening.getsockname())
+        port = listening.getsockname()[1]
+        with pytest.raises(ValidationFailed, match=f"no connection to 127.0.0.1 port {port} within") as caught:
+            asyncio.run(look(validator(port)))
+    assert caught.value.transient is True
 
 
 def test_rebinding_changes_nothing__v11() -> None:

@@ -52,10 +52,6 @@ class Reach:
         self._own_listeners = own_listeners
         self._own_ports = own_ports
 
-    async def connect(self, identifier: Identifier, port: int) -> Connected:
-        """A TCP connection to the identifier's host; ValidationFailed."""
-        return await self.dial(await self.locate(identifier, port), port)
-
     async def locate(self, identifier: Identifier, port: int) -> Location:
         """The identifier's addresses, each judged: one that may not be dialled refuses all; ValidationFailed."""
         addresses = await self._resolve(identifier)
