@@ -481,6 +481,7 @@ def test_collector_killed_comes_again_and_knows_the_fleet(own: CA, tmp_path: Pat
     assert own.process is not None
     before = workers_of(own)
     (collector,) = set(children(own.process.pid)) - set(before)
+    (own.home / "ca.toml").write_text("what was edited badly is not looked at")
     os.kill(collector, signal.SIGKILL)
     eventually(lambda: not lives(collector))
     eventually(lambda: _names_or_none(own) == 1)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
 from dayfly.wiring.workers.ground import Ground
-from dayfly.wiring.workers.links import Link
+from dayfly.wiring.workers.links import About, Link
 from dayfly.wiring.workers.worker import run_worker
 
 _LOG = logging.getLogger("dayfly.server")
@@ -145,13 +145,17 @@ def _name_lines(number: int) -> None:
 def start_collector(
     ground: Ground,
     end: socket.socket,
-    _ours: socket.socket,
+    ours: socket.socket,
     *,
     listener: socket.socket,
     counts: socket.socket,
     log_format: str | None,
 ) -> int:
-    """Start the collector with the metrics' socket and the reading end of the counts; its pid."""
+    """Start the collector with the metrics' socket and the reading end of the counts; its pid.
+
+    What it has to know of the configuration comes over the link: ca.toml may be spoilt by now, and argv is public.
+    """
+    Link(ours).send(About(ground.config.name, ground.config.database))
     descriptors = [one.fileno() for one in (listener, counts, end)]
     command = [
         *(sys.executable, "-m", "dayfly.wiring.workers.collector", str(ground.config.home), log_format or ""),

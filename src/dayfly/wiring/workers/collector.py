@@ -22,7 +22,6 @@ from prometheus_client import CollectorRegistry
 from dayfly.adapters.observers.fleet import Fleet
 from dayfly.adapters.observers.prometheus import Metrics, State
 from dayfly.adapters.stores import open_store
-from dayfly.config import Config, load_config
 from dayfly.errors import DayflyError
 from dayfly.server.app import Application
 from dayfly.server.logs import configure_logging
@@ -30,7 +29,7 @@ from dayfly.server.metrics_routes import MetricsRoutes
 from dayfly.server.run import serve
 from dayfly.wiring.place import ALONE, RequestIds, load_fleet, quiet_collector
 from dayfly.wiring.workers.handing import MAX_DATAGRAM, Handled, WorkerState, parse_items
-from dayfly.wiring.workers.links import Beat, Ready, Upward, open_upward
+from dayfly.wiring.workers.links import About, Beat, Ready, Upward, open_upward
 from dayfly.wiring.workers.standing import ProcessFigures, Standing
 
 BEAT_EVERY = 1.0  # seconds
@@ -82,18 +81,19 @@ def _state(standing: Standing) -> State:
     )
 
 
-async def run_collector(
-    config: Config, workers: int, listener: socket.socket, counts: socket.socket, link: Upward
-) -> None:
+async def run_collector(home: Path, workers: int, listener: socket.socket, counts: socket.socket, link: Upward) -> None:
     """Serve until the supervisor ends, or says so by a signal."""
+    about = await link.first()
+    if not isinstance(about, About):
+        raise DayflyError(f"the supervisor began with {type(about).__name__}")
     loop, stop, fleet = asyncio.get_running_loop(), asyncio.Event(), Fleet()
-    store = await open_store(config.database, home=config.home)
+    store = await open_store(about.database, home=home)
     try:
         await load_fleet(store, fleet)
     finally:
         await store.close()
     standing = Standing(workers, time.monotonic)
-    metrics = Metrics(fleet, authority=config.name)
+    metrics = Metrics(fleet, authority=about.name)
     metrics.state = _state(standing)
     collector = Collector(metrics, standing, counts)
     registry = CollectorRegistry(auto_describe=False)
@@ -140,7 +140,7 @@ async def _main(home: Path, workers: int, listener: int, counts: int, link: int)
     upward = await open_upward(socket.socket(fileno=link))
     with socket.socket(fileno=listener) as listening, socket.socket(fileno=counts) as coming:
         try:
-            await run_collector(load_config(home), workers, listening, coming, upward)
+            await run_collector(home, workers, listening, coming, upward)
         except DayflyError as error:
             await upward.fail(error)
             return 1

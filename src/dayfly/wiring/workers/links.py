@@ -36,6 +36,13 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     hint: str = ""
 
 
+class About(msgspec.Struct, frozen=True, tag=True):
+    """To the collector: whose figures it shows, and which database tells the names in use."""
+
+    name: str
+    database: str
+
+
 class Reload(msgspec.Struct, frozen=True, tag=True):
     """To a worker: ca.toml, which the supervisor has read and found good."""
 
@@ -46,7 +53,7 @@ class Reloaded(msgspec.Struct, frozen=True, tag=True):
     """The worker runs with it."""
 
 
-Message = Ready | Beat | Failed | Reload | Reloaded
+Message = Ready | Beat | Failed | About | Reload | Reloaded
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
@@ -120,6 +127,12 @@ class Upward:
                 yield _DECODER.decode(await self._reader.readexactly(length))
             except (asyncio.IncompleteReadError, OSError):
                 return
+
+    async def first(self) -> Message:
+        """What comes first; DayflyError where the supervisor is gone before."""
+        async for message in self.messages():
+            return message
+        raise DayflyError("the supervisor is gone")
 
     async def fail(self, error: DayflyError) -> None:
         """Tell why this child cannot start."""
