@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
 
+import msgspec
 import pytest
 
 from dayfly.core.identifiers import Identifier, IdentifierType
@@ -40,7 +41,9 @@ def ip(text: str) -> Identifier:
 
 def csr(*names: Identifier, common_name: str | None = None) -> CSRFacts:
     """What a request says."""
-    return replace(FACTS, names=frozenset(names), alternative_names=frozenset(names), common_name=common_name)
+    return msgspec.structs.replace(
+        FACTS, names=frozenset(names), alternative_names=frozenset(names), common_name=common_name
+    )
 
 
 def plan(
