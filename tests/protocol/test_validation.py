@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from acme_peer import Client, Peer, ScriptedValidator, make_peer, refused_connection
-from dayfly.authority import attempts
+from dayfly.authority import attempts, challenges
 from dayfly.authority.context import Caps
 from dayfly.authority.settings import change_settings
 from dayfly.core.acme.objects import Account, AuthorizationRef
@@ -106,6 +106,41 @@ def test_between_tries_the_challenge_is_processing_with_its_last_error__acme_7(p
         (challenge,) = (await client.post(url)).json["challenges"]
         assert (challenge["status"], "error" in challenge) == ("valid", False)
         assert challenge["validated"]
+
+    play(scenario)
+
+
+def test_question_waits_a_moment_for_the_outcome__rfc8555_7_5_1(play: Play) -> None:
+    """Who asks while a validation is about to end is told how it ended, and need not ask again."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        peer.validator.gate = asyncio.Event()
+        order = await client.order()
+        url = order.json["authorizations"][0]
+        await client.post((await challenge_urls(client, url))["http-01"], {})
+        asking = asyncio.ensure_future(client.post(url))
+        for _ in range(50):  # turns of the loop, in which both get to where they wait
+            await asyncio.sleep(0)
+        peer.validator.gate.set()
+        assert (await asking).json["status"] == "valid"
+
+    play(scenario)
+
+
+def test_question_waits_no_longer_than_a_moment__rfc8555_7_5_1(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A validation that takes its time holds nobody up: the answer is `processing`, and when to ask again."""
+    monkeypatch.setattr(challenges, "HOLD", 0.01)
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        peer.validator.gate = asyncio.Event()
+        order = await client.order()
+        url = order.json["authorizations"][0]
+        await client.post((await challenge_urls(client, url))["http-01"], {})
+        asked = await client.post(url)
+        assert asked.json["challenges"][0]["status"] == "processing"
+        assert asked.headers["retry-after"] == "1"
 
     play(scenario)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from dayfly.authority.attempts import Attempts
 from dayfly.authority.context import Authority, SingleFlight
@@ -32,6 +33,7 @@ from dayfly.ports import Changes, Validated, ValidationFailed, ValidationTarget
 _LOG = logging.getLogger("dayfly.authority")
 COMMIT_TRIES = 5
 COMMIT_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds, while the store cannot be used
+HOLD = 0.1  # seconds for which a question waits for the outcome
 BUSY_RETRY = 5  # seconds, in Retry-After when too many wait
 
 
@@ -44,7 +46,7 @@ class Validations:
         self._authority = authority
         self._marks = Marks(authority.board)
         self._settling = SingleFlight()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[AuthorizationRef, asyncio.Task[None]] = {}
         self._turns = Turns(
             total=caps.validations,
             per_account=caps.validations_per_account,
@@ -75,8 +77,8 @@ class Validations:
             if self._authority.board is not None and not await self._is_still_due(account, ref, challenge):
                 return self.overlay(await load_order(self._authority, account, ref.order_id))
             task = asyncio.get_running_loop().create_task(self._run(account, order, ref, challenge))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[ref] = task
+            task.add_done_callback(partial(self._forget, ref))
         return self.overlay(order)
 
     async def _is_still_due(self, account: Account, ref: AuthorizationRef, challenge: Challenge) -> bool:
@@ -100,11 +102,23 @@ class Validations:
             detail = f"{caps.waiting_per_account} validations of this account are waiting; try again"
             raise ServiceUnavailable(detail, retry_after=BUSY_RETRY)
 
+    async def settled(self, ref: AuthorizationRef) -> bool:
+        """Was a validation under way here, and worth waiting for? Then a moment has passed, or it has ended.
+
+        Most end within it, and the client need not ask again: the next question would cost more than the wait.
+        """
+        task = self._tasks.get(ref)
+        if task is None:
+            return False
+        await asyncio.wait((task,), timeout=HOLD)
+        return True
+
     async def close(self) -> None:
         """Stop what is under way; clients find their challenges pending again."""
-        for task in tuple(self._tasks):
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, account: Account, order: Order, ref: AuthorizationRef, challenge: Challenge) -> None:
         try:
@@ -114,6 +128,11 @@ class Validations:
             _LOG.warning("validation outcome not stored: %s", error)
         finally:
             self._marks.clear(ref)
+
+    def _forget(self, ref: AuthorizationRef, task: asyncio.Task[None]) -> None:
+        """A task has ended; the next one for this authorization may be there already."""
+        if self._tasks.get(ref) is task:
+            del self._tasks[ref]
 
     async def _validate(self, account: Account, order: Order, ref: AuthorizationRef, challenge: Challenge) -> None:
         """Try until there is an outcome that counts, and commit it."""

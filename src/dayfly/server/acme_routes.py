@@ -167,6 +167,8 @@ class AcmeRoutes:
         ref = _ref(request)
         if signed.is_read:
             order = await orders.load_order(self._authority, signed.account, ref.order_id)
+            if await self._validations.settled(ref):
+                order = await orders.load_order(self._authority, signed.account, ref.order_id)
         else:
             if parse_payload(signed.payload, messages.AuthorizationUpdate).status != "deactivated":
                 raise Malformed("an authorization's status can only be changed to deactivated")
