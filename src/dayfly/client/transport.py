@@ -218,7 +218,7 @@ class Transport:
         if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
             why = printable(str(error.reason)).replace("_", " ").lower()
             return ClientError(f"{where} ended the TLS handshake: {why}", hint=_NOT_TAKEN)
-        if self._shows_pair and isinstance(error, ConnectionError | http.client.RemoteDisconnected):
+        if self._shows_pair and isinstance(error, ConnectionResetError | BrokenPipeError):
             return ClientError(f"{where} closed the connection on which a certificate was shown", hint=_NOT_TAKEN)
         if isinstance(error, TimeoutError):
             return ClientError(

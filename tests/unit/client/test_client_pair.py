@@ -68,3 +68,9 @@ def test_closed_connection_may_mean_that_the_certificate_is_not_taken(shows: boo
     transport = Transport("https://ca.test:9000", trusting_nobody(), shows_pair=shows)
     told = transport._told(http.client.RemoteDisconnected("closed"))
     assert ("a certificate was shown" in told.message) is shows
+
+
+def test_refused_connection_stays_what_it_is() -> None:
+    """Nothing was shown to anybody: the CA does not run."""
+    told = Transport("https://ca.test:9000", trusting_nobody(), shows_pair=True)._told(ConnectionRefusedError())
+    assert "connection refused" in told.message
