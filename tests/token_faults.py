@@ -120,6 +120,9 @@ def _header_faults(good: GoodToken) -> Iterator[tuple[str, str]]:
     yield "b64", good.text({"b64": False})
     yield "odd typ", good.text({"typ": "at+jwt"})
     yield "kid no string", good.text({"kid": 7})
+    yield "kid unknown", good.text({"kid": "unknown"})
+    yield "kid of another", good.text({"kid": good.other["kid"]})
+    yield "kid missing", good.text({"kid": ...})
 
 
 def _claim_faults(good: GoodToken) -> Iterator[tuple[str, str]]:
