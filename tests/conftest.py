@@ -10,10 +10,14 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from pytest_socket import disable_socket, enable_socket
 
 from secrecy import recording, searching
+
+hypothesis.settings.register_profile("dayfly", deadline=None)  # a busy machine is no failure; speed is bench's matter
+hypothesis.settings.load_profile("dayfly")
 
 PLACES = ("/usr/sbin", "/sbin", "/usr/local/bin")
 
