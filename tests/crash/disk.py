@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 MEGABYTE = 1024 * 1024
 
 
@@ -47,5 +49,34 @@ def small_disk(path: Path, program: Callable[..., str], *, megabytes: int = 16) 
     subprocess.run([mount, "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(path)], check=True)
     try:
         yield Disk(path, mount)
+    finally:
+        subprocess.run([umount, "--lazy", str(path)], check=True)
+
+
+@contextmanager
+def ext4_disk(path: Path, image: Path, program: Callable[..., str]) -> Iterator[Callable[[], None]]:
+    """An ext4 at `path` that becomes read-only when it meets an error; what is given makes it meet one.
+
+    Skips where the kernel gives no loop device.
+    """
+    mkfs, mount, umount = program("mkfs.ext4", "e2fsprogs"), program("mount"), program("umount")
+    with image.open("wb") as file:
+        file.truncate(64 * MEGABYTE)
+    subprocess.run([mkfs, "-q", "-F", str(image)], check=True)
+    options = "loop,errors=remount-ro"
+    made = subprocess.run([mount, "-o", options, str(image), str(path)], check=False, capture_output=True, text=True)
+    if made.returncode != 0:
+        pytest.skip(f"no loop device: {made.stderr.strip()}")
+    try:
+        path.chmod(0o700)
+        device = next(line.split()[0] for line in Path("/proc/mounts").read_text().splitlines() if f" {path} " in line)
+        trigger = Path("/sys/fs/ext4", Path(device).name, "trigger_fs_error")
+        if not trigger.exists():
+            pytest.skip("this kernel's ext4 cannot be told to meet an error")
+
+        def fail() -> None:
+            trigger.write_text("the test says so")
+
+        yield fail
     finally:
         subprocess.run([umount, "--lazy", str(path)], check=True)

@@ -21,7 +21,7 @@ import pytest
 
 from ca_world import CA, environment
 from crash.checking import Checker
-from crash.disk import Disk, small_disk
+from crash.disk import Disk, ext4_disk, small_disk
 from crash.injecting import SYNCS, WRITES, Injection, traced
 from crash.killing import found_for_load
 from crash.ledger import LedgerReader
@@ -277,6 +277,38 @@ def test_read_only_disk_is_a_clear_refusal_at_start__reliability_r5(scene: Scene
     scene.ca.start()
     scene.client.issue()
     scene.check(issued=1)
+
+
+def test_disk_that_becomes_read_only_is_503_at_run_time__reliability_r5(
+    tmp_path: Path, program: Callable[..., str]
+) -> None:
+    """A file system that met an error: no write, no end of the process; reads go on, health says so, no stack."""
+    ca = found_for_load(tmp_path)
+    database = ca.database.read_bytes()
+    ca.database.unlink()
+    with ext4_disk(ca.database.parent, tmp_path / "image", program) as fail:
+        ca.database.touch(mode=0o600)
+        ca.database.write_bytes(database)
+        ca.start()
+        with one_client(ca, tmp_path / "ledgers") as client:
+            client.issue()
+            fail()
+            issuing = client.begin()
+            reader = LedgerReader(tmp_path / "ledgers")
+            told: list[str] = []
+
+            def refused() -> bool:
+                told.extend(line.error for line in reader.new_lines() if line.what == "error")
+                return len(told) >= 2
+
+            wait_for(refused)
+            client.stop.set()
+            issuing.join(DEADLINE)
+        assert all(" 503: " in one for one in told)
+        assert ask(ca, "/acme/acme/directory").status == 200
+        assert ask(ca, "/health").status == 503
+        assert '"stack"' not in ca.said()
+        assert ca.stop() == 0
 
 
 @pytest.mark.parametrize("how", ["replaced", "removed", "write-ahead log removed"])

@@ -8,6 +8,7 @@ ends the store.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import sqlite3
@@ -400,11 +401,12 @@ def _identity(path: Path | str) -> tuple[int, int] | None:
 
 
 def _is_read_only(path: Path) -> bool:
-    """Has the file's file system become read-only, as one that met an error does?"""
+    """Has the file's file system become read-only, as one that met an error does? Its flags do not always say so."""
     try:
-        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
-    except OSError:
-        return False
+        os.utime(path)
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
 
 
 def _has_room(path: Path) -> bool:
@@ -413,7 +415,7 @@ def _has_room(path: Path) -> bool:
         found = os.statvfs(path)
     except OSError:
         return False
-    return found.f_bavail * found.f_frsize >= ROOM and not found.f_flag & os.ST_RDONLY
+    return found.f_bavail * found.f_frsize >= ROOM and not _is_read_only(path)
 
 
 def _code(error: sqlite3.Error) -> int:
