@@ -39,7 +39,7 @@ GRACE = 8.0
 
 _BURST = 64
 """Connections accepted in one turn of the loop, so that the ones already there are served too."""
-_DEFERENCE = 0.002
+_DEFERENCE = 0.005
 """Seconds for which a worker leaves a new connection to those that have fewer; then it takes it itself."""
 _RESERVED_DESCRIPTORS = 128
 """For the database, logs, validations."""
