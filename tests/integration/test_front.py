@@ -567,6 +567,17 @@ def test_front_serves_while_half_open_connections_wait__security_h6() -> None:
             waiting.close()
 
 
+def test_front_lets_go_of_what_it_drops_at_once__security_h6() -> None:
+    """A half-open connection that is dropped ends for its peer, long before the handshake's time is up."""
+    with running(replace(FrontLimits(), half_open=8, private_peer_rate=0)) as one:
+        idle = [socket.create_connection(one.address, 5) for _ in range(50)]
+        for dropped in idle[:42]:
+            dropped.settimeout(5)  # of the ten seconds that a handshake may take
+            assert dropped.recv(1) == b""
+        for waiting in idle:
+            waiting.close()
+
+
 def test_front_limits_new_connections_per_second__security_h9() -> None:
     """A peer above its rate is refused before the handshake."""
     with running(replace(FrontLimits(), private_peer_rate=5)) as one:

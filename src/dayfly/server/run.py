@@ -114,7 +114,7 @@ class _Listener:
         self._tls = None if context is None else context.outer
         self._state = ServerState()
         self._admission = Admission(limits)
-        self._half_open: dict[asyncio.Task[None], None] = {}
+        self._half_open: dict[asyncio.Task[None], socket.socket] = {}
         self._gone = asyncio.Event()
         self._date_timer: asyncio.TimerHandle | None = None
         self._open = False
@@ -215,13 +215,22 @@ class _Listener:
             connection.close()
             return
         if len(self._half_open) >= self._limits.half_open:
-            next(iter(self._half_open)).cancel()
+            self._drop_half_open()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         made: list[StrictProtocol] = []
         handshake = self._loop.create_task(self._greet(connection, made))
-        self._half_open[handshake] = None
+        twin = self._half_open[handshake] = connection.dup()
         # a callback and not a `finally`: a task that is cancelled before its first step runs nothing of its own
-        handshake.add_done_callback(functools.partial(self._greeted, made, connection, place))
+        handshake.add_done_callback(functools.partial(self._greeted, made, connection, twin, place))
+
+    def _drop_half_open(self) -> None:
+        """The oldest handshake ends: its peer, and so the loop, sees the end of the connection.
+
+        A cancelled one would stay open until its time is up: the loop holds a descriptor of its own.
+        """
+        handshake = next(iter(self._half_open))
+        with contextlib.suppress(OSError):  # its peer has left
+            self._half_open.pop(handshake).shutdown(socket.SHUT_RDWR)
 
     def _drop_idle(self) -> None:
         """Make room: the connection that has been idle for longest goes."""
@@ -273,10 +282,16 @@ class _Listener:
         self._gone.set()
 
     def _greeted(
-        self, made: list[StrictProtocol], connection: socket.socket, place: int, handshake: asyncio.Task[None]
+        self,
+        made: list[StrictProtocol],
+        connection: socket.socket,
+        twin: socket.socket,
+        place: int,
+        handshake: asyncio.Task[None],
     ) -> None:
         """The handshake is over, one way or the other."""
         self._half_open.pop(handshake, None)
+        twin.close()
         self._hand_over(made, connection, place)
         self._gone.set()
         if not handshake.cancelled() and (error := handshake.exception()) is not None:
@@ -307,12 +322,17 @@ def _configuration(app: ASGIApplication) -> Config:
 
 
 def _within_descriptors(limits: FrontLimits) -> FrontLimits:
-    """Raise the soft descriptor limit as far as needed and allowed; fewer connections where that is not enough."""
-    wanted = limits.connections + _RESERVED_DESCRIPTORS
+    """Raise the soft descriptor limit as far as needed and allowed; fewer connections where that is not enough.
+
+    A half-open connection takes two.
+    """
+    wanted = limits.connections + limits.half_open + _RESERVED_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return limits
-    return replace(limits, connections=max(soft - _RESERVED_DESCRIPTORS, 1))
+    left = max(soft - _RESERVED_DESCRIPTORS, 2)
+    half_open = min(limits.half_open, left // 4 or 1)
+    return replace(limits, half_open=half_open, connections=max(left - half_open, 1))
