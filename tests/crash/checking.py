@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crash.ledger import LedgerReader, Line
+from dayfly.core.ids import serial_row_id
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, Frontier, extend, leaf_hash, root_hash
 
 ISSUED, ACCOUNT = 2, 4  # kinds of log entries
@@ -111,9 +112,10 @@ class Checker:
                 return line.digest in self._keys
             case "certificate":
                 self.certificates += 1
-                found = connection.execute("SELECT der FROM certificates WHERE serial = ?", (line.serial,)).fetchall()
-                digests = [hashlib.sha256(der).hexdigest() for (der,) in found]
-                return digests == [line.digest] == [self._logged.get(line.serial, "")]
+                row_id = serial_row_id(int(line.serial, 16))  # by id: there is no index on serials
+                found = connection.execute("SELECT serial, der FROM certificates WHERE id = ?", (row_id,)).fetchall()
+                seen = [(serial, hashlib.sha256(der).hexdigest()) for serial, der in found]
+                return seen == [(line.serial, line.digest)] == [(line.serial, self._logged.get(line.serial, ""))]
         return False
 
     def _check_tables(self, connection: sqlite3.Connection) -> None:
