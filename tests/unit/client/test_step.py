@@ -92,15 +92,15 @@ def test_kid_is_quoted_in_the_path() -> None:
 
 def test_refusal_carries_what_a_denial_names__interfaces_6() -> None:
     """Rule, owner, nearest and id come through, control characters do not; the hint names what would pass."""
-    answer = refusal(403, "no\x1b[2J rule", rule="default-deny", owner="team", nearest="api.a.example", denial="d-1")
+    answer = refusal(403, "no\x1b[2J rule", rule="default-deny", owner="team", nearest="api.a.example", denial="4F2A")
     with pytest.raises(StepRefused) as caught:
         request_renewal(Script(answer), URL)  # type: ignore[arg-type]  # a fake
     error = caught.value
     assert (error.status, error.rule, error.owner) == (403, "default-deny", "team")
-    assert (error.nearest, error.denial) == ("api.a.example", "d-1")
+    assert (error.nearest, error.denial) == ("api.a.example", "4F2A")
     assert "\x1b" not in error.message
     assert "api.a.example" in error.hint
-    assert "dayfly ca policy allow --denial d-1" in error.hint
+    assert "dayfly ca policy allow --denial 4F2A" in error.hint
 
 
 @pytest.mark.parametrize(

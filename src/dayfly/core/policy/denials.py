@@ -124,6 +124,11 @@ def render_denial_id(octets: bytes) -> str:
     return letters
 
 
+def is_denial_id(text: str) -> bool:
+    """Is it spelled as an id, so that it may stand in a command line whoever wrote it?"""
+    return len(text) == ID_LENGTH and set(text) <= set(ALPHABET)
+
+
 def allowed_by(denial: KeptDenial, rules: NameRules) -> Allowed | None:
     """The rule of today that gives the name to the same request; None where it would be denied again."""
     source = ip_network(denial.source).network_address if denial.source else None

@@ -290,6 +290,8 @@ def parse_sign_response(body: bytes) -> SignResponse:
     """What the CA issued; ClientError where it is no leaf with its chain."""
     wire = _parse_answer(body, _WireSigned)
     chain = wire.cert_chain or tuple(text for text in (wire.crt, wire.ca) if text)
+    if not chain:
+        raise ClientError("the CA's answer holds no certificate")
     leaf, *intermediates = (_certificate(text) for text in chain)
     if leaf != _certificate(wire.crt):
         raise ClientError("the CA's chain does not begin with the certificate that it issued")

@@ -248,7 +248,7 @@ def test_a_sign_response_without_chain_is_read() -> None:
     "text",
     [
         b"{}", b"<html>", b"[" * 5000, b"\xff", body(crt="no PEM"), body(crt=7),
-        body(crt=render_pem(b"leaf"), certChain=[render_pem(b"another")]),
+        body(crt=render_pem(b"leaf"), certChain=[render_pem(b"another")]), body(crt=""), body(crt="", ca=""),
     ],
 )  # fmt: skip
 def test_a_bad_sign_response_is_an_error_of_the_client(text: bytes) -> None:
