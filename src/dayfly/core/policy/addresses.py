@@ -22,6 +22,7 @@ NEVER = _networks(
     "0.0.0.0/8",  # "this network", RFC 791
     "169.254.0.0/16",  # link-local, RFC 3927; cloud metadata lives here
     "100.100.100.200/32",  # a cloud's metadata service
+    "168.63.129.16/32",  # Azure's platform service, which has metadata too; a public address by its number
     "224.0.0.0/4",  # multicast, RFC 5771
     "240.0.0.0/4",  # reserved, RFC 1112; the limited broadcast too
     "::/128",  # unspecified, RFC 4291
@@ -29,6 +30,8 @@ NEVER = _networks(
     "fec0::/10",  # site-local, RFC 3879
     "ff00::/8",  # multicast, RFC 4291
     "fd00:ec2::254/128",  # a cloud's metadata service
+    "fd20:ce::254/128",  # Google Cloud's metadata service
+    "fd00:42::42/128",  # Scaleway's metadata service
 )
 LOOPBACK = _networks("127.0.0.0/8", "::1/128")
 SPECIAL = _networks(
