@@ -1,9 +1,9 @@
 """A program as a hook (agent.md 10, security.md 9).
 
 Rules: an argv array and never a shell; the program is absolute, belongs to root or to the agent's user, and neither it
-nor a directory above it may be written by others; no input, a small environment, umask 077, a session of its own;
-output goes to a file, so that a grandchild that keeps it open delays nobody; at the deadline the whole process group
-gets TERM and then KILL.
+nor a directory above it may be written by others; what was checked is what runs, whatever a link says later; no input,
+a small environment, umask 077, a session of its own; output goes to a file, so that a grandchild that keeps it open
+delays nobody; at the deadline the whole process group gets TERM and then KILL.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from threading import Event
 
 from dayfly.agent.hooks.outcome import HookOutcome
+from dayfly.agent.hooks.trust import place_of_others
 from dayfly.errors import AgentError
 
 OUTPUT_LIMIT = 64 * 1024
@@ -28,41 +29,34 @@ _PASSED = ("LANG", "LC_ALL", "TZ")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def check_program(path: Path) -> None:
-    """AgentError `hook-missing`, or `hook-unsafe` where somebody else could change what runs."""
+def check_program(path: Path) -> Path:
+    """What runs, without links; AgentError `hook-missing`, or `hook-unsafe` where somebody else could change it."""
     try:
         real = path.resolve(strict=True)
         facts = real.stat()
+        place = place_of_others(real)
     except (OSError, RuntimeError) as error:
         raise AgentError("hook-missing", f"{path} is not there") from error
     if not stat.S_ISREG(facts.st_mode) or not os.access(real, os.X_OK):
         raise AgentError("hook-missing", f"{path} is not a program", hint=f"chmod +x {real}")
-    for place in (real, *real.parents):
-        if _others_may_change(place):
-            raise AgentError(
-                "hook-unsafe",
-                f"{place} may be changed by others than root and this user, so {path} is not run",
-                hint=f"chown root {place} && chmod go-w {place}",
-            )
-
-
-def _others_may_change(place: Path) -> bool:
-    """A sticky directory of root (`/tmp`) is no way in: others cannot replace what is not theirs."""
-    facts = place.stat()
-    if facts.st_uid not in (0, os.geteuid()):
-        return True
-    sticky = stat.S_ISDIR(facts.st_mode) and facts.st_mode & stat.S_ISVTX and facts.st_uid == 0
-    return bool(facts.st_mode & 0o022) and not sticky
+    if place is not None:
+        raise AgentError(
+            "hook-unsafe",
+            f"{place} may be changed by others than root and this user, so {path} is not run",
+            hint=f"chown root {place} && chmod go-w {place}",
+        )
+    return real
 
 
 def run_command(
     argv: tuple[str, ...], *, environment: Mapping[str, str], output: Path, stop: Event, timeout: float
 ) -> HookOutcome:
-    """Run `argv` to its end, at most `timeout` seconds, or until `stop` is set."""
+    """Run `argv` to its end, at most `timeout` seconds, or until `stop` is set; AgentError as `check_program`."""
+    program = check_program(Path(argv[0]))
     flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     file = os.open(output, flags, 0o600)
     try:
-        process = _start(argv, environment, file)
+        process = _start(program, argv, environment, file)
         ended = _wait(process, file, stop, time.monotonic() + timeout)
         if not ended:
             _end_group(process)
@@ -76,10 +70,12 @@ def run_command(
     return HookOutcome(ok=process.returncode == 0, text=_exit_text(process.returncode), output=text)
 
 
-def _start(argv: tuple[str, ...], environment: Mapping[str, str], file: int) -> subprocess.Popen[bytes]:
+def _start(program: Path, argv: tuple[str, ...], environment: Mapping[str, str], file: int) -> subprocess.Popen[bytes]:
+    """Start what was checked, under the name that it was given."""
     passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
     return subprocess.Popen(  # noqa: S603 - declared by the owner of the configuration, checked, and no shell
         argv,
+        executable=program,
         stdin=subprocess.DEVNULL,
         stdout=file,
         stderr=subprocess.STDOUT,

@@ -1,8 +1,8 @@
 """A signal as a hook (agent.md 10): to the process that a pid file names, and to no other.
 
-Rules: the pid file belongs to root or this user and others may not write it; the process is held by a pidfd, and its
-start time is read before and after, so that a pid which was given to another process in between gets no signal; a
-process that started after its pid file was written is not the one that wrote it.
+Rules: the pid file and the directories above it belong to root or this user, and others may write none of them; the
+process is held by a pidfd, and its start time is read before and after, so that a pid which was given to another
+process in between gets no signal; a process that started after its pid file was written is not the one that wrote it.
 """
 
 from __future__ import annotations
@@ -14,24 +14,35 @@ import stat
 from pathlib import Path
 
 from dayfly.agent.hooks.outcome import HookOutcome
+from dayfly.agent.hooks.trust import place_of_others
 from dayfly.errors import AgentError
 
 _PID = re.compile(rb"\s*([0-9]{1,10})\s*")
 _SLACK = 2.0
 
 
-def check_pid_file(path: Path) -> None:
-    """AgentError `hook-missing` or `hook-unsafe`."""
+def check_pid_file(path: Path) -> Path:
+    """The pid file, without links; AgentError `hook-missing`, or `hook-unsafe` where others choose who is signalled."""
     try:
-        facts = path.stat()
-    except OSError as error:
+        real = path.resolve(strict=True)
+        facts = real.stat()
+        place = place_of_others(real)
+    except (OSError, RuntimeError) as error:
         raise AgentError("hook-missing", f"the pid file {path} is not there: is the service running?") from error
-    if not stat.S_ISREG(facts.st_mode) or facts.st_mode & 0o022:
-        raise AgentError("hook-unsafe", f"the pid file {path} may be written by others", hint=f"chmod go-w {path}")
+    if not stat.S_ISREG(facts.st_mode):
+        raise AgentError("hook-unsafe", f"the pid file {path} is no file")
+    if place is not None:
+        raise AgentError(
+            "hook-unsafe",
+            f"{place} may be changed by others than root and this user, so the pid file {path} is not believed",
+            hint=f"chown root {place} && chmod go-w {place}; or tell the service by a program, or by systemd",
+        )
+    return real
 
 
 def send_signal(name: str, pid_file: Path) -> HookOutcome:
-    """Send signal `name` (`HUP`) to the process of `pid_file`, unless the file is stale."""
+    """Send signal `name` (`HUP`) to the process of `pid_file`, unless it is stale; AgentError as `check_pid_file`."""
+    pid_file = check_pid_file(pid_file)
     match = _PID.fullmatch(pid_file.read_bytes()[:64])
     pid = int(match[1]) if match else 0
     if pid <= 1:

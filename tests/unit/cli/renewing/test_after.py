@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from dayfly.agent.hooks.command import run_command
+from dayfly.agent.hooks.signal import check_pid_file, send_signal
 from dayfly.cli.renewing import after
 from dayfly.cli.renewing.after import After, AfterError, parse_after
 from dayfly.errors import AgentError, UsageError
@@ -95,6 +97,35 @@ def test_program_gets_the_path_and_its_output_is_shown(
     assert said.rstrip().endswith("\\n/")
 
 
+def test_what_runs_is_what_was_checked__security_9(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link that leads elsewhere once it was looked at changes nothing; the program sees the name it was given."""
+    good, evil, link = tmp_path / "good", tmp_path / "evil", tmp_path / "hook"
+    for program in (good, evil):
+        program.write_text(f"#!/bin/sh\ntouch {program}.ran\n")
+        program.chmod(0o755)
+    link.symlink_to(good)
+    real = os.open
+
+    def switching(path: Any, flags: int, *rest: Any, **named: Any) -> int:
+        link.unlink(missing_ok=True)
+        link.symlink_to(evil)
+        return real(path, flags, *rest, **named)
+
+    stop = threading.Event()
+    monkeypatch.setattr("dayfly.agent.hooks.command.os.open", switching)
+    run_command((str(link),), environment={}, output=tmp_path / "output", stop=stop, timeout=10)
+    assert (Path(f"{good}.ran").exists(), Path(f"{evil}.ran").exists()) == (True, False)
+    monkeypatch.undo()
+    link.unlink()
+    link.symlink_to("/bin/sh")
+    named = (str(link), "-c", "echo $0")
+    told = run_command(named, environment={}, output=tmp_path / "output", stop=stop, timeout=10)
+    assert told.output == f"{link}\n"
+    evil.chmod(0o777)
+    with pytest.raises(AgentError, match="may be changed by others"):
+        run_command((str(evil),), environment={}, output=tmp_path / "output", stop=stop, timeout=10)
+
+
 @pytest.mark.parametrize(("script", "says"), [("exit 3", "exit 3"), ("sleep 60", "timed out")])
 def test_program_that_fails_or_hangs_is_told_and_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, says: str
@@ -133,6 +164,29 @@ def test_signal_reaches_the_process(process: subprocess.Popen[bytes], tmp_path: 
     named = {"pid": process.pid} if by == "pid" else {"pid_file": path}
     tell(parse_after(flags(number=int(signal.SIGUSR1), **named)))
     assert process.wait(10) == 7
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away; CI is root")
+@pytest.mark.parametrize("others", ["file", "directory", "behind a link"])
+def test_pid_file_of_another_user_is_not_believed__security_9(
+    process: subprocess.Popen[bytes], tmp_path: Path, others: str
+) -> None:
+    """Whoever owns it, or the directory that it lies in, would choose the process."""
+    real = tmp_path / "run" / "pid"
+    real.parent.mkdir()
+    real.write_text(f"{process.pid}\n")
+    real.chmod(0o644)
+    path = tmp_path / "link" if others == "behind a link" else real
+    if path != real:
+        path.symlink_to(real)
+    check_pid_file(path)
+    os.chown(real if others == "file" else real.parent, 12345, -1)
+    with pytest.raises(AgentError, match="may be changed by others") as caught:
+        check_pid_file(path)
+    assert caught.value.reason == "hook-unsafe"
+    with pytest.raises(AgentError, match="may be changed by others"):
+        send_signal("USR1", path)
+    assert process.poll() is None
 
 
 def test_process_that_is_gone_is_told(tmp_path: Path) -> None:
