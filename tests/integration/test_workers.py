@@ -489,6 +489,23 @@ def test_collector_killed_comes_again_and_knows_the_fleet(own: CA, tmp_path: Pat
     assert workers_of(own) == before
 
 
+def test_collector_imports_nothing_from_the_directory_of_the_call(own: CA, tmp_path: Path) -> None:
+    """What somebody left where the CA was started is not run, though the collector is a new program."""
+    own.stop()
+    where, ran = tmp_path / "where", tmp_path / "ran"
+    where.mkdir()
+    own.under = ("env", "-C", str(where))
+    own.start("--workers", "2")
+    assert own.process is not None
+    (collector,) = set(children(own.process.pid)) - set(workers_of(own))
+    assert Path(f"/proc/{collector}/cwd").readlink() == Path("/")
+    (where / "dayfly.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
+    os.kill(collector, signal.SIGKILL)
+    eventually(lambda: not lives(collector))
+    eventually(lambda: ran.exists() or _names_or_none(own) is not None)
+    assert not ran.exists()
+
+
 def _names_or_none(ca: CA) -> float | None:
     try:
         return metrics(ca).get('dayfly_ca_names{state="unseen"}')

@@ -1,7 +1,8 @@
 """The demo's stage: a scratch directory, free ports, and the processes on it, which all end with it.
 
-Rules: loopback only, no privileged port, no name server; every process is a child that is ended by its id; what a
-process writes goes to a file of its own, and is shown when the process dies too early.
+Rules: loopback only, no privileged port, no name server; every process is a child that is ended by its id, and imports
+nothing from the directory that the demo was called in; what a process writes goes to a file of its own, and is shown
+when the process dies too early.
 """
 
 from __future__ import annotations
@@ -100,7 +101,8 @@ class Stage:
     def dayfly(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a `dayfly` command to its end."""
         result = subprocess.run(  # noqa: S603 - our own program, our own arguments
-            [sys.executable, "-m", "dayfly", *arguments],
+            [sys.executable, "-P", "-m", "dayfly", *arguments],
+            cwd="/",
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -119,7 +121,8 @@ class Stage:
         output = self.output(name).open("wb")
         with output:
             process = subprocess.Popen(  # noqa: S603 - our own program, our own arguments
-                [sys.executable, "-m", *arguments],
+                [sys.executable, "-P", "-m", *arguments],
+                cwd="/",
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -154,16 +154,17 @@ def start_collector(
     """Start the collector with the metrics' socket and the reading end of the counts; its pid.
 
     What it has to know of the configuration comes over the link: ca.toml may be spoilt by now, and argv is public.
+    Nothing is imported from the directory that the command was called in (`-P`), and it does not stay there.
     """
     Link(ours).send(About(ground.config.name, ground.config.database))
     descriptors = [one.fileno() for one in (listener, counts, end)]
     command = [
-        *(sys.executable, "-m", "dayfly.wiring.workers.collector", str(ground.config.home), log_format or ""),
+        *(sys.executable, "-P", "-m", "dayfly.wiring.workers.collector", str(ground.config.home), log_format or ""),
         *map(str, (ground.workers, *descriptors)),
     ]
     environment = {key: value for key, value in os.environ.items() if key not in SECRET_PLACES}
     process = subprocess.Popen(  # noqa: S603 - ourselves
-        command, pass_fds=descriptors, env=environment, stdin=subprocess.DEVNULL
+        command, pass_fds=descriptors, env=environment, stdin=subprocess.DEVNULL, cwd="/"
     )
     process.returncode = 0  # the supervisor reaps it itself
     return process.pid
