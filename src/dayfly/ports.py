@@ -43,7 +43,10 @@ class Changes(msgspec.Struct, frozen=True):
     `insert` holds new rows. `update` holds rows as they shall become, with the `version` they were *read* at; the store
     raises `Conflict` where a row has another version by now, and writes version + 1. `unchanged` holds rows that the
     plan relied on: the same condition, and nothing is written. `claims` are things that may be
-    used once: `Claimed` where one was used before. `settings` is a change of the settings documents.
+    used once: `Claimed` where one was used before. `unrevoked` are row ids of certificates that are relied on together
+    with all that they were renewed from: a `Conflict` where one of those is revoked by now. `compromised_keys` are
+    SHA-256 (hex) of the SubjectPublicKeyInfo of keys that get no certificate any more: from then on a
+    `CertificateIssued` for such a key is a `Conflict`. `settings` is a change of the settings documents.
     `settings_revision`, where given, is the revision the plan relied on: another one by now is a `Conflict`. Logged
     events become entries of the log in the same transaction; all events go to the observers after the commit.
     """
@@ -52,6 +55,8 @@ class Changes(msgspec.Struct, frozen=True):
     update: tuple[Record, ...] = ()
     unchanged: tuple[Record, ...] = ()
     claims: tuple[Claim, ...] = ()
+    unrevoked: tuple[int, ...] = ()
+    compromised_keys: tuple[str, ...] = ()
     settings: SettingsChange | None = None
     settings_revision: int | None = None
     events: tuple[Event, ...] = ()
@@ -158,6 +163,14 @@ class CertificateReads(Protocol):
 
     async def live_certificates(self, now: datetime, *, after: int, limit: int) -> tuple[Certificate, ...]:
         """The same for those with notAfter at or after `now` that are not revoked."""
+        ...
+
+    async def line_revoked_at(self, certificate_id: int) -> datetime | None:
+        """When this certificate, or one that it was renewed from, however long ago, was revoked; None if none was."""
+        ...
+
+    async def is_compromised(self, spki_hash: str) -> bool:
+        """Does the key with this SHA-256 (hex) of its SubjectPublicKeyInfo get no certificate any more?"""
         ...
 
 

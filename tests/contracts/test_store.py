@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from dayfly.adapters.stores import open_store
-from dayfly.core.acme.objects import Order, OrderStatus
-from dayfly.core.events import AccountCreated, Event, OrderCreated
+from dayfly.core.acme.objects import Certificate, Order, OrderStatus
+from dayfly.core.events import AccountCreated, CertificateIssued, Event, IssueKind, OrderCreated
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import KeptDenial
 from dayfly.core.settings.documents import Owner, SettingsChange
@@ -313,6 +313,69 @@ def test_what_may_be_used_once_is_used_once(play: Play) -> None:
         with pytest.raises(NotFound):
             await store.orders.order(order().id)
         assert (await store.log.head()).size == 1
+
+    play(scenario)
+
+
+def issued_event(row: Certificate, spki_hash: str) -> CertificateIssued:
+    """The event for a row, with the key's hash."""
+    return CertificateIssued(
+        at=NOW,
+        certificate_id=row.id,
+        serial=row.serial,
+        fingerprint="00" * 32,
+        names=row.names,
+        not_before=row.not_before,
+        not_after=row.not_after,
+        provisioner=row.provisioner,
+        owner=row.owner,
+        rule=row.rule,
+        profile=row.profile,
+        profile_hash=row.profile_hash,
+        account_id=row.account_id,
+        order_id=row.order_id,
+        kind=IssueKind.NEW,
+        spki_hash=spki_hash,
+    )
+
+
+def test_a_line_is_good_while_nothing_of_it_is_revoked(play: Play) -> None:
+    """A revocation is seen from everything that came of it, and from nothing else; a commit that relied on it loses."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        rows = [certificate(id=number, parent_id=number - 1 if number > 1 else None) for number in range(1, 50)]
+        await store.commit(Changes(insert=tuple(rows)))
+        await store.commit(Changes(unrevoked=(49, 1)))
+        revoked = NOW + timedelta(hours=1)
+        await store.commit(Changes(update=(replace(rows[1], revoked_at=revoked),)))
+        assert [await store.certificates.line_revoked_at(one) for one in (1, 2, 3, 49, 99)] == [
+            None, revoked, revoked, revoked, None,
+        ]  # fmt: skip
+        for one in (2, 49):
+            with pytest.raises(Conflict):
+                await store.commit(Changes(insert=(order(),), unrevoked=(one,)))
+        with pytest.raises(NotFound):
+            await store.orders.order(order().id)
+        await store.commit(Changes(unrevoked=(1,)))
+
+    play(scenario)
+
+
+def test_a_compromised_key_gets_no_certificate(play: Play) -> None:
+    """From the commit that says so; to say it again harms nobody, and other keys are as before."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        row, bad, good = certificate(), "ab" * 32, "cd" * 32
+        assert not await store.certificates.is_compromised(bad)
+        for _again in range(2):
+            await store.commit(Changes(compromised_keys=(bad,)))
+        assert await store.certificates.is_compromised(bad)
+        assert not await store.certificates.is_compromised(good)
+        with pytest.raises(Conflict):
+            await store.commit(Changes(insert=(row,), events=(issued_event(row, bad),)))
+        with pytest.raises(NotFound):
+            await store.certificates.certificate(row.id)
+        await store.commit(Changes(insert=(row,), events=(issued_event(row, good),)))
 
     play(scenario)
 

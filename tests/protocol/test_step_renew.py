@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from acme_peer import BASE, Peer
+from acme_peer import BASE, Client, Peer
 from dayfly.adapters.signers.keyfile import KeyFileSigner
 from dayfly.core.jose.jwk import KeyAlgorithm
 from dayfly.core.jose.jws import sign_compact
@@ -216,6 +216,106 @@ def test_a_revocation_in_between_wins__n5(play: Play, monkeypatch: pytest.Monkey
         monkeypatch.setattr(type(signer), "sign_certificate", slow)
         refused(await old.renew(), 401, "revoked")
         assert await certificates(client.peer) == 1
+
+    play(scenario)
+
+
+# --- what was renewed from a revoked one ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", [0, 1, 4])
+def test_what_came_of_a_revoked_certificate_renews_no_more__n5(play: Play, reason: int) -> None:
+    """Whoever stole a key may have renewed with it already: 401 for the whole line, by whatever way."""
+
+    async def scenario(client: StepClient) -> None:
+        first = await client.issued(sub=NAME)
+        second = first.after(await first.renew())
+        third = second.after(await second.renew_by_token())
+        new_key = ec_key()
+        rekeyed = third.after(await third.rekey(named_csr(key=new_key)), new_key)
+        other = await client.issued()
+        assert (await client.revoke(first.serial, reasonCode=reason)).status == 200
+        before = await certificates(client.peer)
+        move(client.peer, seconds=1)
+        for leaf in (second, third, rekeyed):
+            refused(await leaf.renew(), 401, "renewed from was revoked at", "ask for a new certificate")
+            refused(await leaf.renew_by_token(), 401, "revoked")
+            refused(await leaf.rekey(), 401, "revoked")
+        assert await certificates(client.peer) == before
+        assert (await other.renew()).status == 201
+        assert (await rekeyed.revoke()).status == 200
+
+    play(scenario)
+
+
+def test_a_revoked_successor_leaves_what_it_came_from(play: Play) -> None:
+    """The line is looked at backwards; a successor that nobody needs may be revoked alone."""
+
+    async def scenario(client: StepClient) -> None:
+        first = await client.issued()
+        second = first.after(await first.renew())
+        assert (await client.revoke(second.serial)).status == 200
+        assert (await first.renew()).status == 201
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("reason", [1, 0], ids=["keyCompromise", "another reason"])
+def test_a_compromised_key_gets_no_certificate_on_any_way__x(play: Play, reason: int) -> None:
+    """Renewal and rekey 401, rekey to it, /sign and finalize badCSR with the order left ready; else it goes on."""
+
+    async def scenario(client: StepClient) -> None:
+        stolen = ec_key()
+        first, sibling, other = await client.issued(stolen), await client.issued(stolen), await client.issued()
+        acme = Client(client.peer)
+        await acme.register()
+        order = await acme.ready()
+        assert (await client.revoke(first.serial, reasonCode=reason)).status == 200
+        before = await certificates(client.peer)
+        csr = named_csr(x509.DNSName(NAME), key=stolen)
+        replies = [
+            await sibling.renew(),
+            await sibling.rekey(),
+            await other.rekey(csr),
+            await client.sign(csr=csr),
+            await acme.finalize(order, csr),
+        ]
+        if reason != 1:
+            assert [reply.status for reply in replies] == [201, 201, 201, 201, 200]
+            return
+        assert [reply.status for reply in replies] == [401, 401, 400, 400, 400]
+        for reply in replies[:2]:
+            refused(reply, 401, "key is compromised", "make a new key")
+        for reply in replies[2:4]:
+            refused(reply, 400, "reported as compromised")
+        assert replies[4].problem == "badCSR"
+        assert await certificates(client.peer) == before
+        assert (await acme.finalize(order)).json["status"] == "valid"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("which", ["what it comes from", "its key"])
+def test_a_revocation_elsewhere_in_between_wins__n5(play: Play, monkeypatch: pytest.MonkeyPatch, which: str) -> None:
+    """After the renewal was decided and before it was stored: 401, and nothing was issued."""
+
+    async def scenario(client: StepClient) -> None:
+        first = await client.issued()
+        asking = first.after(await first.renew()) if which == "what it comes from" else await client.issued(first.key)
+        before = await certificates(client.peer)
+        signer = client.peer.authority.signer
+        sign = type(signer).sign_certificate
+
+        async def slow(self: Any, linted: Any) -> bytes:
+            der = await sign(self, linted)
+            assert (
+                await client.revoke(first.serial, reasonCode=0 if which == "what it comes from" else 1)
+            ).status == 200
+            return der
+
+        monkeypatch.setattr(type(signer), "sign_certificate", slow)
+        refused(await asking.renew(), 401, "revoked")
+        assert await certificates(client.peer) == before
 
     play(scenario)
 

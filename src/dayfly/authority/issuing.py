@@ -2,7 +2,7 @@
 
 Rules: what is signed is byte for byte what was linted; what was signed is returned to the use case, which commits it
 with the state change and the log entry before anything leaves the process; a signature that lost its race is dropped
-unseen.
+unseen. A key that was reported as compromised gets nothing, on whichever way: it is asked here, and by the commit.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import msgspec
 
 from dayfly.authority.context import Authority
 from dayfly.core.acme.objects import Certificate
-from dayfly.core.events import CertificateIssued, IssueKind
+from dayfly.core.events import CertificateIssued, IssueKind, Reason
 from dayfly.core.ids import SERIAL_RANDOM_OCTETS, make_serial
+from dayfly.core.policy.keys import spki_hash
 from dayfly.core.policy.plan import IssuePlan
 from dayfly.core.problems import BadCSR
 from dayfly.core.x509 import lint
@@ -45,7 +46,7 @@ async def issue(
 ) -> Issued:
     """Sign what the plan says. RejectedIdentifier, BadCSR, LintRefused, SignerError.
 
-    1. The issuer can vouch for the names at all, and the key is not its own.
+    1. The issuer can vouch for the names at all; the key is not its own, and no compromised one.
     2. Id and serial are drawn; the row id is the serial's upper part.
     3. The profile's template is filled.
     4. The lint reads the bytes back and holds them against the plan.
@@ -55,6 +56,11 @@ async def issue(
     check_constraints(issuer.constraints, plan.names if plan.subject is None else (*plan.names, plan.subject))
     if plan.spki == issuer.spki:
         raise BadCSR("the certificate's key is the CA's own key")
+    if await authority.store.certificates.is_compromised(spki_hash(plan.spki)):
+        raise BadCSR(
+            "the key was reported as compromised and gets no certificate any more; make a new key",
+            reason=Reason.KEY_NOT_ALLOWED,
+        )
     row_id = authority.ids.new()
     serial = make_serial(row_id, authority.entropy.octets(SERIAL_RANDOM_OCTETS))
     draft = build(
@@ -117,5 +123,5 @@ def _event(authority: Authority, certificate: Certificate, *, spki: bytes, kind:
         account_id=certificate.account_id,
         order_id=certificate.order_id,
         kind=kind,
-        spki_hash=hashlib.sha256(spki).hexdigest(),
+        spki_hash=spki_hash(spki),
     )

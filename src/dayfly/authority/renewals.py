@@ -1,8 +1,10 @@
 """Renewing and rekeying by whoever holds a certificate of ours (step-compat.md part 5).
 
 Rules: the holder is known before anything is decided; today's provisioner, rules, key rules and lifetimes answer; the
-commit holds on the old row as it was read, so that a revocation that comes in between wins; a token is used up in that
-commit. How often one certificate and its successors may renew is limited; what comes to nothing is not counted.
+commit holds on the old row as it was read, and on its line, so that a revocation that comes in between wins; a token is
+used up in that commit. Who stole a key may have renewed with it before that was known, so a certificate renews no more
+once one that it was renewed from is revoked, or one with its key for keyCompromise. How often one certificate and its
+successors may renew is limited; what comes to nothing is not counted.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import render_id
 from dayfly.core.policy.denials import Asker
 from dayfly.core.policy.grant import Grant
-from dayfly.core.policy.keys import check_key
+from dayfly.core.policy.keys import check_key, spki_hash
 from dayfly.core.policy.renewal import Renewable, plan_renewal
 from dayfly.core.policy.step import Situation, forbidden
 from dayfly.core.problems import BadPublicKey, ServiceUnavailable, Unauthorized
@@ -66,11 +68,12 @@ async def rekey(authority: Authority, holder: Holder, csr_der: bytes, *, source:
 async def _succeed(authority: Authority, request: _Request) -> SignResponse:
     """The successor.
 
-    1. The provisioner is there and renews.
-    2. Plan under today's settings.
-    3. The limit of this certificate and its line.
-    4. Issue, and commit with the log entry, the token used up, the old row as it was.
-    5. What changed meanwhile starts over, from the row as it is then.
+    1. Nothing that it comes from is revoked, and its key is not compromised.
+    2. The provisioner is there and renews.
+    3. Plan under today's settings.
+    4. The limit of this certificate and its line.
+    5. Issue, and commit with the log entry, the token used up, the old row and its line as they were.
+    6. What changed meanwhile starts over, from the row as it is then.
     """
     holder = request.holder
     for _ in range(TRIES):
@@ -88,6 +91,7 @@ async def _succeed(authority: Authority, request: _Request) -> SignResponse:
 
 async def _try(authority: Authority, request: _Request) -> Issued:
     certificate = request.holder.certificate
+    await _check_unrevoked(authority, request.holder)
     settings = await authority.store.settings.settings()
     grant = _grant(settings, certificate.provisioner)
     situation = Situation(authority.clock.now(), request.source, authority.signer.issuer.not_after)
@@ -110,12 +114,32 @@ async def _try(authority: Authority, request: _Request) -> Issued:
     return made
 
 
+async def _check_unrevoked(authority: Authority, holder: Holder) -> None:
+    """Unauthorized (401) where the certificate itself is good, but not what it comes from, or not its key."""
+    revoked_at = await authority.store.certificates.line_revoked_at(holder.certificate.id)
+    if revoked_at is not None:
+        raise _revoked(
+            f"a certificate that this one was renewed from was revoked at {revoked_at:%Y-%m-%dT%H:%M:%SZ}, and with it "
+            "all that came of it; make a new key and ask for a new certificate"
+        )
+    if await authority.store.certificates.is_compromised(spki_hash(holder.leaf.spki)):
+        raise _revoked(
+            "another certificate with this key was revoked because the key is compromised; make a new key and ask for "
+            "a new certificate"
+        )
+
+
+def _revoked(detail: str) -> Unauthorized:
+    return Unauthorized(detail, status=401, reason=Reason.REVOKED)
+
+
 def _changes(request: _Request, settings: Settings, made: Issued) -> Changes:
     claims = request.holder.claims
     return Changes(
         insert=(made.certificate,),
         unchanged=(request.holder.certificate,),
         claims=() if claims is None else (claim_of(claims),),
+        unrevoked=(request.holder.certificate.id,),
         events=(made.event,),
         settings_revision=settings.revision,
     )

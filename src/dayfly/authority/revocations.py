@@ -1,7 +1,8 @@
-"""Revocation: a row, an entry of the log, and from that commit on no renewal (step-compat.md part 6).
+"""Revocation: a row, an entry of the log, and from that commit on no renewal of the line (step-compat.md part 6).
 
 Rules: the certificate is found by its whole serial; a second revocation is refused, also of two at once; who revoked is
-written down. One function revokes, whoever asked and on whichever face.
+written down; with keyCompromise the key gets no certificate any more, from that commit on. One function revokes,
+whoever asked and on whichever face.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from dayfly.authority.signing import Bearer, already_used, claim_of
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.events import CertificateRevoked, Reason
 from dayfly.core.ids import serial_row_id
+from dayfly.core.policy.keys import spki_hash
 from dayfly.core.problems import AlreadyRevoked, NoSuchResource, ServiceUnavailable, Unauthorized
 from dayfly.core.step.messages import RevokeRequest
+from dayfly.core.x509.leaf import read_leaf
 from dayfly.errors import Claimed, Conflict, NotFound
 from dayfly.ports import Changes, Claim
 
 TRIES = 4
+KEY_COMPROMISE = 1  # RFC 5280 5.3.1
 
 
 async def revoke_by_token(authority: Authority, request: RevokeRequest, bearer: Bearer) -> None:
@@ -70,8 +74,10 @@ async def revoke(
         now = authority.clock.now()
         revoked = replace(certificate, revoked_at=now, revocation_reason=reason)
         event = CertificateRevoked(now, certificate.id, certificate.serial, reason, by)
+        keys = (spki_hash(read_leaf(certificate.der).spki),) if reason == KEY_COMPROMISE else ()
+        changes = Changes(update=(revoked,), claims=claims, compromised_keys=keys, events=(event,))
         try:
-            await authority.store.commit(Changes(update=(revoked,), claims=claims, events=(event,)))
+            await authority.store.commit(changes)
         except Claimed:
             raise already_used() from None
         except Conflict:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus
 from dayfly.core.acme.ordering import ORDER_LIFE
-from dayfly.core.events import Event, LoggedEvent
+from dayfly.core.events import CertificateIssued, Event, LoggedEvent
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import KeptDenial, once_more
 from dayfly.core.settings.documents import Settings, apply_change
@@ -85,9 +85,10 @@ class MemoryOrders:
 class MemoryCertificates:
     """Certificates."""
 
-    def __init__(self, rows: dict[int, Certificate]) -> None:
-        """Read these rows."""
+    def __init__(self, rows: dict[int, Certificate], compromised: set[str]) -> None:
+        """Read these rows, and these hashes of keys."""
         self._rows = rows
+        self._compromised = compromised
 
     async def certificate(self, certificate_id: int) -> Certificate:
         """The certificate with this row id; NotFound."""
@@ -103,6 +104,24 @@ class MemoryCertificates:
         """A page of those that live at `now`."""
         everything = await self.certificates(after=after, limit=len(self._rows))
         return tuple(one for one in everything if one.not_after >= now and one.revoked_at is None)[:limit]
+
+    async def line_revoked_at(self, certificate_id: int) -> datetime | None:
+        """When this certificate, or one that it was renewed from, was revoked."""
+        return revoked_in_line(self._rows, certificate_id)
+
+    async def is_compromised(self, spki_hash: str) -> bool:
+        """Does this key get no certificate any more?"""
+        return spki_hash in self._compromised
+
+
+def revoked_in_line(rows: dict[int, Certificate], certificate_id: int) -> datetime | None:
+    """When the first that is revoked was, from this certificate back to what its line began with."""
+    at: int | None = certificate_id
+    while at is not None and at in rows:
+        if rows[at].revoked_at is not None:
+            return rows[at].revoked_at
+        at = rows[at].parent_id
+    return None
 
 
 class MemoryClaims:
@@ -215,9 +234,10 @@ class MemoryStore:
         self._orders: dict[int, Order] = {}
         self._certificates: dict[int, Certificate] = {}
         self._claims: dict[bytes, datetime] = {}
+        self._compromised: set[str] = set()
         self.accounts = MemoryAccounts(self._accounts)
         self.orders = MemoryOrders(self._orders)
-        self.certificates = MemoryCertificates(self._certificates)
+        self.certificates = MemoryCertificates(self._certificates, self._compromised)
         self.claims = MemoryClaims(self._claims)
         self.settings = MemorySettings()
         self.log = MemoryLog()
@@ -229,6 +249,7 @@ class MemoryStore:
         for record in (*changes.insert, *(replace(one, version=one.version + 1) for one in changes.update)):
             self._put(record)
         self._claims.update((one.digest, one.expires) for one in changes.claims)
+        self._compromised.update(changes.compromised_keys)
         if changes.settings is not None:
             self.settings.current = apply_change(self.settings.current, changes.settings)
         size = self.log.append(changes.events)
@@ -277,6 +298,10 @@ class MemoryStore:
                 raise Conflict("this key has an account already")
         if len({one.digest for one in changes.claims} - self._claims.keys()) < len(changes.claims):
             raise Claimed("this was used before")
+        if any(revoked_in_line(self._certificates, one) for one in changes.unrevoked):
+            raise Conflict("a certificate that was relied on, or one that it comes from, was revoked meanwhile")
+        if self._compromised & {one.spki_hash for one in changes.events if isinstance(one, CertificateIssued)}:
+            raise Conflict("the key was reported as compromised meanwhile")
 
     def _table(self, record: Record) -> dict[int, Account] | dict[int, Order] | dict[int, Certificate]:
         if isinstance(record, Account):

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from dayfly.adapters.stores import rows
 from dayfly.adapters.stores.recent import RecentRows
+from dayfly.adapters.stores.statements import IS_COMPROMISED, REVOKED_IN_LINE
 from dayfly.core.acme.objects import Account, Certificate, Order
 from dayfly.core.ids import make_id
 from dayfly.core.settings.documents import Settings, make_settings, parse_document
@@ -149,6 +150,15 @@ class CertificateTable:
         earliest = max(make_id(int((now - LONGEST_LIFE).timestamp() * 1000), 0, 0), after)
         statement = f"{self._SELECT} WHERE id > ? AND not_after >= ? AND revoked_at IS NULL ORDER BY id LIMIT ?"
         return tuple(map(rows.parse_certificate, self._reader.all(statement, earliest, int(now.timestamp()), limit)))
+
+    async def line_revoked_at(self, certificate_id: int) -> datetime | None:
+        """When this certificate, or one that it was renewed from, was revoked."""
+        row = self._reader.one(REVOKED_IN_LINE, certificate_id)
+        return None if row is None else datetime.fromtimestamp(row[0], UTC)
+
+    async def is_compromised(self, spki_hash: str) -> bool:
+        """Does this key get no certificate any more?"""
+        return self._reader.one(IS_COMPROMISED, spki_hash) is not None
 
 
 class ClaimTable:

@@ -14,6 +14,7 @@ import msgspec
 from dayfly.adapters.stores import rows
 from dayfly.adapters.stores.log import entries_of
 from dayfly.core.acme.objects import Account, Certificate, Order
+from dayfly.core.events import CertificateIssued
 from dayfly.core.frozen import replace
 from dayfly.core.settings.documents import SettingsChange, document_kind, document_name, render_document
 from dayfly.errors import Claimed, Conflict
@@ -60,6 +61,18 @@ _UPDATE_CERTIFICATE = (
 )
 _IS_CLAIMED = "SELECT 1 FROM claims WHERE digest = ?"
 _INSERT_CLAIM = "INSERT INTO claims (digest, expires) VALUES (?, ?)"
+LONGEST_LINE = 100_000  # renewals; a line of certificates of five minutes comes there in most of a year
+REVOKED_IN_LINE = f"""
+    WITH RECURSIVE line (parent_id, revoked_at) AS (
+        SELECT parent_id, revoked_at FROM certificates WHERE id = ?
+        UNION ALL
+        SELECT older.parent_id, older.revoked_at FROM line JOIN certificates AS older ON older.id = line.parent_id
+        LIMIT {LONGEST_LINE}
+    )
+    SELECT revoked_at FROM line WHERE revoked_at IS NOT NULL LIMIT 1
+"""  # noqa: S608 - ours
+IS_COMPROMISED = "SELECT 1 FROM compromised_keys WHERE spki_hash = ?"
+_ADD_COMPROMISED = "INSERT OR IGNORE INTO compromised_keys (spki_hash) VALUES (?)"
 _PUT_SETTING = "INSERT OR REPLACE INTO settings (kind, name, body) VALUES (?, ?, ?)"
 _REMOVE_SETTING = "DELETE FROM settings WHERE kind = ? AND name = ?"
 
@@ -68,6 +81,7 @@ def plan_writes(changes: Changes) -> Writes:
     """What a transaction has to do for this change set; EntryError for an event that the log cannot take."""
     updated = tuple([replace(record, version=record.version + 1) for record in changes.update])
     statements = [*map(_insert, changes.insert), *map(_update, updated), *map(_claim, changes.claims)]
+    statements += [(_ADD_COMPROMISED, (one,)) for one in changes.compromised_keys]
     if changes.settings is not None:
         statements += _settings_statements(changes.settings)
     return Writes(
@@ -80,7 +94,7 @@ def plan_writes(changes: Changes) -> Writes:
 
 
 def _conditions(changes: Changes) -> tuple[Condition, ...]:
-    """Settings revision, versions of rows, keys that nobody may have yet, and what may be used once."""
+    """Settings revision, versions of rows, keys that nobody may have, lines that are good, what may be used once."""
     found = []
     if changes.settings_revision is not None:
         found.append(_revision_is(changes.settings_revision))
@@ -89,6 +103,8 @@ def _conditions(changes: Changes) -> tuple[Condition, ...]:
     found += [_version_is(record) for record in (*changes.update, *changes.unchanged)]
     found += [_key_is_new(record) for record in changes.insert if isinstance(record, Account)]
     found += map(_is_unclaimed, changes.claims)
+    found += map(_line_is_good, changes.unrevoked)
+    found += [_key_is_good(event.spki_hash) for event in changes.events if isinstance(event, CertificateIssued)]
     return tuple(found)
 
 
@@ -108,6 +124,15 @@ def _key_is_new(account: Account) -> Condition:
 
 def _is_unclaimed(claim: Claim) -> Condition:
     return Condition(_IS_CLAIMED, (claim.digest,), None, "this was used before", Claimed)
+
+
+def _line_is_good(certificate_id: int) -> Condition:
+    what = f"a certificate that {certificate_id:016x} comes from was revoked meanwhile"
+    return Condition(REVOKED_IN_LINE, (certificate_id,), None, what)
+
+
+def _key_is_good(spki_hash: str) -> Condition:
+    return Condition(IS_COMPROMISED, (spki_hash,), None, "the key was reported as compromised meanwhile")
 
 
 def _claim(claim: Claim) -> Statement:
