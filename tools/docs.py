@@ -45,7 +45,9 @@ The help of every command, word for word: this page is the snapshot that a test 
 Data goes to standard output, words to standard error. `--json` is on every command that says something.
 Verbs that step has exit with 0 or 1, usage errors too; `certificate needs-renewal` with 0 due, 1 not due, 2 no such
 file, 255 any other error. `agent` exits with 0 done, 1 a question answered with no,
-2 usage or a missing file, 3 denied by policy, 4 the CA unreachable, 5 partly done (issued, not served), 255 a bug.
+2 usage or a missing file, 3 denied by policy, 4 the CA unreachable,
+5 partly done (issued, not served), 6 unsafe permissions, 7 revoked or locked: enrol again, 255 a bug.
+`completion`, `explain` and `demo` exit with 2 for usage, too.
 `ca policy test` exits with 3 where a name, an address or a lifetime would be denied.
 `doctor` exits with 1 where there is a problem, with `--strict` where there is a warning, with 2 where there is no home.
 """
