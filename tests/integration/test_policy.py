@@ -299,3 +299,30 @@ def test_root_follows_no_link_of_the_owner_with_roots_rights(nobodys: Path, tmp_
     (nobodys / "ca.toml").symlink_to(secret)
     said = dayfly("ca", "policy", "show", "--home", str(nobodys), home=nobodys.parent, check=False)
     assert (said.returncode, "cannot be read" in said.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("owner", "step"),
+    [
+        (NOBODY, "runuser -u nobody -- dayfly ca start"),
+        (54321, "setpriv --reuid=54321 --regid=54321 --clear-groups --"),
+    ],
+)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_root_does_not_serve_in_somebody_elses_home(nobodys: Path, owner: int, step: str, workers: str) -> None:
+    """It is refused before anything is opened, nothing in the home changes, and the next step is named."""
+    for path in (nobodys, *nobodys.rglob("*")):
+        os.chown(path, owner, owner)
+    (nobodys / "ca.toml").write_text("what would be refused, were it read")
+    before = facts_below(nobodys)
+    said = dayfly("ca", "start", "--workers", workers, "--home", str(nobodys), home=nobodys.parent, check=False)
+    assert said.returncode == 1
+    assert f"belongs to user {owner}" in said.stderr
+    assert step in said.stderr
+    assert facts_below(nobodys) == before
+
+
+def facts_below(place: Path) -> dict[Path, tuple[int, int, int]]:
+    """Owner, size and time of the last change of everything there."""
+    found = {path: path.lstat() for path in (place, *place.rglob("*"))}
+    return {path: (facts.st_uid, facts.st_size, facts.st_mtime_ns) for path, facts in found.items()}

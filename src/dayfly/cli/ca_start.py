@@ -17,6 +17,7 @@ from dayfly.config import Config, load_config
 from dayfly.errors import ConfigError, UsageError
 from dayfly.home import resolve_home
 from dayfly.server.logs import configure_logging
+from dayfly.wiring.homes import refuse_root
 from dayfly.wiring.server import run_server
 
 CREDENTIAL = "key-password"
@@ -33,7 +34,9 @@ def start(home: str | None, password_file: Path | None, workers: int, log_format
     configure_logging(log_format, stream=sys.stderr)
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump would hold the decrypted keys
-    config = load_config(resolve_home(home, os.environ, Path.home()))
+    place = resolve_home(home, os.environ, Path.home())
+    refuse_root(place)
+    config = load_config(place)
     password = _password(config, password_file)
     if workers > 1:
         from dayfly.wiring.workers.starting import run_workers

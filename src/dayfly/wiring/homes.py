@@ -1,13 +1,16 @@
 """How a command enters a CA's home: as its owner, whoever calls.
 
 Rules: what root starts in somebody else's home goes on as that somebody, for good, so that no file in it is ever
-root's and no path in it is followed with root's rights; a secret that only root may read is read before.
+root's and no path in it is followed with root's rights; a secret that only root may read is read before. The server
+is not started so: its socket and what it loads later are the owner's own affair, so it is refused with the command.
 """
 
 from __future__ import annotations
 
 import codecs
 import os
+import pwd
+import shlex
 from pathlib import Path
 
 from dayfly.adapters.stores import load_stores
@@ -45,6 +48,32 @@ def become_owner(home: Path) -> None:
             f"{home} belongs to user {status.st_uid}, and this process cannot become that user: {error.strerror}",
             hint="run the command as that user",
         ) from None
+
+
+def refuse_root(home: Path) -> None:
+    """ConfigError where root would serve in a home of somebody else, who could not start it there afterwards."""
+    if os.geteuid() != 0:
+        return
+    try:
+        status = home.stat()
+    except OSError:
+        return  # what comes next says that there is no home
+    if status.st_uid == 0:
+        return
+    raise ConfigError(
+        "",
+        f"{home} belongs to user {status.st_uid}, and root would leave files in it that are root's",
+        hint=f"start it as its owner: {_as_owner(status)} dayfly ca start --home {shlex.quote(str(home))}, "
+        "or by the systemd unit, which gives it a port below 1024, too",
+    )
+
+
+def _as_owner(status: os.stat_result) -> str:
+    """How root runs a command as this file's owner, who may have no name here."""
+    try:
+        return f"runuser -u {pwd.getpwuid(status.st_uid).pw_name} --"
+    except KeyError:
+        return f"setpriv --reuid={status.st_uid} --regid={status.st_gid} --clear-groups --"
 
 
 def _load_now() -> None:
