@@ -224,10 +224,10 @@ def cut_short(query: dns.message.Message) -> bytes:
     return reply.to_wire()
 
 
-def many(query: dns.message.Message, count: int) -> bytes:
-    """An answer with so many TXT records, the right one last."""
+def many(query: dns.message.Message, count: int, *, padding: int = 40) -> bytes:
+    """An answer with so many TXT records, the right one last; the others have four characters and the padding."""
     reply = dns.message.make_response(query)
-    values = quoted(*(f"{number:04}" + "x" * 40 for number in range(count - 1)), DIGEST)
+    values = quoted(*(f"{number:04}" + "x" * padding for number in range(count - 1)), DIGEST)
     reply.answer.append(dns.rrset.from_text_list(query.question[0].name, 0, "IN", "TXT", values))
     return reply.to_wire(max_size=65_535)
 
@@ -235,13 +235,14 @@ def many(query: dns.message.Message, count: int) -> bytes:
 @pytest.mark.parametrize(
     ("over_tcp", "words"),
     [
-        (lambda query: b"\0" * 65_000, "more than 16384 octets"),
-        (lambda query: many(query, 270), "none to the question, or too long"),
-        (lambda query: many(query, 200), "200 values; at most 100"),
+        (lambda query: b"\0" * 65_000, "more than 8192 octets"),
+        (lambda query: b"\0" * 8_193, "more than 8192 octets"),
+        (lambda query: many(query, 270, padding=0), "none to the question, or too long"),
+        (lambda query: many(query, 130), "130 values; at most 100"),
         (lambda query: dns.message.make_response(dns.message.make_query(OWNER, "TXT")).to_wire(), "none to the"),
         (lambda query: cut_short(query)[:5], "none to the question"),
     ],
-    ids=["64 KB", "too many records", "too many values", "another id", "half a header"],
+    ids=["64 KB", "8 KB and more", "too many records", "too many values", "another id", "half a header"],
 )
 def test_large_or_wrong_answer_over_tcp_is_refused__v18(
     over_tcp: Callable[[dns.message.Message], bytes], words: str
@@ -275,6 +276,34 @@ def test_costly_answer_is_read_beside_the_loop__v18_s31(monkeypatch: pytest.Monk
     assert isinstance(found, resolver.Texts)
     assert found.values == (b"",)
     assert [one is threading.main_thread() for one in where] == [True, False]
+
+
+def test_costly_answers_are_read_one_at_a_time__v18_s31(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten at once take no more of the machine than one does, so that nobody else waits for them."""
+    reading, most = 0, 0
+
+    def counted(data: bytes, query: dns.message.Message) -> dns.message.Message | None:
+        nonlocal reading, most
+        if threading.current_thread() is threading.main_thread():
+            return read_reply(data, query)
+        reading += 1
+        most = max(most, reading)
+        time.sleep(0.02)  # what the reading costs
+        try:
+            return read_reply(data, query)
+        finally:
+            reading -= 1
+
+    monkeypatch.setattr(dnsclient, "read_reply", counted)
+    zone = Zone({f"{OWNER} TXT": quoted("x")})
+
+    async def all_at_once(one: Resolver) -> list[resolver.Texts]:
+        return await asyncio.gather(*(one.texts(OWNER) for _ in range(10)))
+
+    found = asking(lambda query, tcp: zone(query, tcp) if tcp else (cut_short(query),), all_at_once)
+    assert isinstance(found, list)
+    assert [texts.values for texts in found] == [(b"x",)] * 10
+    assert most == 1
 
 
 def test_connection_that_closes_is_a_failure__v18() -> None:

@@ -12,6 +12,7 @@ import asyncio
 import secrets
 import struct
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import dns.exception
@@ -31,10 +32,12 @@ LOOKUP_TIMEOUT = 8.0  # seconds, aliases included
 ROUNDS = 2  # a datagram may be lost; only servers that stayed silent are asked again
 MAX_ALIASES = 8
 MAX_DATAGRAM = 1_500  # octets; a reply over UDP has 512 at most (RFC 1035 4.2.1), but some servers send more
-MAX_MESSAGE = 16_384  # octets, over TCP: a hundred values take 6,000. DNS itself ends at 65,535
+MAX_MESSAGE = 8_192  # octets, over TCP: a hundred values take 6,000. DNS itself ends at 65,535
 MAX_RECORDS = 256  # of all sections
 # Reading takes 0.1 ms for one record, but one of 63,000 empty strings takes 400 ms: hence the limits on size, and a
-# thread for what comes over TCP.
+# thread for what comes over TCP. It is one thread, so that many such answers at once wait for each other and not the
+# loop for all of them; a reading that nobody waits for any more is not begun.
+_READER = ThreadPoolExecutor(1, thread_name_prefix="dns-reader")
 
 _HEADER = struct.Struct("!HHHHHH")  # id, flags, and the number of records in each section (RFC 1035 4.1.1)
 
@@ -194,7 +197,7 @@ async def _over_tcp(server: NameServer, query: dns.message.Message) -> dns.messa
         raise _Unusable("the name server closed the connection before its answer was complete") from None
     finally:
         writer.transport.abort()
-    reply = await asyncio.to_thread(read_reply, data, query)
+    reply = await asyncio.get_running_loop().run_in_executor(_READER, read_reply, data, query)
     if reply is None:
         raise _Unusable("the name server's answer over TCP is none to the question, or too long")
     return reply
