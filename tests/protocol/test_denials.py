@@ -17,6 +17,7 @@ from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.settings import change_settings
 from dayfly.authority.upkeep import Upkeep
 from dayfly.core.policy.denials import KEPT, KeptDenial, smallest_rule_for
+from dayfly.core.policy.names import compile_rules
 from dayfly.core.settings.documents import SettingsChange
 from dayfly.errors import Conflict, Unavailable
 from factories import denial, dns
@@ -61,7 +62,7 @@ def test_a_denial_is_kept_and_its_smallest_rule_lets_the_next_try_pass__o9(play:
         found = await peer.store.denials.denial(id_)
         assert (found.identifier, found.provisioner, found.source) == (dns(OUTSIDE), "acme", "10.1.2.3/32")
         assert found.requester == f"account {str(client.kid).rpartition('/')[2]}"
-        rule = smallest_rule_for(found, rule_id="r9", owner="platform-team")
+        rule = smallest_rule_for(found, compile_rules(()), rule_id="r9", owner="platform-team")
         await change_settings(peer.store, peer.clock, lambda now: SettingsChange(now.revision, put=(rule,)))
         assert (await client.order(OUTSIDE)).status == 201
         assert (await client.order(f"x.{OUTSIDE}")).problem == "rejectedIdentifier"

@@ -66,11 +66,12 @@ def _allow_denials(home: str | None, ids: tuple[str, ...], owner: str, *, force:
     """1. Find what was denied. 2. Show the smallest rules. 3. Ask a person. 4. Make them."""
     is_suffix = is_public_suffix()
     config = enter_home(home)
+    own = tuple(one.value for one in config.dns_names)
     settings, kept = asyncio.run(read_denials_of(config))
     denied = [one for one in _find(ids, kept) if not _told_allowed(one, settings)]
 
     def planned(current: Settings) -> RulePlan:
-        return plan_denials(current, denied, owner=owner, is_public_suffix=is_suffix)
+        return plan_denials(current, denied, owner=owner, is_public_suffix=is_suffix, own_names=own)
 
     for denial in denied:
         _tell_denial(denial)

@@ -2,20 +2,29 @@
 
 Rules: equal denials are one, told apart by what a rule would have to say, never by who asked; an id is short, drawn at
 random, without letters that look like digits; the smallest rule gives one name, to one provisioner, and to one
-network where only the network was wrong; what no rule can change makes no rule.
+network where only the network was wrong; it undoes nothing else that the rules near it hold back: neither the names
+that they exclude nor their networks; what no rule can change makes no rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from dayfly.core.events import Reason
 from dayfly.core.identifiers import Identifier
-from dayfly.core.policy.names import DEFAULT_DENY, ISSUER_CONSTRAINTS, Allowed, NameRules, decide, smallest_rule
-from dayfly.core.policy.rules import Rule, RuleError
+from dayfly.core.policy.names import (
+    DEFAULT_DENY,
+    ISSUER_CONSTRAINTS,
+    Allowed,
+    NameRules,
+    decide,
+    matching_allows,
+    smallest_rule,
+)
+from dayfly.core.policy.rules import Rule, RuleError, parse_network
 from dayfly.core.problems import Denial, Refused
 
 KEPT = 1_000  # denials; the one that was met longest ago goes first
@@ -136,11 +145,15 @@ def allowed_by(denial: KeptDenial, rules: NameRules) -> Allowed | None:
     return found if isinstance(found, Allowed) and denial.rule != ISSUER_CONSTRAINTS else None
 
 
-def smallest_rule_for(denial: KeptDenial, *, rule_id: str, owner: str) -> Rule:
+def smallest_rule_for(
+    denial: KeptDenial, rules: NameRules, *, rule_id: str, owner: str, own_names: Sequence[str] = ()
+) -> Rule:
     """The rule that gives this name to this provisioner, and nothing more; RuleError where none can.
 
-    A wildcard's rule says `wildcards`, and gives what the wildcard stands for; where an allow rule would have given the
-    name to another network, the rule is bound to the network that asked.
+    A wildcard's rule says `wildcards`, and gives what the wildcard stands for, so there is none for a wildcard that
+    stands for one of `own_names`, the CA's, or for a name that a rule of today excludes. Where an allow rule would have
+    given the name to another network, the rule is bound to the network that asked; where the rules that speak of the
+    name are bound to networks for another reason, to those of them that the request came from.
     """
     name = denial.identifier.value
     if denial.rule == ISSUER_CONSTRAINTS:
@@ -153,8 +166,10 @@ def smallest_rule_for(denial: KeptDenial, *, rule_id: str, owner: str) -> Rule:
             f"rule {denial.rule} denies {name}, and a rule that denies wins over all that allow",
             hint=f"if it is no longer meant: dayfly ca policy remove {denial.rule}",
         )
+    near = matching_allows(rules, denial.identifier, provisioner=denial.provisioner)
+    if denial.identifier.is_wildcard:
+        _check_stands_for(name, (*own_names, *(one for rule in near for one in rule.excluded)))
     kind, pattern = smallest_rule(denial.identifier)
-    bound = denial.reason == Reason.SOURCE_NOT_ALLOWED and denial.source
     return Rule(
         rule_id,
         kind,
@@ -162,5 +177,32 @@ def smallest_rule_for(denial: KeptDenial, *, rule_id: str, owner: str) -> Rule:
         owner,
         provisioner=denial.provisioner,
         wildcards=denial.identifier.is_wildcard,
-        sources=(denial.source,) if bound else (),
+        sources=_sources(denial, near),
     )
+
+
+def _check_stands_for(wildcard: str, excluded: Iterable[str]) -> None:
+    """RuleError where the wildcard stands for a name that is held back: whoever has it can pose as that name."""
+    held = sorted({one for one in excluded if one.partition(".")[2] == wildcard.removeprefix("*.")})
+    if held:
+        raise RuleError(
+            f"{wildcard} stands for {', '.join(held)} too, which is the CA's own name or excluded by a rule",
+            hint="allow the names that are needed one by one: dayfly ca policy allow NAME",
+        )
+
+
+def _sources(denial: KeptDenial, near: Iterable[Rule]) -> tuple[str, ...]:
+    """The networks for the rule; none where no network is held against the request by any rule that speaks of it."""
+    bound = tuple(dict.fromkeys(one for rule in near for one in rule.sources))
+    if not denial.source:
+        return bound
+    if denial.reason == Reason.SOURCE_NOT_ALLOWED:
+        return (denial.source,)
+    if not bound:
+        return ()
+    return tuple(one for one in bound if _is_within(denial.source, one)) or (denial.source,)
+
+
+def _is_within(inner: str, outer: str) -> bool:
+    one, other = parse_network(inner, what="a denial's source"), parse_network(outer, what="a rule's source")
+    return one.version == other.version and one.network_address in other and one.prefixlen >= other.prefixlen

@@ -43,6 +43,7 @@ __all__ = [
     "compile_rules",
     "decide",
     "first_rules",
+    "matching_allows",
     "may_be_given",
     "smallest_rule",
 ]
@@ -215,6 +216,12 @@ def _matching(rules: NameRules, identifier: Identifier) -> list[_Compiled]:
         found += rules.any_depth.get(parent, ())
         parent = parent.partition(".")[2]
     return found
+
+
+def matching_allows(rules: NameRules, identifier: Identifier, *, provisioner: str) -> tuple[Rule, ...]:
+    """The allow rules that speak of this name for this provisioner, whether they give it or lack something."""
+    found = (one.rule for one in _matching(rules, identifier))
+    return tuple(one for one in found if one.action is RuleAction.ALLOW and one.provisioner in {"", provisioner})
 
 
 def _matching_networks(rules: NameRules, address: Source) -> list[_Compiled]:

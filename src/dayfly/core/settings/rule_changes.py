@@ -93,18 +93,26 @@ def covers(rule: Rule, name: str) -> bool:
 
 
 def plan_denials(
-    settings: Settings, denials: Iterable[KeptDenial], *, owner: str, is_public_suffix: IsPublicSuffix
+    settings: Settings,
+    denials: Iterable[KeptDenial],
+    *,
+    owner: str,
+    is_public_suffix: IsPublicSuffix,
+    own_names: tuple[str, ...] = (),
 ) -> RulePlan:
     """The change that allows exactly what was denied; RuleError where no rule can, ConfigError for the owner.
 
-    The owner is the named one, else that of the rule that came near, else the only one.
+    The owner is the named one, else that of the rule that came near, else the only one. `own_names` are those of the
+    CA, canonical.
     """
     known = {one.name for one in settings.owners}
     wanted = [
         smallest_rule_for(
             one,
+            settings.name_rules,
             rule_id=_NEW,
             owner=choose_owner(settings, owner or (one.owner if one.owner in known else "")),
+            own_names=own_names,
         )
         for one in denials
     ]

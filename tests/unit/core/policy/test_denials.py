@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -25,7 +26,16 @@ from dayfly.core.policy.denials import (
     smallest_rule_for,
     source_network,
 )
-from dayfly.core.policy.names import Allowed, Rule, RuleAction, RuleKind, check_names, compile_rules, decide
+from dayfly.core.policy.names import (
+    Allowed,
+    Rule,
+    RuleAction,
+    RuleKind,
+    check_names,
+    compile_rules,
+    decide,
+    matching_allows,
+)
 from dayfly.core.policy.rules import RuleError, check_rule
 from dayfly.core.problems import Malformed, RejectedIdentifier
 from dayfly.core.x509.constraints import NameConstraints, check_constraints
@@ -138,12 +148,12 @@ def test_ids_leave_a_refusal_of_another_kind_alone() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["a.corp", "*.corp.example", "ca.internal.example", "*.internal.example", "far.example", "10.0.3.7", "fd00::7"],
+    ["a.corp", "*.corp.example", "ca.internal.example", "*.web.internal.example", "far.example", "10.0.3.7", "fd00::7"],
 )
 def test_the_smallest_rule_gives_exactly_what_was_denied(name: str) -> None:
     """With it the same request is allowed, and no other provisioner, network or name."""
     denied = kept(name)
-    rule = smallest_rule_for(denied, rule_id="r9", owner="team")
+    rule = smallest_rule_for(denied, compile_rules(RULES), rule_id="r9", owner="team")
     check_rule(rule)
     rules = compile_rules((*RULES, rule))
     given = decide(rules, denied.identifier, provisioner="acme", source=ASKER.source)
@@ -157,14 +167,49 @@ def test_the_smallest_rule_gives_exactly_what_was_denied(name: str) -> None:
 
 def test_an_unknown_source_binds_no_rule() -> None:
     """Where the network is not known it cannot be named."""
-    rule = smallest_rule_for(denial(reason="source_not_allowed", source=""), rule_id="r9", owner="team")
-    assert rule.sources == ()
+    unknown = denial(reason="source_not_allowed", source="")
+    assert smallest_rule_for(unknown, compile_rules(RULES), rule_id="r9", owner="team").sources == ()
+
+
+@pytest.mark.parametrize("own", [("ca.internal.example",), ()], ids=["the CA's own", "excluded by a rule"])
+def test_no_rule_is_made_for_a_wildcard_that_stands_for_a_name_held_back(own: tuple[str, ...]) -> None:
+    """Whoever has the wildcard can pose as the CA, and a rule for it gives the exact name to anybody."""
+    rules = () if own else RULES
+    denied = denial("*.internal.example")
+    with pytest.raises(RuleError, match=r"stands for ca\.internal\.example") as caught:
+        smallest_rule_for(denied, compile_rules(rules), rule_id="r9", owner="team", own_names=own)
+    assert "dayfly ca policy allow NAME" in caught.value.hint
+
+
+def test_own_names_elsewhere_hold_no_wildcard_back() -> None:
+    """Neither deeper nor higher names are what the wildcard stands for."""
+    own = ("web.corp", "ca.a.web.corp", "ca.internal.example")
+    rule = smallest_rule_for(denial("*.web.corp"), compile_rules(()), rule_id="r9", owner="team", own_names=own)
+    assert (rule.pattern, rule.wildcards) == ("*.web.corp", True)
+
+
+@pytest.mark.parametrize(
+    ("source", "bound"),
+    [
+        ("10.1.2.3/32", ("10.0.0.0/8",)),
+        ("172.16.0.1/32", ("172.16.0.1/32",)),
+        ("2001:db8::/64", ("2001:db8::/32",)),
+        ("fd00::/64", ("fd00::/64",)),
+        ("", ("10.0.0.0/8", "2001:db8::/32")),
+    ],
+)
+def test_the_networks_of_the_rules_near_hold_for_the_smallest_rule_too(source: str, bound: tuple[str, ...]) -> None:
+    """Where only the wildcard was lacking, what was for one network is not for the whole world afterwards."""
+    near = Rule("r1", RuleKind.DNS, "**.corp", "team", sources=("10.0.0.0/8", "2001:db8::/32"))
+    rules = compile_rules((near, replace(near, id="r2"), replace(near, id="r3", provisioner="jwk", sources=())))
+    rule = smallest_rule_for(denial("*.web.corp", source=source), rules, rule_id="r9", owner="team")
+    assert rule.sources == bound
 
 
 def test_a_deny_rule_is_not_outdone_by_another_rule() -> None:
     """Deny wins, so the way is to remove it; the error says how."""
     with pytest.raises(RuleError, match="rule d1 denies") as caught:
-        smallest_rule_for(kept("a.secret.internal.example"), rule_id="r9", owner="team")
+        smallest_rule_for(kept("a.secret.internal.example"), compile_rules(RULES), rule_id="r9", owner="team")
     assert "policy remove d1" in caught.value.hint
 
 
@@ -174,7 +219,7 @@ def test_the_issuers_constraints_are_not_outdone_by_a_rule() -> None:
         check_constraints([NameConstraints(permitted_dns=("corp",))], [dns()])
     (found,) = denials_in(caught.value, ASKER, NOW)
     with pytest.raises(RuleError, match="name constraints"):
-        smallest_rule_for(found, rule_id="r9", owner="team")
+        smallest_rule_for(found, compile_rules(RULES), rule_id="r9", owner="team")
 
 
 def test_a_denial_tells_whether_it_would_be_denied_today() -> None:
@@ -225,7 +270,10 @@ def name_rules(draw: st.DrawFn) -> tuple[Rule, ...]:
 def test_a_denial_is_undone_by_its_smallest_rule_and_nothing_else_changes__o9(
     rules: tuple[Rule, ...], name: str, provisioner: str, source: str
 ) -> None:
-    """The same request is allowed, or a deny rule stands in the way; who asks for anything else hears what he heard."""
+    """The same request is allowed, or a deny rule or an exclusion stands in the way.
+
+    Who asks for anything else, or from a network that no rule near the name speaks of, hears what he heard before.
+    """
     asker = Asker(provisioner, "account 7", ip_address(source))
     before = compile_rules(rules)
     try:
@@ -235,16 +283,18 @@ def test_a_denial_is_undone_by_its_smallest_rule_and_nothing_else_changes__o9(
     else:
         return
     try:
-        rule = smallest_rule_for(denied, rule_id="new", owner="team")
+        rule = smallest_rule_for(denied, before, rule_id="new", owner="team")
     except RuleError:
-        assert next(one for one in rules if one.id == denied.rule).action is RuleAction.DENY
+        near = matching_allows(before, dns(name), provisioner=provisioner)
+        assert denied.rule != "default-deny" or (name == "*.web.corp" and any(one.excluded for one in near))
         return
     after = compile_rules((*rules, rule))
     assert isinstance(decide(after, dns(name), provisioner=provisioner, source=asker.source), Allowed)
     assert allowed_by(denied, after) is not None
+    held = any(one.sources for one in matching_allows(before, dns(name), provisioner=provisioner))
     stood_for = {name, *(one for one in ASKED if name.startswith("*.") and one.partition(".")[2] == name[2:])}
     for other, scope, place in itertools.product(ASKED, ("acme", "jwk"), ("10.1.2.3", "192.0.2.9")):
-        if other in stood_for and scope == provisioner:
+        if other in stood_for and scope == provisioner and (place == source or not held):
             continue
         was, is_ = (
             isinstance(decide(each, dns(other), provisioner=scope, source=ip_address(place)), Allowed)

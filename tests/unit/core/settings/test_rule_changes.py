@@ -192,6 +192,13 @@ def test_a_denied_public_suffix_stays_denied() -> None:
         plan_denials(settings(), [denial("*.co.uk")], owner="", is_public_suffix=is_public_suffix)
 
 
+def test_a_denied_wildcard_never_gives_the_cas_own_name() -> None:
+    """With the first rules of a CA and without: by `own_names`, or by what they exclude."""
+    here = [denial("*.internal.example")]
+    with pytest.raises(RuleError, match=r"stands for ca\.internal\.example"):
+        plan_denials(settings(), here, owner="", is_public_suffix=is_public_suffix, own_names=("ca.internal.example",))
+
+
 def test_rules_are_removed_by_their_ids() -> None:
     """Twice named is once removed; one that is not there stops the whole change."""
     found = plan_removal(settings(), ["r1", "r3", "r1"])
