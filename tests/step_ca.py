@@ -150,7 +150,7 @@ class StepCA:
         return Answer(200, {}, messages.render_status())
 
 
-def refusal(status: int, message: str, **more: str) -> Answer:
+def refusal(status: int, message: str, **more: Any) -> Answer:
     """A refusal, as the server renders it."""
     retry_after = more.pop("retry_after", "")
     headers = {"retry-after": retry_after} if retry_after else {}

@@ -400,10 +400,14 @@ def test_denied_name_says_rule_nearest_and_name__o9(play: Play) -> None:
         reply = await client.order("shop.corp.example.net")
         assert (reply.status, reply.problem) == (400, "rejectedIdentifier")
         assert reply.json["rule"] == "default-deny"
-        assert reply.json["nearest"] == "shop.internal.example"
+        assert (reply.json["owner"], reply.json["nearest"]) == ("", "shop.internal.example")
         assert reply.json["subproblems"][0]["identifier"] == {"type": "dns", "value": "shop.corp.example.net"}
         assert reply.json["subproblems"][0]["denial"] == reply.json["denial"]
         assert f"(denial {reply.json['denial']})" in reply.json["detail"]
+        both = await client.order("a.example.net", "b.example.net")
+        members = {"rule", "owner", "nearest", "denial"}
+        assert not members & set(both.json)
+        assert all(members <= set(one) for one in both.json["subproblems"])
         own = await client.order("ca.internal.example")
         assert own.problem == "rejectedIdentifier"  # the CA's own name is nobody's
 

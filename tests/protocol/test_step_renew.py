@@ -16,12 +16,21 @@ from cryptography.x509.oid import NameOID
 
 from acme_peer import BASE, Client, Peer
 from dayfly.adapters.signers.keyfile import KeyFileSigner
+from dayfly.authority.context import Authority
+from dayfly.authority.holders import holder_of_connection
+from dayfly.authority.limits import Limits
+from dayfly.authority.renewals import renew
+from dayfly.core.acme.objects import Certificate
+from dayfly.core.ids import serial_row_id
 from dayfly.core.jose.jwk import KeyAlgorithm
 from dayfly.core.jose.jws import sign_compact
 from dayfly.core.policy.rules import Rule, RuleAction, RuleKind
+from dayfly.core.problems import RateLimited
 from dayfly.core.settings.documents import Claims, Provisioner, ProvisionerType
 from dayfly.core.x509.hierarchy import build_intermediate
 from dayfly.core.x509.pem import parse_pem_certificates
+from dayfly.errors import NotFound
+from dayfly.ports import CertificateReads, Store
 from factories import NAME, NOW, csr_der, ec_key
 from step_peer import (
     KEY,
@@ -556,6 +565,74 @@ def test_a_daemon_that_tries_each_minute_is_let_through_in_time__n15(play: Play)
                 refused(reply, 429, "renewed too often")
             move(client.peer, minutes=1)
         assert taken == [0, 1, 2, 3, 4, 5, 10, 20, 30, 40, 50]
+
+    play(scenario)
+
+
+async def renew_at(authority: Authority, der: bytes) -> bytes:
+    """What this worker gives for a certificate, shown on a connection; RateLimited."""
+    return (await renew(authority, await holder_of_connection(authority, der), source=None)).leaf
+
+
+def test_a_line_that_changes_workers_is_one_line_to_each__security_7(play: Play) -> None:
+    """Two workers on one store, in turn: each counts the line from its first certificate, so twice six pass, no more.
+
+    A third that begins later finds the same line by walking back, and counts it as one, too.
+    """
+
+    async def scenario(client: StepClient) -> None:
+        one = (await client.issued()).der
+        first, second, third = (replace(client.peer.authority, limits=Limits()) for _ in range(3))
+        for number in range(12):
+            one = await renew_at((first, second)[number % 2], one)
+        for worker in (first, second):
+            with pytest.raises(RateLimited, match="renewed too often"):
+                await renew_at(worker, one)
+        for _ in range(6):
+            one = await renew_at(third, one)
+        for worker in (first, second, third):
+            with pytest.raises(RateLimited, match="renewed too often"):
+                await renew_at(worker, one)
+
+    play(scenario)
+
+
+class Forgetful:
+    """Certificates of a store, without one of them."""
+
+    def __init__(self, certificates: CertificateReads, forgotten: int) -> None:
+        self._certificates, self._forgotten = certificates, forgotten
+
+    async def certificate(self, certificate_id: int) -> Certificate:
+        """As there; NotFound for the forgotten one."""
+        if certificate_id == self._forgotten:
+            raise NotFound("no such certificate")
+        return await self._certificates.certificate(certificate_id)
+
+
+class Without:
+    """A store in which one certificate is no longer there."""
+
+    def __init__(self, store: Store, forgotten: int) -> None:
+        self._store, self.certificates = store, Forgetful(store.certificates, forgotten)
+
+    def __getattr__(self, name: str) -> Any:
+        """All else as it is."""
+        return getattr(self._store, name)
+
+
+def test_a_line_whose_beginning_is_gone_is_still_one__security_7(play: Play) -> None:
+    """A parent that the store holds no longer ends the walk there; the certificate renews, six times."""
+
+    async def scenario(client: StepClient) -> None:
+        old = await client.issued()
+        one = await renew_at(replace(client.peer.authority, limits=Limits()), old.der)
+        store: Any = Without(client.peer.store, serial_row_id(old.serial))
+        worker = replace(client.peer.authority, limits=Limits(), store=store)
+        for _ in range(6):
+            one = await renew_at(worker, one)
+        with pytest.raises(RateLimited):
+            await renew_at(worker, one)
 
     play(scenario)
 

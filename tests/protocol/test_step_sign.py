@@ -315,9 +315,28 @@ def test_a_refused_name_tells_rule_owner_nearest_and_denial__step_12(play: Play)
         reply = await client.sign(client.token(sub=name, sans=[name]), named_csr())
         refused(reply, 403, name, "default-deny", "request ")
         assert reply.json["rule"] == "default-deny"
-        assert reply.json["nearest"] == NAME
+        assert (reply.json["owner"], reply.json["nearest"]) == ("", NAME)
+        assert reply.json["message"].count(name) == 1
+        assert reply.json["message"].count(NAME) == 1
         denial = await client.peer.store.denials.denial(reply.json["denial"])
         assert (denial.identifier.value, denial.provisioner) == (name, OWNER)
+
+    play(scenario)
+
+
+def test_every_denied_name_is_told_with_its_denial__interfaces_6(play: Play) -> None:
+    """Nine at once: the members of each in `denials`, the first's beside the text; the text says five, and how many."""
+
+    async def scenario(client: StepClient) -> None:
+        names = [f"n{number}.example.org" for number in range(9)]
+        reply = await client.sign(client.token(sub=names[0], sans=names), named_csr())
+        refused(reply, 403, "9 names are not allowed; n0.example.org: no rule allows it", "and 4 more", "request ")
+        told = reply.json["denials"]
+        assert [one["name"] for one in told] == names
+        assert {frozenset(one) for one in told} == {frozenset({"name", "rule", "owner", "nearest", "denial"})}
+        assert len({one["denial"] for one in told} - {""}) == 9
+        assert {name: reply.json[name] for name in ("rule", "owner", "nearest", "denial")}.items() <= told[0].items()
+        assert reply.json["message"].count("n1.example.org") == 1
 
     play(scenario)
 

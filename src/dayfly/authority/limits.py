@@ -63,16 +63,16 @@ class RateLimiter:
 
 
 class Lineages:
-    """Which certificate began the line that another belongs to, as far as this process saw it; bounded."""
+    """Which certificate began the line that another belongs to, as far as this process looked; bounded."""
 
     def __init__(self, *, most: int = MOST_KEYS) -> None:
         """Nothing is known yet."""
         self._most = most
         self._first: OrderedDict[int, int] = OrderedDict()
 
-    def first(self, certificate_id: int, parent_id: int | None) -> int:
-        """The first of the line; where it was not seen, the parent, or the certificate itself."""
-        return self._first.get(certificate_id, certificate_id if parent_id is None else parent_id)
+    def first(self, certificate_id: int) -> int | None:
+        """The first of the line; None where nobody has looked."""
+        return self._first.get(certificate_id)
 
     def add(self, certificate_id: int, first: int) -> None:
         """A certificate joined the line of `first`."""

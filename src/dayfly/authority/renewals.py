@@ -4,7 +4,8 @@ Rules: the holder is known before anything is decided; today's provisioner, rule
 commit holds on the old row as it was read, and on its line, so that a revocation that comes in between wins; a token is
 used up in that commit. Who stole a key may have renewed with it before that was known, so a certificate renews no more
 once one that it was renewed from is revoked, or one with its key for keyCompromise. How often one certificate and its
-successors may renew is limited; what comes to nothing is not counted.
+successors may renew is limited, by each worker and with one count for the whole line, whichever worker made its parts;
+what comes to nothing is not counted.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dayfly.authority.holders import Holder, find_certificate
 from dayfly.authority.issuing import Issued
 from dayfly.authority.limits import RENEWALS
 from dayfly.authority.signing import already_used, claim_of, issue_step
+from dayfly.core.acme.objects import Certificate
 from dayfly.core.events import IssueKind, Reason
 from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import render_id
@@ -31,10 +33,11 @@ from dayfly.core.settings.documents import Settings
 from dayfly.core.step.messages import SignResponse
 from dayfly.core.step.signing import parse_name
 from dayfly.core.x509.csr import CSRFacts, parse_csr
-from dayfly.errors import Claimed, Conflict
+from dayfly.errors import Claimed, Conflict, NotFound
 from dayfly.ports import Changes
 
 TRIES = 4
+MOST_STEPS = 64  # back along a line: more renewals than that between two at one worker begin a new count there
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ async def _try(authority: Authority, request: _Request) -> Issued:
         plan = plan_renewal(
             _renewable(request), grant=grant, situation=situation, by_token=request.holder.claims is not None
         )
-        first = authority.limits.lineages.first(certificate.id, certificate.parent_id)
+        first = await _first_of_line(authority, certificate)
         rate = RENEWALS.within(request.holder.leaf.lifetime)
         limiter = authority.limits.renewals
         limiter.take(first, rate, situation.now, what="this certificate was renewed too often")
@@ -131,6 +134,23 @@ async def _check_unrevoked(authority: Authority, holder: Holder) -> None:
 
 def _revoked(detail: str) -> Unauthorized:
     return Unauthorized(detail, status=401, reason=Reason.REVOKED)
+
+
+async def _first_of_line(authority: Authority, certificate: Certificate) -> int:
+    """The id of the certificate that began this one's line, back to what this worker remembers or the store holds."""
+    lineages, oldest = authority.limits.lineages, certificate
+    for _ in range(MOST_STEPS):
+        first = lineages.first(oldest.id)
+        if first is not None or oldest.parent_id is None:
+            break
+        try:
+            oldest = await authority.store.certificates.certificate(oldest.parent_id)
+        except NotFound:
+            first = oldest.parent_id
+            break
+    found = oldest.id if first is None else first
+    lineages.add(certificate.id, found)
+    return found
 
 
 def _changes(request: _Request, settings: Settings, made: Issued) -> Changes:

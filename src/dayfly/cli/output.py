@@ -52,10 +52,10 @@ def doing(text: str, work: Callable[[], Result], *, done: str = "done!") -> Resu
 def error_document(error: DayflyError) -> dict[str, Any]:
     """An error as an object; a refusal has the fields of interfaces.md 6, for several names each in `subproblems`."""
     document: dict[str, Any] = {"error": error.message}
-    for name in ("kind", "rule", "owner", "nearest", "denial"):
-        value = getattr(error, name, "")
-        if isinstance(value, str) and value:
-            document[name] = value
+    if kind := getattr(error, "kind", ""):
+        document["kind"] = kind
+    if getattr(error, "rule", ""):  # then all four are there, "" where there is nothing to say
+        document |= {name: getattr(error, name, "") for name in ("rule", "owner", "nearest", "denial")}
     if subproblems := getattr(error, "subproblems", ()):
         document["subproblems"] = subproblems
     if error.hint:

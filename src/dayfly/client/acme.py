@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
-from dayfly.client.denied import hint_of_denial
+from dayfly.client.denied import hint_of_denials
 from dayfly.client.solving import Solver
 from dayfly.client.transport import Answer, Transport, printable
 from dayfly.core.acme.challenges import key_authorization
@@ -34,6 +34,7 @@ from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import KeyAlgorithm, public_key_of
 from dayfly.core.jose.jws import sign_flattened
 from dayfly.core.jose.signatures import PrivateKey
+from dayfly.core.problems import Denial
 from dayfly.errors import ClientError
 
 JOSE = "application/jose+json"
@@ -65,23 +66,24 @@ class ACMEProblem(ClientError):
 
 
 def _subproblem(problem: WireProblem) -> dict[str, str]:
-    """One name's part of a compound problem (RFC 8555 6.7.1), its texts made printable; what is empty is left out."""
-    members = {
-        "name": problem.identifier.value if problem.identifier else "",
-        "kind": problem.kind,
-        "detail": problem.detail,
-        "rule": problem.rule,
-        "owner": problem.owner,
-        "nearest": problem.nearest,
-        "denial": problem.denial,
-    }
-    return {name: printable(text) for name, text in members.items() if text}
+    """One name's part of a compound problem (RFC 8555 6.7.1), made printable; a rule's members come together."""
+    name = problem.identifier.value if problem.identifier else ""
+    members = {"name": name, "kind": problem.kind, "detail": problem.detail}
+    told = {member: printable(text) for member, text in members.items() if text}
+    denial = _denial(problem)
+    if denial.rule:
+        told |= {"rule": denial.rule, "owner": denial.owner, "nearest": denial.nearest, "denial": denial.id}
+    return told
+
+
+def _denial(problem: WireProblem) -> Denial:
+    texts = (problem.rule, problem.owner, problem.nearest, problem.denial)
+    return Denial(*map(printable, texts))
 
 
 def _hint(problem: WireProblem) -> str:
     if problem.kind == "rejectedIdentifier":
-        ids = [printable(one.denial) for one in (problem, *(problem.subproblems or ())) if one.denial]
-        return hint_of_denial(printable(problem.nearest), ids)
+        return hint_of_denials([_denial(one) for one in (problem, *(problem.subproblems or ()))])
     if problem.kind == "rateLimited":
         return "try again later"
     return ""

@@ -17,10 +17,13 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from dayfly.client.denied import hint_of_denial
-from dayfly.client.transport import Answer, Transport, printable, trusting_nobody
+from dayfly.client.denied import hint_of_denials
+from dayfly.client.transport import MAX_REASON, Answer, Transport, printable, trusting_nobody
+from dayfly.core.problems import Denial
 from dayfly.core.step.messages import (
     MAX_PAGE,
+    DeniedName,
+    ErrorBody,
     RevokeRequest,
     SignRequest,
     SignResponse,
@@ -48,10 +51,10 @@ class StepRefused(ClientError):
     def __init__(self, answer: Answer) -> None:
         """Take over what the answer says, made printable."""
         error = parse_error(answer.body)
-        why = printable(error.message) or "no reason given"
+        why = printable(error.message, most=MAX_REASON) or "no reason given"
         super().__init__(
             f"the CA refused (status {answer.status}): {why}",
-            hint=_hint(answer, printable(error.nearest), printable(error.denial)),
+            hint=_hint(answer, error),
         )
         self.status = answer.status
         self.retry_after = answer.retry_after
@@ -59,14 +62,24 @@ class StepRefused(ClientError):
         self.owner = printable(error.owner)
         self.nearest = printable(error.nearest)
         self.denial = printable(error.denial)
+        self.subproblems = tuple(map(_subproblem, error.denials))
 
 
-def _hint(answer: Answer, nearest: str, denial: str) -> str:
+def _subproblem(denied: DeniedName) -> dict[str, str]:
+    """One name's part of a refusal, its texts made printable."""
+    return {name: printable(text) for name, text in msgspec.structs.asdict(denied).items()}
+
+
+def _denial(one: ErrorBody | DeniedName) -> Denial:
+    return Denial(*map(printable, (one.rule, one.owner, one.nearest, one.denial)))
+
+
+def _hint(answer: Answer, error: ErrorBody) -> str:
     if answer.status == 429:
         wait = f" in {answer.retry_after:.0f} s" if answer.retry_after else " later"
         return f"try again{wait}"
-    if nearest or denial:
-        return hint_of_denial(nearest, [denial] if denial else [])
+    if hint := hint_of_denials([_denial(error), *map(_denial, error.denials)]):
+        return hint
     return "try again later; is the CA well? ask: dayfly ca health" if answer.status >= 500 else ""
 
 

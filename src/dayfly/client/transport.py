@@ -22,6 +22,7 @@ from dayfly.errors import ClientError
 
 MAX_ANSWER = 1024 * 1024
 MAX_TEXT = 300
+MAX_REASON = 2000  # of a refusal, which may speak of several names
 TIMEOUT = 30.0  # seconds, for each wait on the network
 _NOT_TAKEN = "if a certificate was shown, the CA may not take it: is it of this CA, and not expired?"
 USER_AGENT = f"dayfly/{__version__}"
@@ -29,9 +30,9 @@ USER_AGENT = f"dayfly/{__version__}"
 _URL = re.compile(r"https://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?(?P<path>/[!-~]*)?")
 
 
-def printable(text: str) -> str:
-    """A server's text on one line, without control characters, cut."""
-    return "".join(one if one.isprintable() else " " for one in text[:MAX_TEXT]).strip()
+def printable(text: str, *, most: int = MAX_TEXT) -> str:
+    """A server's text on one line, without control characters, cut after `most` characters."""
+    return "".join(one if one.isprintable() else " " for one in text[:most]).strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from dayfly.core.problems import (
     ServiceUnavailable,
     Subproblem,
 )
-from dayfly.core.step.messages import ErrorBody, render_error
+from dayfly.core.step.messages import DeniedName, ErrorBody, render_error
 from dayfly.errors import SignerError, Unavailable
 from dayfly.server.exchange import JSON, PROBLEM_JSON, Dialect, Header, Response
 
@@ -29,6 +29,7 @@ RETRY_AFTER = 5
 """Seconds, where a refusal that needs a Retry-After does not say."""
 
 MAX_IDS = 5  # of denials in one sentence
+MAX_SENTENCES = 5  # of single names in the text of a step error; its members tell all
 
 _WAITING = frozenset({429, 500, 503})
 _OPENINGS = {
@@ -74,13 +75,18 @@ def render_problem(refused: Refused, *, request_id: str) -> Response:
 
 
 def render_step_error(refused: Refused, *, request_id: str) -> Response:
-    """The error body of the step API, with step-ca's openings and our reasons (step-compat.md 1 and 12)."""
+    """The error body of the step API, with step-ca's openings and our reasons (step-compat.md 1 and 12).
+
+    The members beside the text are those of the first name that was denied; `denials` has them for each.
+    """
     others = [one for one in refused.subproblems if one.detail != refused.detail]
-    parts = [refused.detail.rstrip("."), *map(_sentence, others)]
-    notes = "; ".join([*_denial_notes(refused.denial), f"request {request_id}"])
+    more = [f"and {len(others) - MAX_SENTENCES} more"] if len(others) > MAX_SENTENCES else []
+    parts = [*_opened(refused, others), *map(_sentence, others[:MAX_SENTENCES]), *more]
+    notes = "; ".join([*_denial_notes(refused.denial, refused.detail), f"request {request_id}"])
     message = f"{_OPENINGS.get(refused.http_status, '')}{'; '.join(parts)} ({notes})."
+    denied = tuple(DeniedName(_name(one), *_members(one.denial)) for one in refused.subproblems if one.denial)
     denial = refused.denial or next((one.denial for one in refused.subproblems if one.denial), None) or Denial("")
-    body = ErrorBody(refused.http_status, message, denial.rule, denial.owner, denial.nearest, denial.id)
+    body = ErrorBody(refused.http_status, message, *_members(denial), denials=denied)
     return _response(refused, render_error(body), JSON)
 
 
@@ -112,18 +118,34 @@ def _with_ids(detail: str, denials: Sequence[Denial | None]) -> str:
 
 
 def _denial_members(denial: Denial | None) -> dict[str, str]:
+    """All four wherever a rule decided, so that a program need not ask which are there (interfaces.md 6)."""
     if denial is None:
         return {}
-    members = {"rule": denial.rule, "owner": denial.owner, "nearest": denial.nearest, "denial": denial.id}
-    return {name: value for name, value in members.items() if value}
+    return dict(zip(("rule", "owner", "nearest", "denial"), _members(denial), strict=True))
 
 
-def _denial_notes(denial: Denial | None) -> list[str]:
+def _members(denial: Denial) -> tuple[str, str, str, str]:
+    return denial.rule, denial.owner, denial.nearest, denial.id
+
+
+def _denial_notes(denial: Denial | None, text: str) -> list[str]:
+    """What the text does not say already."""
     words = {"rule": "rule", "owner": "owner", "nearest": "would pass", "denial": "denial"}
-    return [f"{words[name]}: {value}" for name, value in _denial_members(denial).items()]
+    found = _denial_members(denial).items()
+    return [f"{words[name]}: {value}" for name, value in found if value and value not in text]
+
+
+def _opened(refused: Refused, others: Sequence[Subproblem]) -> list[str]:
+    """The refusal's own sentence; for several denied names their number alone, since each has a sentence."""
+    return [refused.detail.rstrip(".")] if refused.denial or not others else [refused.detail.partition(": ")[0]]
+
+
+def _name(subproblem: Subproblem) -> str:
+    return subproblem.identifier.value if subproblem.identifier else ""
 
 
 def _sentence(subproblem: Subproblem) -> str:
-    name = f"{subproblem.identifier.value}: " if subproblem.identifier else ""
-    notes = "; ".join(_denial_notes(subproblem.denial))
-    return f"{name}{subproblem.detail.rstrip('.')}" + (f" ({notes})" if notes else "")
+    name, detail = _name(subproblem), subproblem.detail.rstrip(".")
+    told = detail if not name or detail.startswith(name) else f"{name}: {detail}"
+    notes = "; ".join(_denial_notes(subproblem.denial, told))
+    return told + (f" ({notes})" if notes else "")

@@ -55,17 +55,16 @@ def test_memory_is_bounded() -> None:
     lineages = Lineages(most=10)
     for number in range(100):
         lineages.add(number, 0)
-    assert lineages.first(99, None) == 0
-    assert lineages.first(1, None) == 1
+    assert lineages.first(99) == 0
+    assert lineages.first(1) is None
 
 
 def test_a_line_is_known_by_its_first_certificate() -> None:
-    """Unseen: the parent, or the certificate itself."""
+    """Of one that nobody has looked at nothing is known."""
     lineages = Lineages()
-    assert lineages.first(7, None) == 7
-    assert lineages.first(8, 7) == 7
+    assert lineages.first(9) is None
     lineages.add(9, 7)
-    assert lineages.first(9, 8) == 7
+    assert lineages.first(9) == 7
 
 
 def test_switched_off_nothing_is_limited_or_remembered() -> None:

@@ -113,12 +113,12 @@ def test_denial_comes_through_with_its_fields__interfaces_6(
     """Rule, owner, nearest and id, for people and programs."""
     listed = ca.answer("GET", "/provisioners?limit=100", b"", None, "")
     key = ca.answer("GET", f"/provisioners/{ca.kid}/encrypted-key", b"", None, "")
-    denied = refusal(403, "no rule", rule="default-deny", owner="team", nearest="a.internal.example", denial="d-7")
+    denied = refusal(403, "no rule", rule="default-deny", nearest="a.internal.example", denial="d-7")
     ca.failures = [listed, key, denied]
     assert run(tmp_path, "certificate", "evil.example", *pair(tmp_path), "--json") == 1
     document = json.loads(capsys.readouterr().out)
     assert {name: document[name] for name in ("rule", "owner", "nearest", "denial")} == {
-        "rule": "default-deny", "owner": "team", "nearest": "a.internal.example", "denial": "d-7",
+        "rule": "default-deny", "owner": "", "nearest": "a.internal.example", "denial": "d-7",
     }  # fmt: skip
 
 

@@ -103,6 +103,19 @@ def test_refusal_carries_what_a_denial_names__interfaces_6() -> None:
     assert "dayfly ca policy allow --denial 4F2A" in error.hint
 
 
+def test_refusal_of_several_names_tells_each_denial__interfaces_6() -> None:
+    """As subproblems for a program, and every id in the command that allows them."""
+    denials = [
+        {"name": f"{letter}.example", "rule": "default-deny", "owner": "", "nearest": "", "denial": letter.upper() * 4}
+        for letter in "abc"
+    ]
+    body = {"status": 403, "message": "x" * 1500, **denials[0], "denials": denials}
+    with pytest.raises(StepRefused, match="x" * 1500) as caught:
+        request_renewal(Script(Answer(403, {}, json.dumps(body).encode())), URL)  # type: ignore[arg-type]  # a fake
+    assert list(caught.value.subproblems) == denials
+    assert "--denial AAAA --denial BBBB --denial CCCC" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("answer", "hint"),
     [

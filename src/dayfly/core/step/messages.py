@@ -244,6 +244,17 @@ class _WireError(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     nearest: str = ""
     denial: str = ""
+    denials: tuple[DeniedName, ...] | None = None
+
+
+class DeniedName(msgspec.Struct, frozen=True):
+    """One name of a refusal: what decided, whose it is, what would pass, and under which id an admin can allow it."""
+
+    name: str = ""
+    rule: str = ""
+    owner: str = ""
+    nearest: str = ""
+    denial: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +267,10 @@ class SignResponse:
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """A refusal; a refusal of names also says what decided, whose it is, what would pass, and under which id."""
+    """A refusal; a refusal of names also says what decided, whose it is, what would pass, and under which id.
+
+    With several names `rule` to `denial` are the first one's, and `denials` has them for each.
+    """
 
     status: int = 0
     message: str = ""
@@ -264,6 +278,7 @@ class ErrorBody:
     owner: str = ""
     nearest: str = ""
     denial: str = ""
+    denials: tuple[DeniedName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,16 +345,19 @@ def render_status() -> bytes:
 
 
 def render_error(error: ErrorBody) -> bytes:
-    """The body of a refusal: status and message, and beside them only what is there to say."""
+    """The body of a refusal: status and message; where a rule decided all four members of it, and each name's."""
     names = ("rule", "owner", "nearest", "denial")
-    told = {name: value for name in names if (value := getattr(error, name))}
+    told = {name: getattr(error, name) for name in names} if error.rule else {}
+    if error.denials:
+        told["denials"] = error.denials
     return _encode({"status": error.status, "message": error.message, **told}) + b"\n"
 
 
 def parse_error(body: bytes) -> ErrorBody:
     """The refusal in a body; an empty one where it is none, for a proxy may have spoken."""
     try:
-        return ErrorBody(*msgspec.structs.astuple(msgspec.json.decode(body, type=_WireError)))
+        wire = msgspec.structs.asdict(msgspec.json.decode(body, type=_WireError))
+        return ErrorBody(**{**wire, "denials": wire["denials"] or ()})
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ErrorBody()
 

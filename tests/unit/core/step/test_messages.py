@@ -11,6 +11,7 @@ import pytest
 from dayfly.core.problems import BadCSR, Malformed, NotImplementedHere, Refused
 from dayfly.core.step import messages
 from dayfly.core.step.messages import (
+    DeniedName,
     ErrorBody,
     ProvisionerPage,
     RevokeRequest,
@@ -277,11 +278,19 @@ def test_an_error_is_read_as_it_was_written__step_1() -> None:
     """Status and message always; what decided only where something did; nothing where the body is none of ours."""
     plain, full = (
         ErrorBody(401, "no"),
-        ErrorBody(403, "no", "default-deny", "platform-team", "a.internal.example", "4F2A"),
-    )
+        ErrorBody(
+            403, "no", "default-deny", "", "a.internal.example", "4F2A",
+            denials=(DeniedName("b.example", "r4", "db-team", "", "7QXP"),),
+        ),
+    )  # fmt: skip
     assert json.loads(messages.render_error(plain)) == {"status": 401, "message": "no"}
     assert messages.parse_error(messages.render_error(plain)) == plain
     assert messages.parse_error(messages.render_error(full)) == full
+    assert json.loads(messages.render_error(full)) == {
+        "status": 403, "message": "no",
+        "rule": "default-deny", "owner": "", "nearest": "a.internal.example", "denial": "4F2A",
+        "denials": [{"name": "b.example", "rule": "r4", "owner": "db-team", "nearest": "", "denial": "7QXP"}],
+    }  # fmt: skip
     for text in (b"<html>", b"", b"[" * 5000, b"\xff", b'{"status":"x"}'):
         assert messages.parse_error(text) == ErrorBody()
 
