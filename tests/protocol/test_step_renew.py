@@ -609,6 +609,10 @@ class Forgetful:
             raise NotFound("no such certificate")
         return await self._certificates.certificate(certificate_id)
 
+    def __getattr__(self, name: str) -> Any:
+        """All else as it is."""
+        return getattr(self._certificates, name)
+
 
 class Without:
     """A store in which one certificate is no longer there."""
