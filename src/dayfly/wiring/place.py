@@ -5,15 +5,20 @@ Rules: nothing here loads more than it needs, since the collector starts from he
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import logging
 from dataclasses import dataclass
 
 from dayfly.adapters.observers.fleet import Fleet
 from dayfly.adapters.system import SystemClock, TimeOrderedIds
 from dayfly.core.ids import render_id
+from dayfly.errors import StoreError
 from dayfly.ports import Store
 
-PAGE = 1000  # rows, when the fleet is read at start
+PAGE = 200  # rows of the fleet that are read in one turn of the loop: a few milliseconds
+
+_LOG = logging.getLogger("dayfly.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,18 @@ class RequestIds:
 
 
 async def load_fleet(store: Store, fleet: Fleet) -> None:
-    """The names in use before this start, page by page."""
+    """The names in use before this start, page by page, beside the first requests: readiness does not wait for them.
+
+    A store that fails meanwhile leaves the fleet incomplete, so it has no figures.
+    """
+    fleet.complete = False
     now, after = SystemClock().now(), 0
-    while page := await store.certificates.live_certificates(now, after=after, limit=PAGE):
-        fleet.load(page)
-        after = page[-1].id
+    try:
+        while page := await store.certificates.live_certificates(now, after=after, limit=PAGE):
+            fleet.load(page)
+            after = page[-1].id
+            await asyncio.sleep(0)  # others get their turn
+    except StoreError as error:
+        _LOG.warning("the names in use could not be read", extra={"detail": str(error)})
+    else:
+        fleet.complete = True

@@ -10,6 +10,8 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
@@ -79,11 +81,10 @@ async def _run_bound(config: Config, keys: Keys, sockets: list[socket.socket]) -
     fatal = Fatal(stop)
     store = await open_store(config.database, home=config.home, notify=metrics.notify, on_fatal=fatal.happened)
     try:
-        await load_fleet(store, fleet)
         process = await build_process(config, keys, store, counting=metrics, nonces=RingNonces(), stop=stop)
         metrics.state = _state(process)
         loop.add_signal_handler(signal.SIGHUP, Reloading(process.authority, config))
-        await _listen(config, keys, process, metrics, sockets)
+        await _listen(config, keys, process, metrics, sockets, load_fleet(store, fleet))
     finally:
         await store.close()
     fatal.raise_if_happened()
@@ -123,8 +124,15 @@ def tell_ready(config: Config, root: bytes, *, workers: int) -> None:
     notify("READY=1")
 
 
-async def _listen(config: Config, keys: Keys, process: Process, metrics: Metrics, sockets: list[socket.socket]) -> None:
-    """Serve until the stop; both listeners end together."""
+async def _listen(
+    config: Config,
+    keys: Keys,
+    process: Process,
+    metrics: Metrics,
+    sockets: list[socket.socket],
+    loading: Coroutine[Any, Any, None],
+) -> None:
+    """Serve until the stop; both listeners end together, and what is still `loading`."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(metrics)
     ProcessCollector(registry=registry)
@@ -136,8 +144,8 @@ async def _listen(config: Config, keys: Keys, process: Process, metrics: Metrics
         tell_ready(config, keys.roots[0], workers=1)
 
     async with asyncio.TaskGroup() as group:
-        telling = group.create_task(tell_systemd(process.health))
-        group.create_task(_until_stop(process, telling))
+        tasks = (group.create_task(tell_systemd(process.health)), group.create_task(loading))
+        group.create_task(_until_stop(process, tasks))
         if len(sockets) > 1:
             group.create_task(
                 serve(
@@ -152,8 +160,9 @@ async def _listen(config: Config, keys: Keys, process: Process, metrics: Metrics
         group.create_task(process.run(sockets[0], ready))
 
 
-async def _until_stop(process: Process, telling: asyncio.Task[None]) -> None:
+async def _until_stop(process: Process, beside: tuple[asyncio.Task[None], ...]) -> None:
     """From the stop on systemd hears only that."""
     await process.stop.wait()
-    telling.cancel()
+    for task in beside:
+        task.cancel()
     notify("STOPPING=1")

@@ -18,10 +18,11 @@ OWN_PROVISIONER = ""  # the server's own certificate is no part of the fleet
 
 
 class Fleet:
-    """The names in use."""
+    """The names in use; not `complete` while those of before this start are still being read."""
 
     def __init__(self) -> None:
         """No name is known yet."""
+        self.complete = True
         self._lives: dict[Identifier, Life] = {}
         self._best: dict[Identifier, int] = {}  # the row id of the certificate that a life is that of
         self.untracked = 0

@@ -206,7 +206,8 @@ class Metrics:
 
     def _collect_state(self, state: State) -> Iterator[Metric]:
         now = state.now()
-        yield from self._collect_fleet(now)
+        if self._fleet.complete:  # what has no value yet has no series
+            yield from self._collect_fleet(now)
         yield _gauge(
             "dayfly_ca_ready",
             "1 where the check of /readyz passes.",

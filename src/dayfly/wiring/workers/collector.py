@@ -87,11 +87,6 @@ async def run_collector(home: Path, workers: int, listener: socket.socket, count
     if not isinstance(about, About):
         raise DayflyError(f"the supervisor began with {type(about).__name__}")
     loop, stop, fleet = asyncio.get_running_loop(), asyncio.Event(), Fleet()
-    store = await open_store(about.database, home=home)
-    try:
-        await load_fleet(store, fleet)
-    finally:
-        await store.close()
     standing = Standing(workers, time.monotonic)
     metrics = Metrics(fleet, authority=about.name)
     metrics.state = _state(standing)
@@ -104,7 +99,11 @@ async def run_collector(home: Path, workers: int, listener: socket.socket, count
     loop.add_reader(counts, collector.take)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     async with asyncio.TaskGroup() as group:
-        beside = [group.create_task(_beat(link)), group.create_task(_until_end(link, stop))]
+        beside = [
+            group.create_task(_beat(link)),
+            group.create_task(_until_end(link, stop)),
+            group.create_task(_know_fleet(about.database, home, fleet)),
+        ]
         await serve(
             Application(routes, new_request_id=ids.new),
             context=None,
@@ -117,6 +116,15 @@ async def run_collector(home: Path, workers: int, listener: socket.socket, count
         for task in beside:
             task.cancel()
     await link.close()
+
+
+async def _know_fleet(database: str, home: Path, fleet: Fleet) -> None:
+    """Read the names in use, and let go of the database again."""
+    store = await open_store(database, home=home)
+    try:
+        await load_fleet(store, fleet)
+    finally:
+        await store.close()
 
 
 def _ready(link: Upward) -> None:
