@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from dayfly.adapters.observers.prometheus import SIGNING_PATH
+from dayfly.adapters.observers.prometheus import OTHER, SIGNING_PATH
 from dayfly.adapters.system import SystemClock, SystemEntropy, TimeOrderedIds
 from dayfly.adapters.validators import make_validators
 from dayfly.adapters.validators.dnsclient import NameServer
@@ -189,7 +189,7 @@ async def build_process(
             *StepCertificates(authority, config.base_urls).routes(),
         ),
         new_request_id=new_request_id,
-        on_handled=_handled(counting),
+        on_handled=_handled(counting, health),
     )
     return Process(
         authority,
@@ -230,12 +230,18 @@ def _pem(der: bytes) -> bytes:
     return x509.load_der_x509_certificate(der).public_bytes(Encoding.PEM)
 
 
-def _handled(counting: Counting) -> Callable[[str, int, str | None, float, Request], None]:
-    """What the application tells after each answer: the signing path is counted, the rest is not."""
+def _handled(counting: Counting, health: Health) -> Callable[[str, int, str | None, float, Request], None]:
+    """What the application tells after each answer: the signing path is counted, the rest is not.
+
+    What stands in the path of a refused request may be anything: it is a label only if a provisioner has that name. An
+    answer that is no refusal has found its provisioner, though the last check of health came before it was added.
+    """
 
     def note(name: str, status: int, problem: str | None, seconds: float, request: Request) -> None:
         if name in SIGNING_PATH:
-            provisioner = request.params.get("provisioner", "other") if status != 404 else "other"
+            asked = request.params.get("provisioner", OTHER)
+            found = status < 400 or any(asked == known for known, *_ in health.provisioners)
+            provisioner = asked if found else OTHER
             counting.handled(name, provisioner, status=status, problem=problem, seconds=seconds)
 
     return note

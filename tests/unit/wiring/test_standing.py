@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dayfly.core.events import OrderCreated
-from dayfly.wiring.workers.handing import KEPT, Handing, WorkerState, counts_pair, parse_items
+from dayfly.wiring.workers.handing import KEPT, Handing, Handled, WorkerState, counts_pair, parse_items
 from dayfly.wiring.workers.standing import FRESH, LIVE, ProcessFigures, Standing
 from factories import NOW
 
@@ -164,6 +164,17 @@ def test_datagram_that_is_too_long_goes_in_halves(pair: tuple[socket.socket, soc
         handing.flush()
         found += received(reading)
     assert [getattr(one, "names", None) for one in found] == [1, 2, 3, 4, 5, 7]
+
+
+def test_label_is_never_longer_than_a_name(pair: tuple[socket.socket, socket.socket]) -> None:
+    """A provisioner's has 63 characters at most, so what is cut is nobody's; the collector is sent no more."""
+    writing, reading = pair
+    handing = Handing(writing)
+    handing.handled("sign", "p" * 7000, status=415, problem="malformed", seconds=0.1)
+    handing.flush()
+    (item,) = received(reading)
+    assert isinstance(item, Handled)
+    assert item.provisioner == "p" * 64
 
 
 def test_nothing_is_kept_where_nobody_collects() -> None:

@@ -34,6 +34,10 @@ from dayfly.core.events import (
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 LIFE_SHARES = (0.3, 0.4, 0.5, 0.6, 0.66, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 
+OTHER = "other"
+"""The label of what is in no closed set."""
+MOST_PROVISIONERS = 1_000  # labels since the start, those of provisioners that are gone included
+
 SIGNING_PATH = frozenset(
     {"acme_new_account", "acme_new_order", "acme_challenge", "acme_finalize", "sign", "renew", "rekey", "revoke"}
 )
@@ -100,6 +104,7 @@ class Metrics:
         self._fleet = fleet
         self._authority = authority
         self._requests: Counter[tuple[str, str, str, str]] = Counter()
+        self._provisioners: set[str] = set()
         self._durations: dict[tuple[str, str], Histogram] = {}
         self._issued: Counter[tuple[str, str, str]] = Counter()
         self._challenges: Counter[tuple[str, str, str]] = Counter()
@@ -130,11 +135,17 @@ class Metrics:
     def handled(self, op: str, provisioner: str, *, status: int, problem: str | None, seconds: float) -> None:
         """Count one answer of the signing path; `problem` is the bare problem type of a refusal."""
         outcome, reason = classify(status, problem)
-        self._requests[op, provisioner, outcome, reason] += 1
+        self._requests[op, self._label(provisioner), outcome, reason] += 1
         histogram = self._durations.get((op, outcome))
         if histogram is None:
             histogram = self._durations[op, outcome] = Histogram(SECONDS)
         histogram.observe(seconds)
+
+    def _label(self, provisioner: str) -> str:
+        """Its name; OTHER for the names that come when there are too many: the caller knows names, this one a bound."""
+        if len(self._provisioners) < MOST_PROVISIONERS:
+            self._provisioners.add(provisioner)
+        return provisioner if provisioner in self._provisioners else OTHER
 
     def _count_issued(self, event: CertificateIssued) -> None:
         used = self._fleet.add(event)

@@ -21,6 +21,7 @@ from dayfly.core.events import Event
 FLUSH_EVERY = 0.1  # seconds
 BATCH = 128  # items in a datagram; a certificate with 100 names takes some 10 KB
 KEPT = 50_000  # items that wait for a collector
+LONGEST_NAME = 64  # characters of a provisioner's; a longer one is nobody's
 MAX_DATAGRAM = 1 << 20  # octets
 _BUFFER = 4 << 20  # octets, as far as the system allows
 
@@ -77,7 +78,7 @@ class Handing:
     def handled(self, op: str, provisioner: str, *, status: int, problem: str | None, seconds: float) -> None:
         """Count one answer of the signing path."""
         if self._counts is not None:
-            self._waiting.append(Handled(op, provisioner, status, problem, seconds))
+            self._waiting.append(Handled(op, provisioner[:LONGEST_NAME], status, problem, seconds))
 
     def tell(self, state: WorkerState) -> None:
         """Say how this worker stands."""
