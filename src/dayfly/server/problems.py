@@ -22,7 +22,7 @@ from dayfly.core.problems import (
     Subproblem,
 )
 from dayfly.core.step.messages import DeniedName, ErrorBody, render_error
-from dayfly.errors import SignerError, Unavailable
+from dayfly.errors import Conflict, SignerError, Unavailable
 from dayfly.server.exchange import JSON, PROBLEM_JSON, Dialect, Header, Response
 
 RETRY_AFTER = 5
@@ -40,11 +40,16 @@ _encode = msgspec.json.encode
 
 
 def as_refused(error: Exception) -> Refused:
-    """What a client may know of any error: a refusal as it is, 503 when store or signer are away, 500 for the rest."""
+    """What a client may know of any error: a refusal as it is, 503 when store or signer are away, 500 for the rest.
+
+    A conflict that reaches this place was lost again and again, or where nobody tries again: the client may.
+    """
     if isinstance(error, Refused):
         return error
     if isinstance(error, Unavailable | SignerError):
         return ServiceUnavailable("The certificate authority cannot do this for the moment; try again.")
+    if isinstance(error, Conflict):
+        return ServiceUnavailable("What was asked for is being changed by others; try again.", retry_after=1)
     return ServerInternal("The certificate authority met an error of its own; its log has the details.")
 
 

@@ -173,7 +173,10 @@ def parse_asked_time(text: str | None, member: str) -> datetime | None:
         raise Malformed(f"{member} is not an RFC 3339 time") from None
     if moment.tzinfo is None:
         raise Malformed(f"{member} has no time zone")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise Malformed(f"{member} is outside the years 1 to 9999 in UTC") from None
 
 
 def parse_csr_member(finalize: Finalize) -> bytes:

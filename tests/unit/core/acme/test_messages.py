@@ -105,6 +105,13 @@ def test_other_time_is_malformed__acme_o11(text: str) -> None:
         parse_asked_time(text, "notBefore")
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_time_outside_the_calendar_is_malformed__acme_o11(text: str) -> None:
+    """An RFC 3339 time whose moment in UTC has no date of four digits."""
+    with pytest.raises(Malformed, match="notBefore is outside"):
+        parse_asked_time(text, "notBefore")
+
+
 def test_csr_member_is_base64url_der__acme_f5() -> None:
     """Plain base64url passes; PEM, padding and other alphabets do not."""
     der = csr_der()
