@@ -17,10 +17,15 @@ from acme_peer import BASE, Client, Peer, Reply, make_peer, refused_connection
 from dayfly.adapters.system import SystemClock
 from dayfly.authority.context import Caps
 from dayfly.authority.log import sign_checkpoint, verify_log
+from dayfly.authority.settings import change_settings
+from dayfly.core.acme.objects import AccountStatus
+from dayfly.core.ids import parse_id
 from dayfly.core.jose.jwk import KeyAlgorithm
 from dayfly.core.jose.jws import sign_flattened
+from dayfly.core.settings.documents import Owner, SettingsChange
 from dayfly.core.x509.lint import LintRefused
-from dayfly.errors import Unavailable
+from dayfly.errors import Conflict, Unavailable
+from dayfly.ports import Changes, Receipt
 from factories import NAME, csr_der
 
 Scenario = Callable[[Peer], Coroutine[Any, Any, None]]
@@ -713,8 +718,6 @@ def test_asked_not_after_is_exact__o11(play: Play) -> None:
 
 def test_settings_that_change_meanwhile_count_at_once(play: Play) -> None:
     """A name that lost its rule between order and finalize is refused at finalize."""
-    from dayfly.authority.settings import change_settings
-    from dayfly.core.settings.documents import SettingsChange
 
     async def scenario(peer: Peer) -> None:
         client = await joined(peer)
@@ -722,6 +725,84 @@ def test_settings_that_change_meanwhile_count_at_once(play: Play) -> None:
         removal = (("rule", "r1"), ("rule", "r2"))
         await change_settings(peer.store, peer.clock, lambda current: SettingsChange(current.revision, remove=removal))
         assert (await client.finalize(order)).problem == "rejectedIdentifier"
+
+    play(scenario)
+
+
+def between_plan_and_commit(peer: Peer, monkeypatch: pytest.MonkeyPatch, what: Callable[[], Awaitable[object]]) -> None:
+    """Have this happen once, right before the next change set with new rows is committed."""
+    commit, left = peer.store.commit, [what]
+
+    async def late(changes: Changes) -> Receipt:
+        if changes.insert and left:
+            await left.pop()()
+        return await commit(changes)
+
+    monkeypatch.setattr(peer.store, "commit", late)
+
+
+@pytest.mark.parametrize("step", ["new_order", "finalize"])
+def test_deactivation_that_overtakes_a_request_counts__rfc8555_7_3_6(
+    play: Play, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Between the gate and the commit the account went: 401, and no order or certificate comes of it."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        ready = await client.ready()
+        account = await peer.store.accounts.account(parse_id(str(client.kid).rpartition("/")[2]) or 0)
+
+        async def deactivate() -> None:
+            await peer.store.commit(Changes(update=(replace(account, status=AccountStatus.DEACTIVATED),)))
+
+        between_plan_and_commit(peer, monkeypatch, deactivate)
+        refused = await (client.order("other." + NAME) if step == "new_order" else client.finalize(ready))
+        assert (refused.status, refused.problem) == (401, "unauthorized")
+        assert await certificates(peer) == 0
+        assert len(await peer.store.orders.open_orders(account.id, limit=9)) == 1
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("step", ["new_order", "finalize"])
+def test_change_that_overtakes_a_request_is_taken_into_it(
+    play: Play, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Other contacts, or a new revision of the settings, cost another try and no error."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        ready = await client.ready()
+        account = await peer.store.accounts.account(parse_id(str(client.kid).rpartition("/")[2]) or 0)
+
+        async def change() -> None:
+            await peer.store.commit(Changes(update=(replace(account, contacts=("mailto:a@internal.example",)),)))
+            put = SettingsChange((await peer.store.settings.settings()).revision, put=(Owner("late"),))
+            await change_settings(peer.store, peer.clock, lambda _: put)
+
+        between_plan_and_commit(peer, monkeypatch, change)
+        done = await (client.order("other." + NAME) if step == "new_order" else client.finalize(ready))
+        assert done.status == (201 if step == "new_order" else 200), done.body
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("step", ["new_order", "finalize"])
+def test_race_that_is_lost_again_and_again_is_503(play: Play, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """With Retry-After, and never a 500: the client comes again."""
+
+    async def lose(_: Changes) -> Receipt:
+        raise Conflict("the settings have another revision")
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        ready = await client.ready()
+        monkeypatch.setattr(peer.store, "commit", lose)
+        refused = await (client.order("other." + NAME) if step == "new_order" else client.finalize(ready))
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        fresh = await Client(peer).register()  # where nobody tries again
+        assert (fresh.status, fresh.headers["retry-after"]) == (503, "1")
+        monkeypatch.undo()
 
     play(scenario)
 

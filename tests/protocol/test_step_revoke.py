@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from acme_peer import BASE, Client
+from dayfly.authority.settings import change_settings
 from dayfly.core.events import CertificateRevoked
+from dayfly.core.settings.documents import SettingsChange
 from dayfly.core.transparency.entries import parse_entry
+from dayfly.errors import Conflict
+from dayfly.ports import Changes, Receipt
 from factories import ec_key
 from step_peer import OWNER, Play, StepClient, refused, send_revoke
 
@@ -164,5 +168,55 @@ def test_the_fleet_forgets_a_revoked_certificate(play: Play) -> None:
         leaf = await client.issued()
         await client.revoke(leaf.serial, reasonCode=1)
         assert client.peer.metrics._revoked == {"1": 1}
+
+    play(scenario)
+
+
+def test_a_provisioner_that_is_removed_meanwhile_revokes_nothing__x1(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its token was good when it came; the commit is under the settings of its own moment."""
+
+    async def scenario(client: StepClient) -> None:
+        leaf, store = await client.issued(), client.peer.store
+        commit, left = store.commit, [(("provisioner", OWNER),)]
+
+        async def late(changes: Changes) -> Receipt:
+            if changes.update and left:
+                removal = left.pop()
+                plan = SettingsChange((await store.settings.settings()).revision, remove=removal)
+                await change_settings(store, client.peer.clock, lambda _: plan)
+            return await commit(changes)
+
+        monkeypatch.setattr(store, "commit", late)
+        refused(await client.revoke(leaf.serial), 401, "no provisioner")
+        assert not left
+        assert await revocations(client) == []
+
+    play(scenario)
+
+
+def test_settings_that_change_meanwhile_do_not_lose_a_revocation__x1(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token is judged anew, and good; where that happens again and again the answer is 503."""
+
+    async def scenario(client: StepClient) -> None:
+        leaf, store = await client.issued(), client.peer.store
+        commit, times = store.commit, [9, 1]
+
+        async def lose(changes: Changes) -> Receipt:
+            if changes.update and times[-1]:
+                times[-1] -= 1
+                raise Conflict("the settings have another revision")
+            return await commit(changes)
+
+        monkeypatch.setattr(store, "commit", lose)
+        assert (await client.revoke(leaf.serial)).status == 200
+        other = await client.issued()
+        times.pop()
+        refused(await client.revoke(other.serial), 503, "being changed")
+        refused(await other.revoke(), 503, "being changed")
+        assert [event.serial for event in await revocations(client)] == [leaf.serial]
 
     play(scenario)

@@ -11,6 +11,7 @@ import hashlib
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
 from dayfly.authority.issuing import issue
+from dayfly.core.acme.accounts import check_usable
 from dayfly.core.acme.finalizing import check_ready, issued, plan_finalize, refused_by_lint
 from dayfly.core.acme.messages import NewOrder
 from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus
@@ -54,7 +55,21 @@ async def load_order(authority: Authority, account: Account, order_id: int) -> O
 async def new_order(
     authority: Authority, account: Account, payload: NewOrder, *, source: Source | None
 ) -> tuple[Order, bool]:
-    """The order for what is asked, and whether it was made now: the same request gets its open order again."""
+    """The order for what is asked, and whether it was made now: the same request gets its open order again.
+
+    A lost race starts over from the settings and the account as they are now (RFC 8555 7.3.6).
+    """
+    for _ in range(TRIES):
+        try:
+            return await _new_order_once(authority, account, payload, source=source)
+        except Conflict:
+            account = await _still_usable(authority, account)
+    raise ServiceUnavailable("the account or the settings are being changed by others; try again", retry_after=1)
+
+
+async def _new_order_once(
+    authority: Authority, account: Account, payload: NewOrder, *, source: Source | None
+) -> tuple[Order, bool]:
     settings, grant = await authority.acme_grant(account.provisioner)
     request = parse_order_request(payload)
     now = authority.clock.now()
@@ -75,8 +90,17 @@ async def new_order(
             now=now,
         )
         check_constraints(authority.signer.issuer.constraints, request.identifiers)  # else finalize could only refuse
-    await authority.store.commit(Changes(insert=(order,), events=(event,), settings_revision=settings.revision))
+    await authority.store.commit(
+        Changes(insert=(order,), unchanged=(account,), events=(event,), settings_revision=settings.revision)
+    )
     return order, True
+
+
+async def _still_usable(authority: Authority, account: Account) -> Account:
+    """The account as it is stored now; Unauthorized (401) where it has been deactivated or revoked meanwhile."""
+    account = await authority.store.accounts.account(account.id)
+    check_usable(account)
+    return account
 
 
 def _asker(account: Account, source: Source | None) -> Asker:
@@ -122,15 +146,18 @@ async def finalize(
             try:
                 async with noting_denials(authority, _asker(account, source)):
                     return await _finalize_once(
-                        authority, order, csr, digest=digest, account_key=account_key, source=source
+                        authority, account, order, csr, digest=digest, account_key=account_key, source=source
                     )
             except Conflict:
-                continue
-        raise ServiceUnavailable("the order or the settings are being changed by others; try again", retry_after=1)
+                account = await _still_usable(authority, account)
+        raise ServiceUnavailable(
+            "the order, its account or the settings are being changed by others; try again", retry_after=1
+        )
 
 
 async def _finalize_once(
     authority: Authority,
+    account: Account,
     order: Order,
     csr: CSRFacts,
     *,
@@ -165,7 +192,13 @@ async def _finalize_once(
         ) from error
     done = issued(order, certificate_id=made.certificate.id, csr_digest=digest)
     await authority.store.commit(
-        Changes(insert=(made.certificate,), update=(done,), events=(made.event,), settings_revision=settings.revision)
+        Changes(
+            insert=(made.certificate,),
+            update=(done,),
+            unchanged=(account,),
+            events=(made.event,),
+            settings_revision=settings.revision,
+        )
     )
     return replace(done, version=done.version + 1)
 

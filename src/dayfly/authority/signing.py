@@ -72,10 +72,15 @@ async def sign(authority: Authority, bearer: Bearer, request: SignRequest, *, so
         except Claimed:
             raise already_used() from None
         except Conflict:
-            bearer = await _authenticate(authority, bearer.token, bearer.audiences)
+            bearer = await bearer_anew(authority, bearer)
             continue
         return SignResponse(made.certificate.der, authority.signer.chain)
     raise ServiceUnavailable("the settings are being changed by others; try again", retry_after=1)
+
+
+async def bearer_anew(authority: Authority, bearer: Bearer) -> Bearer:
+    """The same token judged by today's settings; Unauthorized (401)."""
+    return await _authenticate(authority, bearer.token, bearer.audiences)
 
 
 async def _authenticate(authority: Authority, token: UnverifiedToken, audiences: AbstractSet[str]) -> Bearer:
