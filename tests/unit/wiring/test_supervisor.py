@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import signal
 import socket
@@ -16,8 +18,9 @@ import pytest
 
 from dayfly.config import parse_config
 from dayfly.errors import DayflyError
+from dayfly.wiring.workers import links
 from dayfly.wiring.workers.children import FIRST_PAUSE, LONG_ENOUGH, LONGEST_PAUSE, Child
-from dayfly.wiring.workers.links import Beat, Failed, Link, Message, Ready, Reload, render
+from dayfly.wiring.workers.links import Beat, Failed, Link, Message, Ready, Reload, Reloaded, render
 from dayfly.wiring.workers.supervisor import SILENT_FOR, START_WITHIN, STOP_WITHIN, Supervisor, Wakeups
 from factories import CA_TOML
 
@@ -255,11 +258,104 @@ def test_reload_goes_to_the_workers_and_a_deaf_one_is_begun_anew(make: Callable[
     assert collector.pid == before[0]
 
 
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
+    """What systemd was told since the last look."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+
+        def look() -> list[str]:
+            found = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    found.append(manager.recv(4096).decode().partition("\n")[0])
+            return found
+
+        yield look
+
+
+def test_worker_that_takes_no_reload_is_begun_anew(
+    make: Callable[..., World], told: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its link is full or gone, so it would go on with the old settings while systemd hears READY."""
+    monkeypatch.setattr(links, "SEND_TIMEOUT", 0.05)
+    world = make(beats, beats)
+    full, gone = world.supervisor.children
+    world.until(lambda: world.ready)
+    assert full.link is not None
+    assert full.link.send(Reload(0, b"x" * 4_000_000)) is False
+    assert full.link.send(Ready()) is False  # it would be read as the rest of the other
+    world.supervisor._forget_link(gone)
+    before = (full.pid, gone.pid)
+    told()
+    world.supervisor._reload()
+    assert world.supervisor._reloading == {full.name, gone.name}
+    world.supervisor._settle_reload()
+    assert told() == ["RELOADING=1"]
+    world.until(lambda: world.supervisor._reload_by is None, within=4)  # less than a deaf worker is given
+    assert "READY=1" in told()
+    world.until(lambda: full.ready and gone.ready)
+    assert not {full.pid, gone.pid} & set(before)
+
+
+def test_reloads_are_told_apart(make: Callable[..., World], told: Callable[[], list[str]]) -> None:
+    """An answer to the first is none to the second, and a file that cannot be read ends neither."""
+    world = make(beats)
+    (worker,) = world.supervisor.children
+    world.until(lambda: world.ready)
+    supervisor = world.supervisor
+    supervisor._reload()
+    supervisor._reload()
+    supervisor._on_message(worker, Reloaded(1))
+    assert supervisor._reloading == {worker.name}
+    (world.home / "ca.toml").write_bytes(b"no TOML")
+    told()
+    supervisor._reload()
+    supervisor._settle_reload()
+    assert told() == ["RELOADING=1"]
+    supervisor._on_message(worker, Reloaded(2))
+    supervisor._settle_reload()
+    assert told() == ["READY=1"]
+    supervisor._reload()
+    assert told() == ["RELOADING=1", "READY=1"]
+
+
+def no_room(*_: socket.socket) -> int:
+    """What fork says when there is no room for a process."""
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+
+def test_child_that_cannot_be_begun_now_is_begun_later(make: Callable[..., World]) -> None:
+    """More and more slowly, while the others serve on."""
+    world = make(beats, beats)
+    child, other = world.supervisor.children
+    world.until(lambda: world.ready)
+    begin, before = child.begin, other.pid
+    child.begin = no_room
+    os.kill(child.pid, signal.SIGKILL)
+    world.until(lambda: not child.pid and child.pause >= FIRST_PAUSE * 8)
+    child.begin = begin
+    world.until(lambda: child.ready)
+    assert other.pid == before
+    assert world.supervisor._failure is None
+
+
+def test_child_that_cannot_be_begun_at_the_start_ends_it(make: Callable[..., World]) -> None:
+    """Nothing serves yet, so whoever starts the CA is told."""
+    world = make(waits)
+    world.supervisor.children.append(Child("another", no_room, 1))
+    world.until(world.all_gone)
+    assert isinstance(world.supervisor._failure, DayflyError)
+    assert "another cannot be begun" in world.supervisor._failure.message
+
+
 def test_message_is_put_together_however_it_comes() -> None:
     """Octet by octet, or many at once; the end of the stream is None."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        sent: list[Message] = [Reload(b"x" * 300), Ready(), Beat(("db", "disk")), Failed("a", "b")]
+        sent: list[Message] = [Reload(1, b"x" * 300), Ready(), Beat(("db", "disk")), Failed("a", "b")]
         link = Link(ours)
         data = b"".join(map(render, sent))
         found = []

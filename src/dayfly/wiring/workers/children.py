@@ -62,7 +62,7 @@ class Child:
     failing: tuple[str, ...] = ()
 
     def start(self, now: float) -> Link:
-        """Begin it; the supervisor's end of the link."""
+        """Begin it; the supervisor's end of the link. OSError where the system has no room for it."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.pid = self.begin(theirs, ours)
@@ -80,12 +80,16 @@ class Child:
         """It is gone; when it is due again."""
         if now - self.began >= LONG_ENOUGH:
             self.pause = FIRST_PAUSE
-        self.due = now + self.pause
-        self.pause = min(self.pause * 2, LONGEST_PAUSE)
+        self.put_off(now)
         self.pid, self.ready = 0, False
         if self.link is not None:
             self.link.socket.close()
             self.link = None
+
+    def put_off(self, now: float) -> None:
+        """It is due after a pause, and the next pause is longer."""
+        self.due = now + self.pause
+        self.pause = min(self.pause * 2, LONGEST_PAUSE)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, if it lives."""

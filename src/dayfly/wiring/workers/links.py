@@ -44,13 +44,16 @@ class About(msgspec.Struct, frozen=True, tag=True):
 
 
 class Reload(msgspec.Struct, frozen=True, tag=True):
-    """To a worker: ca.toml, which the supervisor has read and found good."""
+    """To a worker: ca.toml, which the supervisor has read and found good; each reload has its own number."""
 
+    number: int
     text: bytes
 
 
 class Reloaded(msgspec.Struct, frozen=True, tag=True):
-    """The worker runs with it."""
+    """The worker runs with what the reload of this number brought."""
+
+    number: int
 
 
 Message = Ready | Beat | Failed | About | Reload | Reloaded
@@ -71,15 +74,21 @@ class Link:
         """Nothing has come yet."""
         self.socket = end
         self._come = bytearray()
+        self._is_torn = False
 
     def send(self, message: Message) -> bool:
-        """Send a message; False where the child is gone or does not take it."""
+        """Send a message; False where the child is gone or does not take it, and from then on.
+
+        It may have taken a part: what was sent behind that would be read as the rest of it.
+        """
+        if self._is_torn:
+            return False
         self.socket.settimeout(SEND_TIMEOUT)
         try:
             self.socket.sendall(render(message))
         except OSError:  # TimeoutError is one
-            return False
-        return True
+            self._is_torn = True
+        return not self._is_torn
 
     def receive(self) -> list[Message] | None:
         """What has come; None where the other side has ended."""

@@ -76,6 +76,7 @@ class Supervisor:
     _ready: bool = False
     _stop_by: float | None = None
     _reload_by: float | None = None
+    _reloads: int = 0
     _reloading: set[str] = field(default_factory=set)
     _failure: DayflyError | None = None
     _watchdog: float | None = field(default_factory=watchdog_interval)
@@ -145,7 +146,7 @@ class Supervisor:
             child.ready = True
         elif isinstance(message, Beat):
             child.failing = message.failing
-        elif isinstance(message, Reloaded):
+        elif isinstance(message, Reloaded) and message.number == self._reloads:
             self._reloading.discard(child.name)
         elif isinstance(message, Failed) and not self._ready:
             self._fail(DayflyError(message.message, hint=message.hint))
@@ -163,8 +164,19 @@ class Supervisor:
         now = self.monotonic()
         for child in self.children:
             if self._stop_by is None and not child.pid and child.due <= now:
-                link = child.start(now)
-                self.selector.register(link.socket, selectors.EVENT_READ, child)
+                self._begin(child, now)
+
+    def _begin(self, child: Child, now: float) -> None:
+        try:
+            link = child.start(now)
+        except OSError as error:  # no process or descriptor is left just now
+            child.put_off(now)
+            if not self._ready:
+                self._fail(Unavailable(f"{child.name} cannot be begun: {error.strerror}", hint="look at the limits"))
+                return
+            _LOG.error("a process cannot be begun now", extra={"child": child.name, "detail": str(error)})
+        else:
+            self.selector.register(link.socket, selectors.EVENT_READ, child)
 
     def _reap(self) -> None:
         for child in self.children:
@@ -242,13 +254,19 @@ class Supervisor:
         change = read_again(self.ground.config)
         self._note = "" if change else "; ca.toml was not taken, see the log"
         if change is None:
-            notify("READY=1")
+            if self._reload_by is None:  # else an earlier reload is still under way, and its end is told
+                notify("READY=1")
             return
         self.ground.config = change.config
         self._reload_by = self.monotonic() + RELOAD_WITHIN
+        self._reloads += 1
+        message = Reload(self._reloads, change.text)
         for child in self.children:
-            if child.worker is not None and child.link is not None and child.link.send(Reload(change.text)):
+            if child.worker is not None and child.pid:
                 self._reloading.add(child.name)
+                if child.link is None or not child.link.send(message):
+                    _LOG.error("a worker cannot be told to reload and is killed", extra={"child": child.name})
+                    child.signal(signal.SIGKILL)
 
     def _settle_reload(self) -> None:
         """Done when every worker has taken it up; one that does not is killed, and begun anew with it."""

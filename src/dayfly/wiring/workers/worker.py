@@ -147,6 +147,6 @@ class _Worker:
                 change = plan_change(config, message.text)
                 self.ground.config = change.config
                 apply_change(self.process.authority, change.config, self.place)
-                self.link.send(Reloaded())
+                self.link.send(Reloaded(message.number))
         _LOG.warning("the supervisor is gone; this worker ends", extra={"worker": self.place.number})
         self.process.stop.set()
