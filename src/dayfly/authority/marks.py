@@ -80,5 +80,9 @@ def _render(mark: Mark) -> bytes:
     return text if len(text) <= MARK_TEXT else msgspec.json.encode(replace(mark, error=None))
 
 
-def _parse(text: bytes) -> Mark:
-    return msgspec.json.decode(text, type=Mark)
+def _parse(text: bytes) -> Mark | None:
+    """None for a text that cannot be read: its worker was killed while it wrote, and the mark is void in a moment."""
+    try:
+        return msgspec.json.decode(text, type=Mark)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -175,3 +175,16 @@ def test_marks_of_two_processes_speak_of_each_other__v1() -> None:
     here.clear(REF)
     assert there.find(REF) is None
     assert there.set(REF, Mark(8, "http-01"))
+
+
+@pytest.mark.parametrize("text", [b'{"account_id":7,"challenge_ty', b"\xff\xfe", b"", b'{"account_id":"7"}'])
+def test_text_that_is_half_written_is_none__v1(text: bytes) -> None:
+    """A worker that is killed inside `note` leaves it; the others go on, and find the mark void in a moment."""
+    table, slots = begun()
+    hand, there = SharedMarks(table, 0), Marks(SharedMarks(table, 1))
+    assert Marks(hand).set(REF, Mark(7, "http-01"))
+    hand.note(REF, text)
+    assert there.find(REF) is None
+    assert not there.set(REF, Mark(7, "http-01"))
+    slots.end(0)
+    assert there.set(REF, Mark(7, "http-01"))
