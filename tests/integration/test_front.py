@@ -556,6 +556,23 @@ def test_front_makes_room_by_closing_the_idle__reliability_r11() -> None:
         second.close()
 
 
+def test_front_keeps_the_idle_from_a_peer_above_its_share__security_h7() -> None:
+    """With all places taken, a peer that has its share is refused, and the honest idle connection stays."""
+    with running(replace(FrontLimits(), connections=3, private_peer_connections=2)) as one:
+        with socket.create_connection(one.address, 5, source_address=("127.0.0.2", 0)) as plain:
+            honest = one.client().wrap_socket(plain, server_hostname=NAME)
+            honest.sendall(GET)
+            assert read_answer(honest)[0] == 200
+            greedy = [one.connect() for _ in range(2)]
+            for _ in range(3):
+                with pytest.raises((ConnectionError, ssl.SSLError)):
+                    one.connect()
+            honest.sendall(GET)
+            assert read_answer(honest)[0] == 200
+        for connection in (honest, *greedy):
+            connection.close()
+
+
 def test_front_serves_while_half_open_connections_wait__security_h6() -> None:
     """When too many are half open the oldest is dropped, and an honest handshake succeeds."""
     with running(replace(FrontLimits(), half_open=8, private_peer_rate=0)) as one:

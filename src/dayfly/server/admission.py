@@ -6,6 +6,7 @@ soon as its rate allows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from dayfly.server.limits import FrontLimits, is_private, parse_peer
@@ -34,17 +35,25 @@ class Admission:
         """Are all places taken, whoever asks?"""
         return self.open >= self._limits.connections
 
-    def admit(self, peer: str, now: float) -> int | None:
-        """Take a place for this address at `now` (seconds, monotonic): its key for `release`; None: refused."""
+    def admit(self, peer: str, now: float, make_room: Callable[[], None] = lambda: None) -> int | None:
+        """Take a place for this address at `now` (seconds, monotonic): its key for `release`; None: refused.
+
+        Where all places are taken `make_room` is called, and only for a peer that its own share and rate allow: who is
+        refused anyway pushes nobody out, and who is not pays for the try with its rate.
+        """
         address = parse_peer(peer)
         key = peer_key(address)
         limits = self._limits
         private = is_private(address, limits.private_networks)
         share = limits.private_peer_connections if private else limits.peer_connections
         taken = self._taken.get(key, 0)
-        if self.is_full or taken >= share:
+        if taken >= share:
             return None
         if not self._within_rate(key, limits.private_peer_rate if private else limits.peer_rate, now):
+            return None
+        if self.is_full:
+            make_room()
+        if self.is_full:
             return None
         self._taken[key] = taken + 1
         self.open += 1

@@ -206,9 +206,7 @@ class _Listener:
             self._admit(connection, address[0])
 
     def _admit(self, connection: socket.socket, peer: str) -> None:
-        if self._admission.is_full:
-            self._drop_idle()
-        place = self._admission.admit(peer, self._loop.time())
+        place = self._admission.admit(peer, self._loop.time(), self._drop_idle)
         self._publish()
         if place is None:
             _logger.debug("connection from %s refused: its share is taken", peer)
