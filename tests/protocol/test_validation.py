@@ -604,6 +604,36 @@ def test_thousand_challenges_to_a_dead_host_starve_nobody__v21(play: Play) -> No
     play(scenario)
 
 
+@dataclass
+class Fronted(Crowd):
+    """Each name has an address of its own, and behind it the victim's, which is dialled when the first is silent."""
+
+    async def locate(self, target: ValidationTarget) -> Location:
+        own = await super().locate(target)
+        return Location((*own.addresses, IPv4Address("10.0.0.1")))
+
+    async def validate(self, target: ValidationTarget, location: Location) -> Validated:
+        return await super().validate(target, Location(location.addresses[-1:]))
+
+
+def test_victim_behind_other_addresses_gets_four_at_once__v21(play: Play) -> None:
+    """Whatever address stands first in the names' records: the turn is at all that may be dialled."""
+
+    async def scenario(peer: Peer) -> None:
+        crowd = Fronted()
+        peer = peer.with_authority(validators={"http-01": crowd})
+        for number in range(3):
+            await answer_all(await joined(peer), *(f"x{number}{letter}.internal.example" for letter in "abcdefgh"))
+        await until(lambda: crowd.at["10.0.0.1"] == 4)
+        await asyncio.sleep(0.02)
+        assert crowd.most["10.0.0.1"] == 4
+        crowd.hold.set()
+        await until(lambda: not peer.validations.waiting)
+        assert (crowd.most["10.0.0.1"], len(crowd.done)) == (4, 24)
+
+    play(scenario)
+
+
 def test_account_has_eight_at_once_and_all_have_64__acme_8(play: Play) -> None:
     """Whatever waits, no more are looked at, and each account gets its share of the places."""
 

@@ -65,12 +65,12 @@ class Attempts:
         return now - self.began
 
     async def _look(self) -> Validated | ValidationFailed:
-        """One try: locate, wait for a turn at the address, look there."""
+        """One try: locate, wait for a turn at every address that may be dialled, look there."""
         try:
             async with self._turns.of_account(self._account_id):
-                async with self._turns.at(""):
+                async with self._turns.at():
                     location = await self._in_time(self._validator.locate(self._target))
-                async with self._turns.at(str(location.addresses[0]) if location.addresses else ""):
+                async with self._turns.at(*map(str, location.addresses)):
                     return await self._in_time(self._validator.validate(self._target, location))
         except ValidationFailed as failure:
             return failure

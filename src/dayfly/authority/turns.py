@@ -22,27 +22,42 @@ class _Queues(Generic[Key]):
         self._places = places
         self._queues: dict[Key, tuple[asyncio.Semaphore, int]] = {}
 
-    async def enter(self, key: Key) -> None:
-        """Wait for a place of this key."""
-        queue, users = self._queues.get(key) or (asyncio.Semaphore(self._places), 0)
-        self._queues[key] = (queue, users + 1)
+    async def enter(self, *keys: Key) -> None:
+        """Wait until each of these keys has a place, and take them together: who waits for one holds none."""
+        for key in keys:
+            queue, users = self._queues.get(key) or (asyncio.Semaphore(self._places), 0)
+            self._queues[key] = (queue, users + 1)
         try:
-            await queue.acquire()
+            await self._take([self._queues[key][0] for key in keys])
         except BaseException:
-            self._forget(key)
+            self._forget(*keys)
             raise
 
-    def leave(self, key: Key) -> None:
-        """Give the place back."""
-        self._queues[key][0].release()
-        self._forget(key)
+    @staticmethod
+    async def _take(queues: list[asyncio.Semaphore]) -> None:
+        while True:
+            awaited = next((queue for queue in queues if queue.locked()), queues[0])
+            await awaited.acquire()
+            others = [queue for queue in queues if queue is not awaited]
+            if not any(queue.locked() for queue in others):
+                for queue in others:
+                    await queue.acquire()  # it is free, so this does not wait
+                return
+            awaited.release()
 
-    def _forget(self, key: Key) -> None:
-        queue, users = self._queues[key]
-        if users == 1:
-            del self._queues[key]
-        else:
-            self._queues[key] = (queue, users - 1)
+    def leave(self, *keys: Key) -> None:
+        """Give the places back."""
+        for key in keys:
+            self._queues[key][0].release()
+        self._forget(*keys)
+
+    def _forget(self, *keys: Key) -> None:
+        for key in keys:
+            queue, users = self._queues[key]
+            if users == 1:
+                del self._queues[key]
+            else:
+                self._queues[key] = (queue, users - 1)
 
 
 class _OfAccount:
@@ -60,24 +75,24 @@ class _OfAccount:
 
 
 class _At:
-    """A turn at an address, and a place among all, while they are held."""
+    """A turn at each of some addresses, and a place among all, while they are held."""
 
-    def __init__(self, queues: _Queues[str], all_: asyncio.Semaphore, address: str) -> None:
+    def __init__(self, queues: _Queues[str], all_: asyncio.Semaphore, addresses: tuple[str, ...]) -> None:
         self._queues = queues
         self._all = all_
-        self._address = address
+        self._addresses = addresses
 
     async def __aenter__(self) -> None:
-        await self._queues.enter(self._address)
+        await self._queues.enter(*self._addresses)
         try:
             await self._all.acquire()
         except BaseException:
-            self._queues.leave(self._address)
+            self._queues.leave(*self._addresses)
             raise
 
     async def __aexit__(self, *_: object) -> None:
         self._all.release()
-        self._queues.leave(self._address)
+        self._queues.leave(*self._addresses)
 
 
 class Turns:
@@ -93,6 +108,7 @@ class Turns:
         """Wait for one of the account's turns, and hold it."""
         return _OfAccount(self._accounts, account_id)
 
-    def at(self, address: str) -> AbstractAsyncContextManager[None]:
-        """Within an account's turn: wait for one at this address, then for a place among all; "" is no address."""
-        return _At(self._addresses, self._all, address) if address else self._all
+    def at(self, *addresses: str) -> AbstractAsyncContextManager[None]:
+        """Within an account's turn: wait for one at each of these addresses, then for a place among all."""
+        different = tuple(dict.fromkeys(addresses))
+        return _At(self._addresses, self._all, different) if different else self._all

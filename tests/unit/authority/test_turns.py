@@ -16,12 +16,13 @@ async def settled() -> None:
 
 
 def holder(
-    turns: Turns, name: str, log: list[str], *, account: int, address: str, go: asyncio.Event
+    turns: Turns, name: str, log: list[str], *, account: int, address: str | tuple[str, ...], go: asyncio.Event
 ) -> asyncio.Task[None]:
     """A task that takes its turns, says so, and holds them until it may go."""
 
     async def hold() -> None:
-        async with turns.of_account(account), turns.at(address):
+        addresses = (address,) if isinstance(address, str) else address
+        async with turns.of_account(account), turns.at(*addresses):
             log.append(name)
             await go.wait()
 
@@ -63,6 +64,44 @@ def test_who_waits_for_an_address_holds_no_place_among_all() -> None:
         assert log == ["dead0", "live"]
         go.set()
         await asyncio.gather(*tasks)
+
+    play(scenario)
+
+
+def test_who_may_dial_several_addresses_has_a_turn_at_each() -> None:
+    """Two places at the victim, and no way round by another address in front of it, or by the same one twice."""
+
+    async def scenario(go: asyncio.Event, log: list[str]) -> None:
+        turns = Turns(total=99, per_account=9, per_address=2)
+        names = [(f"{number}", "victim", f"{number}", "victim") for number in range(6)]
+        tasks = [holder(turns, name[0], log, account=n, address=name, go=go) for n, name in enumerate(names)]
+        await settled()
+        assert log == ["0", "1"]
+        go.set()
+        await asyncio.gather(*tasks)
+        assert sorted(log) == ["0", "1", "2", "3", "4", "5"]
+        assert not turns._addresses._queues
+
+    play(scenario)
+
+
+def test_who_waits_for_one_of_its_addresses_holds_none_of_the_others() -> None:
+    """A dead address beside a live one does not stop the live one, in whatever order they come."""
+
+    async def scenario(go: asyncio.Event, log: list[str]) -> None:
+        turns = Turns(total=99, per_account=99, per_address=1)
+        pairs = [("live", "dead"), ("dead", "live")]
+        tasks = [holder(turns, "dead", log, account=1, address="dead", go=go)]
+        tasks += [holder(turns, "both", log, account=1, address=pairs[number % 2], go=go) for number in range(6)]
+        await settled()
+        tasks.append(holder(turns, "live", log, account=2, address="live", go=go))
+        await settled()
+        assert log == ["dead", "live"]
+        tasks[2].cancel()
+        go.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert log == ["dead", "live", *["both"] * 5]
+        assert not turns._addresses._queues
 
     play(scenario)
 

@@ -59,11 +59,11 @@ class Reach:
             raise dns_failure(f"the address of {identifier.value}", "no address was found")
         for address in addresses:
             self._check(identifier, address, port)
-        return Location(addresses)
+        return Location(addresses[:MAX_DIALLED])
 
     async def dial(self, location: Location, port: int) -> Connected:
         """A connection to the first of the judged addresses that answers; ValidationFailed of the last that did not."""
-        first, *others = location.addresses[:MAX_DIALLED]
+        first, *others = location.addresses
         for address in others:
             try:
                 return await _dial(first, port)
