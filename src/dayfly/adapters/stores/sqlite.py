@@ -12,10 +12,11 @@ import errno
 import logging
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,9 +93,7 @@ def open_sqlite(
     """The store in a file, relative to the home; Unavailable where it cannot keep its promises."""
     path = home / place
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        mode = os.fstat(descriptor).st_mode & 0o777
-        os.close(descriptor)
+        mode = _prepare_file(path)
     except OSError as error:
         raise Unavailable(
             f"the database {path} cannot be opened: {error.strerror}", hint="run as the user who owns the CA's home"
@@ -107,6 +106,24 @@ def open_sqlite(
         return SqliteStore(path, notify=notify, on_fatal=on_fatal)
     except sqlite3.Error as error:
         raise Unavailable(f"the database {path} cannot be used: {error}") from None
+
+
+def _prepare_file(path: Path) -> int:
+    """The permissions of the database file, made if it is not there; OSError where it is none, or not to be written.
+
+    A file that is there is not opened: POSIX lets go of all locks that this process has on it when any descriptor of it
+    is closed, and another store of this process may hold some.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    found = os.lstat(path)
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    if not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+    return stat.S_IMODE(found.st_mode) & 0o777
 
 
 def _connect(path: Path, *, timeout: float) -> sqlite3.Connection:

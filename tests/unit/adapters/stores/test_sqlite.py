@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -112,6 +114,39 @@ def test_link_in_the_databases_place_is_refused(tmp_path: Path) -> None:
     (tmp_path / NAME).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(Unavailable):
         asyncio.run(open_sqlite(tmp_path))
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    """A directory, or a pipe, in the database's place."""
+    os.mkfifo(tmp_path / NAME, 0o600)
+    with pytest.raises(Unavailable, match="no regular file"):
+        asyncio.run(open_sqlite(tmp_path))
+
+
+LOCK_ALL_READERS = """
+import fcntl, sys
+with open(sys.argv[1], "r+b") as file:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+    except BlockingIOError:
+        sys.exit(7)
+"""
+
+
+def test_second_store_of_a_process_leaves_the_first_its_locks(tmp_path: Path) -> None:
+    """POSIX drops all of a process's locks on a file when it closes any descriptor of it: nobody else may get in."""
+
+    async def scenario(store: SqliteStore) -> None:
+        other = await open_sqlite(tmp_path)
+        try:
+            command = [sys.executable, "-c", LOCK_ALL_READERS, str(tmp_path / NAME)]
+            done = await asyncio.to_thread(subprocess.run, command, check=False, timeout=30)
+            assert done.returncode == 7
+            await store.check()
+        finally:
+            await other.close()
+
+    play(tmp_path, scenario)
 
 
 def test_missing_directory_is_told(tmp_path: Path) -> None:
