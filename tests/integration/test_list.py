@@ -16,6 +16,7 @@ from dayfly.cli import main
 from dayfly.config import load_config
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.ids import make_id
+from dayfly.core.step.messages import parse_serial
 from dayfly.ports import Changes
 from dayfly.wiring.commands import PAGE, opened
 from factories import certificate, dns
@@ -111,6 +112,7 @@ def test_a_table_says_how_many_there_are(
     assert head.split() == ["OWNER", "CERTIFICATE", "PROVISIONER", "STATE", "LEFT", "USED", "SERIAL"]
     assert first.split()[:4] == ["platform-team", "api.internal.example", "+1", "acme"]
     assert second.split()[3:5] == ["overdue", "2h"]
+    assert parse_serial(first.split()[-1]) >> 96  # as `ca revoke` takes it
     assert said.err == f"2 of {2 * PAGE + 3} certificates.\n"
     assert main.run(["ca", "list", "--all", "--owner", "dayfly"]) == 0
     assert "(the CA)" in capsys.readouterr().out

@@ -227,7 +227,7 @@ def test_constraints_are_warned_of_and_decide(tmp_path: Path) -> None:
 # --- at a terminal ----------------------------------------------------------------------------------------------------
 
 
-def deny_once(home: Path) -> None:
+def deny_once(home: Path, name: str = OUTSIDE) -> None:
     """Put one denial into a home's database."""
     import asyncio
 
@@ -237,7 +237,7 @@ def deny_once(home: Path) -> None:
 
     async def body() -> None:
         async with opened(load_config(home)) as store:
-            await store.denials.note([denial(OUTSIDE)], keep=9)
+            await store.denials.note([denial(name)], keep=9)
 
     asyncio.run(body())
 
@@ -257,6 +257,16 @@ def test_a_person_is_shown_the_rule_and_asked(
     assert ("✔ Rule: r3" in shown) is made
     again = dayfly("ca", "policy", "allow", "--denial", "4F2A", "--home", str(home), home=tmp_path)
     assert ("is allowed by rule r3 by now" in again.stderr) is made
+    listed = dayfly("ca", "denials", "--home", str(home), home=tmp_path).stdout
+    assert "allowed by r3 now" in listed
+
+
+def test_a_denied_wildcard_is_listed_with_the_reason_that_it_was_told(original: CA, tmp_path: Path) -> None:
+    """The rule that comes near and gives no wildcards, by name; not that there is none."""
+    home = shutil.copytree(original.home, tmp_path / "ca")
+    deny_once(home, "*.web.internal.example")
+    listed = dayfly("ca", "denials", "--home", str(home), home=tmp_path).stdout
+    assert "rule r2 of platform-team gives no wildcards" in listed
 
 
 # --- as root ----------------------------------------------------------------------------------------------------------

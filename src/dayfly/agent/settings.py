@@ -138,7 +138,7 @@ def parse_settings(text: str, *, home: Path) -> AgentSettings:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError("agent.toml", f"not TOML: {error}") from error
-    table = Table("", data)
+    table = Table("", data).only("ca", "cert", "metrics")
     ca = table.table("ca")
     settings = AgentSettings(
         ca=_ca(ca, home),
@@ -154,7 +154,7 @@ def parse_settings(text: str, *, home: Path) -> AgentSettings:
 
 
 def _ca(table: Table, home: Path) -> CASettings:
-    directory = table.text("directory")
+    directory = table.only("directory", "root").text("directory")
     if not directory.startswith("https://") or not directory.isascii() or not directory.isprintable():
         raise table.wrong("directory", "expected an https URL")
     settings = CASettings(directory, home / table.text("root"))
@@ -172,8 +172,9 @@ def _metrics(table: Table) -> str:
 def _certificate(name: str, table: Table, home: Path) -> CertificateSettings:
     if _NAME.fullmatch(name) is None:
         raise ConfigError(table.path, "expected a name of [a-z0-9][a-z0-9_-]{0,62}")
+    table.only("names", "owner", "lifetime", "key", "challenge", "reload", "targets", "verify", "output")
     names = _names(table)
-    verify = table.table("verify", optional=True)
+    verify = table.table("verify", optional=True).only("matches", "within")
     settings = CertificateSettings(
         name=name,
         names=names,
@@ -203,14 +204,14 @@ def _names(table: Table) -> tuple[str, ...]:
 
 
 def _key_type(table: Table) -> KeyType:
-    text = table.choice("type", tuple(KeyType), default=KeyType.P256)
+    text = table.only("type", "rotate").choice("type", tuple(KeyType), default=KeyType.P256)
     table.choice("rotate", ("each",), default="each")  # a new key at every renewal is all there is yet
     table.end()
     return KeyType(text)
 
 
 def _challenge(table: Table, home: Path) -> Standalone | Webroot:
-    table.choice("type", ("http-01",))
+    table.only("type", "listen", "webroot").choice("type", ("http-01",))
     listen, webroot = table.text("listen", default=""), table.text("webroot", default="")
     if bool(listen) == bool(webroot):
         raise ConfigError(table.path, "expected exactly one of listen and webroot")
@@ -219,7 +220,7 @@ def _challenge(table: Table, home: Path) -> Standalone | Webroot:
 
 
 def _reload(parent: Table, home: Path) -> Reload | None:
-    table = parent.table("reload", optional=True)
+    table = parent.table("reload", optional=True).only("argv", "signal", "pid_file", "systemd")
     kinds = [kind for kind in ("argv", "signal", "systemd") if kind in table]
     if len(kinds) > 1 or (not kinds and "reload" in parent):
         raise ConfigError(table.path, "expected exactly one of argv, signal (with pid_file) and systemd")
@@ -249,7 +250,7 @@ def _systemd(table: Table, _home: Path) -> Reload:
 
 
 def _target(entry: Table, names: tuple[str, ...]) -> Target:
-    host, port = entry.address("addr", entry.text("addr"))
+    host, port = entry.only("addr", "sni").address("addr", entry.text("addr"))
     sni = entry.text("sni", default="") or next((name for name in names if not entry.is_ip(name)), "")
     entry.end()
     return Target(host, port, f"dayfly-probe{sni[1:]}" if sni.startswith("*.") else sni)

@@ -1,7 +1,7 @@
 """A TOML table that knows its path, and what was read of it.
 
-Rules: every value is taken by its type, and `bool` is no number; `end` refuses what nobody asked for, so that a
-misspelt key is an error and never a default.
+Rules: every value is taken by its type, and `bool` is no number; `only` refuses what no such table has before anything
+else is found wrong, `end` what nobody asked for, so that a misspelt key is an error and never a default.
 """
 
 from __future__ import annotations
@@ -54,6 +54,13 @@ class Table:
     def wrong(self, key: str, problem: str) -> ConfigError:
         """The error to raise for `key`."""
         return ConfigError(self.place(key), problem)
+
+    def only(self, *keys: str) -> Table:
+        """This table; ConfigError for the first key that is none of these."""
+        for key in self._data:
+            if key not in keys:
+                raise ConfigError(self.place(key), "unknown key", hint=f"the keys here are {', '.join(keys)}")
+        return self
 
     def end(self) -> None:
         """ConfigError for the first key that nothing has asked for."""

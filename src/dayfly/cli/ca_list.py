@@ -102,7 +102,7 @@ def _row(certificate: Certificate, now: datetime) -> tuple[str, ...]:
         state,
         "–" if dead else render_span(certificate.not_after - now),
         "–" if dead else f"{max((now - certificate.not_before) / life, 0):.0%}",
-        f"{certificate.serial:x}",
+        f"0x{certificate.serial:x}",  # as `ca revoke` takes it
     )
 
 

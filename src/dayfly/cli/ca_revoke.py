@@ -91,11 +91,18 @@ def _by_itself(serial: str | None, home: str | None, options: Mapping[str, Any],
 
 def _by_token(serial: str | None, home: str | None, options: dict[str, Any], code: int) -> tuple[int, Target]:
     if serial is None:
-        raise UsageError("no serial number is given", hint="see it: dayfly certificate inspect CRT --short")
+        raise UsageError(
+            "no serial number is given",
+            hint="see it: dayfly ca list on the CA's host, or dayfly certificate inspect CRT --json; or name the pair: "
+            "--cert CRT --key KEY",
+        )
     try:
         number = parse_serial(serial)
     except Refused as error:
-        raise UsageError(f"{serial!r} is no serial number: {error.detail}") from None
+        raise UsageError(
+            f"{serial!r} is no serial number: {error.detail}",
+            hint="write it in decimal, or as 0x and hex, as dayfly ca list prints it",
+        ) from None
     text = options["token"] or os.environ.get("DAYFLY_TOKEN")
     given = read_token(text, subject=str(number), endpoint=Endpoint.REVOKE) if text else None
     target = target_of(given, home, options) if given else find_ca(home, options["ca_url"], options["root"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from ipaddress import ip_network
 from typing import Any
 
 import click
@@ -10,9 +11,8 @@ import click
 from dayfly.adapters.system import SystemClock
 from dayfly.cli.output import emit, home_option, json_option, say
 from dayfly.cli.tables import render_moment, render_span, render_table
-from dayfly.core.events import Reason
 from dayfly.core.policy.denials import KeptDenial, allowed_by
-from dayfly.core.policy.names import DEFAULT_DENY
+from dayfly.core.policy.names import ISSUER_CONSTRAINTS, Allowed, decide
 from dayfly.core.settings.documents import Settings
 from dayfly.wiring.commands import read_denials_of
 from dayfly.wiring.homes import enter_home
@@ -50,13 +50,12 @@ def denials(home: str | None, limit: int, as_json: bool) -> None:
 
 
 def _why(denial: KeptDenial, settings: Settings) -> str:
-    """What decided, and whether the rules of today would decide otherwise."""
-    allowed = allowed_by(denial, settings.name_rules)
-    if allowed is not None:
-        return f"allowed by {allowed.rule} now"
-    if denial.rule != DEFAULT_DENY:
+    """What the rules of today say to the same request, in the words that the refusal has."""
+    if denial.rule == ISSUER_CONSTRAINTS:
         return denial.rule
-    return "not to this network" if denial.reason == Reason.SOURCE_NOT_ALLOWED else "no rule"
+    source = ip_network(denial.source).network_address if denial.source else None
+    found = decide(settings.name_rules, denial.identifier, provisioner=denial.provisioner, source=source)
+    return f"allowed by {found.rule} now" if isinstance(found, Allowed) else found.why
 
 
 def document(denial: KeptDenial, settings: Settings) -> dict[str, Any]:

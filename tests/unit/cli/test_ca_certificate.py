@@ -283,7 +283,9 @@ def test_given_revocation_token_is_sent_as_it_is(
     ("arguments", "says"),
     [
         ((), "no serial number is given"),
+        ((), "dayfly ca list on the CA's host, or dayfly certificate inspect CRT --json; or name the pair: --cert"),
         (("x",), "no serial number"),
+        (("2af",), "in decimal, or as 0x and hex, as dayfly ca list prints it"),
         (("1", "--reasonCode", "certificateHold"), "for ever"),
         (("1", "--reasonCode", "8"), "for ever"),
         (("1", "--reasonCode", "bored"), "no reason code"),

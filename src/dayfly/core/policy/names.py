@@ -237,10 +237,10 @@ def _within(source: Source | None, networks: tuple[Network, ...]) -> bool:
 
 
 def _near_name(rules: NameRules, identifier: Identifier, *, provisioner: str, source: Source | None) -> str:
-    """The nearest name that would be given to the same request, for a wildcard first its base; "" where none is."""
+    """The nearest name that would be given to the same request; for a wildcard its base or none; "" where none is."""
     name = identifier.value.removeprefix("*.")
     candidates = islice(near_names(rules.hints, name, provisioner), NEAR_NAMES)
-    for candidate in (name, *candidates) if identifier.is_wildcard else candidates:
+    for candidate in (name,) if identifier.is_wildcard else candidates:
         if len(candidate) > MAX_NAME:
             continue
         asked = Identifier(IdentifierType.DNS, candidate)

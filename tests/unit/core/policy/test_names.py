@@ -224,7 +224,9 @@ def test_source_is_the_reason_before_any_other_that_a_rule_lacks() -> None:
         (["**.eu.example", "**.web.corp"], "shop.us.corp", "shop.web.corp"),
         (["db.prod.corp", "**.web.example"], "db2.prod.corp", "db.prod.corp"),
         (["api.corp"], "shop.corp", "api.corp"),
-        (["**.web.corp"], "*.shop.corp", "shop.web.corp"),
+        (["**.web.corp"], "*.shop.corp", ""),
+        (["**.web.corp"], "*.web.corp", ""),
+        (["**.corp"], "*.web.corp", "web.corp"),
         ([replace(RULE, provisioner="acme"), "**.api.corp"], "shop.web", "shop.web.corp"),
     ],
 )
