@@ -106,12 +106,12 @@ def _once(kept: Kept, cadence: Cadence, options: Mapping[str, Any], *, verb: str
         not_due(pair, verb=verb, as_json=as_json)
         return False
     check_targets(kept.written, force=options["force"])
-    with kept.places.locked():
+    with kept.places.locked() as spots:
         fresh = kept.load()
         if fresh.leaf != pair.leaf and not is_time(cadence, fresh):  # somebody was faster
             not_due(fresh, verb=verb, as_json=as_json)
             return False
-        kept.exchange(fresh)
+        kept.exchange(fresh, spots)
     return True
 
 

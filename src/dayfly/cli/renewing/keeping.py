@@ -1,6 +1,7 @@
 """A pair in files that is renewed or rekeyed, once or again and again: what both commands and their daemons share.
 
-1. The lock.  2. The pair as it is on disk now.  3. Is it due?  4. The exchange, verified.  5. The files, whole.
+1. The lock, and where the files lie.  2. The pair as it is on disk now.  3. Is it due?  4. The exchange, verified.
+5. The files, whole.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from dayfly.cli.renewing.pair import (
     render_key,
     replace_files,
 )
+from dayfly.cli.renewing.spots import Spots, refuse_moved
 from dayfly.cli.requesting import CertificateKey, common_name_of, names_of
 from dayfly.core.policy.lifetimes import parse_duration, render_duration
 from dayfly.core.renewing import Cadence, CadenceError, Life, check_cadence, is_due, parse_expires_in
@@ -70,8 +72,8 @@ class Places:
     out_crt: Path
     out_key: Path
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold all of them: a pair is two files, and is read or replaced as one."""
+    def locked(self) -> AbstractContextManager[Spots]:
+        """Hold all of them, where they lie now: a pair is two files, and is read or replaced as one."""
         return locked(self.crt, self.key, self.out_crt, self.out_key)
 
     @property
@@ -127,14 +129,15 @@ class Kept:
 
     def renew(self) -> Life:
         """One exchange, under the lock; ClientError, UsageError."""
-        with self.places.locked():
-            return self.exchange(self.load())
+        with self.places.locked() as spots:
+            return self.exchange(self.load(), spots)
 
-    def exchange(self, pair: Pair) -> Life:
-        """One exchange with the lock held: ask, verify, write."""
+    def exchange(self, pair: Pair, spots: Spots) -> Life:
+        """One exchange with the lock held since before the pair was read: ask, verify, write where it lay then."""
         from dayfly.cli.renewing.exchange import rekey, renew
 
-        rehearse(self.written)
+        refuse_moved(spots)
+        rehearse(tuple(spots[path] for path in self.written))
         at = now()
         files: tuple[Replacement, ...] = ()
         if self.make_key is None:
@@ -143,8 +146,9 @@ class Kept:
             made = self.make_key()
             issued = rekey(pair, self.target, made, now=at)
             if self.writes_key:
-                files = (Replacement(self.places.out_key, render_key(made, password=pair.password), 0o600),)
-        replace_files((*files, Replacement(self.places.out_crt, issued.chain.encode("ascii"), 0o600)))
+                files = (Replacement(spots[self.places.out_key], render_key(made, password=pair.password), 0o600),)
+        chain = issued.chain.encode("ascii")
+        replace_files((*files, Replacement(spots[self.places.out_crt], chain, 0o600)))
         self.issued = issued
         return Life(issued.certificate.not_valid_before_utc, issued.certificate.not_valid_after_utc)
 

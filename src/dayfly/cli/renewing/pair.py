@@ -1,7 +1,8 @@
 """A certificate and its key in files: read together, replaced whole, and one renewer at a time.
 
 Rules: a pair whose halves do not belong together is refused; what an agent keeps is left to the agent; a file is
-replaced by a rename, with the owner, group and mode that it had; the lock is on the directory and leaves nothing.
+replaced by a rename, with the owner, group and mode that it had, in the directory that was found before the pair was
+read; the lock is on that directory and leaves nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from dayfly.adapters.keyfiles import read_file
 from dayfly.cli import passwords
 from dayfly.cli.answers import spki
+from dayfly.cli.renewing.spots import Spot, Spots, open_spots
 from dayfly.cli.requesting import CertificateKey
 from dayfly.client.transport import ClientPair
 from dayfly.core.renewing import Life
@@ -144,21 +146,23 @@ def refuse_managed(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(*paths: Path, within: float = LOCK_WITHIN) -> Iterator[None]:
+def locked(*paths: Path, within: float = LOCK_WITHIN) -> Iterator[Spots]:
     """Hold the directories of these files against other renewers of ours, each once and in one order for everybody.
 
-    UsageError where another one holds one for too long.
+    Where the files lie is found here and stays so. UsageError where another one holds one for too long.
     """
     deadline = time.monotonic() + within
     with contextlib.ExitStack() as held:
-        for directory in sorted({path.resolve().parent for path in paths}):
-            try:
-                descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            except OSError as error:
-                raise UsageError(f"{directory} cannot be opened: {error.strerror}") from None
-            held.callback(os.close, descriptor)
-            _lock(descriptor, directory, deadline)
-        yield
+        spots = open_spots(paths, held)
+        directories = {_identity(spot.directory): spot for spot in spots.values()}
+        for _, spot in sorted(directories.items()):
+            _lock(spot.directory, spot.real.parent, deadline)
+        yield spots
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    facts = os.fstat(descriptor)
+    return facts.st_dev, facts.st_ino
 
 
 def _lock(descriptor: int, directory: Path, deadline: float) -> None:
@@ -182,67 +186,78 @@ def _lock(descriptor: int, directory: Path, deadline: float) -> None:
 class Replacement:
     """What comes into a file; `mode` counts where there is none yet."""
 
-    path: Path
+    spot: Spot
     content: bytes
     mode: int
 
 
-def rehearse(paths: tuple[Path, ...]) -> None:
+def rehearse(spots: tuple[Spot, ...]) -> None:
     """Raise UsageError where `replace_files` would: before the CA has given a certificate that cannot be kept."""
-    with contextlib.ExitStack() as made, _told(paths):
-        for path in paths:
-            temporary = _prepare(path.resolve(), Replacement(path, bytes(REHEARSED), 0o600))
-            made.callback(temporary.unlink)
+    with contextlib.ExitStack() as made:
+        for spot in spots:
+            temporary = _prepare(Replacement(spot, bytes(REHEARSED), 0o600))
+            made.callback(_remove, spot, temporary)
 
 
 def replace_files(replacements: tuple[Replacement, ...]) -> None:
     """Put all of them in place: each is complete on disk before the first gets its name. UsageError changes nothing."""
-    ready: list[tuple[Path, Path]] = []
-    with contextlib.ExitStack() as left, _told(tuple(one.path for one in replacements)):
+    ready: list[tuple[str, Spot]] = []
+    with contextlib.ExitStack() as left:
         for one in replacements:
-            real = one.path.resolve()
-            temporary = _prepare(real, one)
-            left.callback(temporary.unlink, missing_ok=True)
-            ready.append((temporary, real))
-        for temporary, real in ready:
-            temporary.replace(real)
-    for directory in {real.parent for _, real in ready}:
-        _sync(directory)
+            temporary = _prepare(one)
+            left.callback(_remove, one.spot, temporary)
+            ready.append((temporary, one.spot))
+        for temporary, spot in ready:
+            with _told(spot):
+                os.replace(temporary, spot.name, src_dir_fd=spot.directory, dst_dir_fd=spot.directory)
+    for directory in {spot.directory for _, spot in ready}:
+        os.fsync(directory)
 
 
 @contextlib.contextmanager
-def _told(paths: tuple[Path, ...]) -> Iterator[None]:
+def _told(spot: Spot) -> Iterator[None]:
     """An OSError as a UsageError that names the file."""
     try:
         yield
     except OSError as error:
-        what = f"{error.filename or paths[0]} cannot be written: {error.strerror}"
+        what = f"{spot.real} cannot be written: {error.strerror}"
         raise UsageError(what, hint="is the disk full, or the directory somebody else's?") from None
 
 
-def _prepare(real: Path, wanted: Replacement) -> Path:
-    temporary = real.with_name(f".{real.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            _inherit(file.fileno(), real, wanted.mode)
-            file.write(wanted.content)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+def _remove(spot: Spot, temporary: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=spot.directory)
+
+
+def _prepare(wanted: Replacement) -> str:
+    """The name of a file beside the one that is replaced, complete on disk; UsageError."""
+    spot = wanted.spot
+    temporary = f".{spot.name}.{os.getpid()}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with _told(spot):
+        _remove(spot, temporary)
+        descriptor = os.open(temporary, flags, 0o600, dir_fd=spot.directory)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                _inherit(file.fileno(), spot, wanted.mode)
+                file.write(wanted.content)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            _remove(spot, temporary)
+            raise
     return temporary
 
 
-def _inherit(descriptor: int, real: Path, mode: int) -> None:
+def _inherit(descriptor: int, spot: Spot, mode: int) -> None:
     """Owner and mode of the file that is replaced, before the first octet; a group that we may not give is left."""
     try:
-        before = real.stat()
+        before = os.stat(spot.name, dir_fd=spot.directory, follow_symlinks=False)
     except FileNotFoundError:
         os.fchmod(descriptor, mode)
         return
+    if not stat.S_ISREG(before.st_mode):
+        raise UsageError(f"{spot.real} is not a regular file any more", hint="see what it is, and run this again")
     mine = os.fstat(descriptor)
     mode = stat.S_IMODE(before.st_mode)
     if (before.st_uid, before.st_gid) != (mine.st_uid, mine.st_gid):
@@ -250,14 +265,6 @@ def _inherit(descriptor: int, real: Path, mode: int) -> None:
             os.fchown(descriptor, before.st_uid, before.st_gid)
         except PermissionError:
             raise UsageError(
-                f"{real} belongs to another user, and would not any more", hint="run this as root, or as its owner"
+                f"{spot.real} belongs to another user, and would not any more", hint="run this as root, or as its owner"
             ) from None
     os.fchmod(descriptor, mode)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

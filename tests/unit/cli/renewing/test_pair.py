@@ -33,6 +33,8 @@ from small_pki import PKI, key_pem, write_pair
 CA = PKI()
 KEY = ec_key()
 LEAF = CA.leaf(NAME, key=KEY)
+LONG = "a" * 250
+"""A name that leaves no room for that of the temporary file."""
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +123,12 @@ def test_rendered_key_keeps_its_password() -> None:
     assert load_pem_private_key(render_key(other, password=b"x"), b"x").public_key() == other.public_key()
 
 
+def replace(*wanted: tuple[Path, bytes, int]) -> None:
+    """Replace files where they lie now."""
+    with locked(*(path for path, _, _ in wanted)) as spots:
+        replace_files(tuple(Replacement(spots[path], content, mode) for path, content, mode in wanted))
+
+
 # --- replacing --------------------------------------------------------------------------------------------------------
 
 
@@ -129,7 +137,7 @@ def test_replaced_file_keeps_mode_and_new_file_gets_its_own(tmp_path: Path) -> N
     old, new = tmp_path / "a.crt", tmp_path / "a.key"
     old.write_text("old")
     old.chmod(0o640)
-    replace_files((Replacement(new, b"key", 0o600), Replacement(old, b"crt", 0o600)))
+    replace((new, b"key", 0o600), (old, b"crt", 0o600))
     assert (old.read_bytes(), new.read_bytes()) == (b"crt", b"key")
     assert (stat.S_IMODE(old.stat().st_mode), stat.S_IMODE(new.stat().st_mode)) == (0o640, 0o600)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.crt", "a.key"]
@@ -142,7 +150,7 @@ def test_replaced_file_keeps_its_owner_and_group(tmp_path: Path) -> None:
     path.write_text("old")
     os.chown(path, 12345, 23456)
     path.chmod(0o440)
-    replace_files((Replacement(path, b"new", 0o600),))
+    replace((path, b"new", 0o600))
     facts = path.stat()
     assert (facts.st_uid, facts.st_gid, stat.S_IMODE(facts.st_mode)) == (12345, 23456, 0o440)
 
@@ -153,7 +161,7 @@ def test_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
     target, link = tmp_path / "real/a.crt", tmp_path / "a.crt"
     target.write_text("old")
     link.symlink_to(target)
-    replace_files((Replacement(link, b"new", 0o600),))
+    replace((link, b"new", 0o600))
     assert link.is_symlink()
     assert target.read_bytes() == b"new"
 
@@ -163,7 +171,7 @@ def test_failed_replacement_changes_no_file(tmp_path: Path) -> None:
     first = tmp_path / "a.key"
     first.write_text("old")
     with pytest.raises(UsageError, match="cannot be written"):
-        replace_files((Replacement(first, b"new", 0o600), Replacement(tmp_path / "absent/a.crt", b"new", 0o600)))
+        replace((first, b"new", 0o600), (tmp_path / LONG, b"new", 0o600))
     assert first.read_text() == "old"
     assert [one.name for one in tmp_path.iterdir()] == ["a.key"]
 
@@ -171,10 +179,12 @@ def test_failed_replacement_changes_no_file(tmp_path: Path) -> None:
 def test_rehearsal_finds_what_would_fail_and_leaves_nothing(tmp_path: Path) -> None:
     """A place that cannot be written, or not by this user for its owner."""
     (tmp_path / "a.crt").write_text("old")
-    rehearse((tmp_path / "a.crt", tmp_path / "a.key"))
-    assert [one.name for one in tmp_path.iterdir()] == ["a.crt"]
-    with pytest.raises(UsageError, match="cannot be written"):
-        rehearse((tmp_path / "a.crt", tmp_path / "absent/a.key"))
+    with locked(tmp_path / "a.crt", tmp_path / "a.key", tmp_path / LONG) as spots:
+        crt, key, long = spots.values()
+        rehearse((crt, key))
+        assert [one.name for one in tmp_path.iterdir()] == ["a.crt"]
+        with pytest.raises(UsageError, match="cannot be written"):
+            rehearse((crt, long))
     assert [one.name for one in tmp_path.iterdir()] == ["a.crt"]
 
 
@@ -192,10 +202,12 @@ def test_file_that_would_change_its_owner_is_left(tmp_path: Path, monkeypatch: p
         raise PermissionError
 
     monkeypatch.setattr("dayfly.cli.renewing.pair.os.fchown", not_permitted)
-    replace_files((Replacement(tmp_path / "a.key", b"new", 0o600),))
-    monkeypatch.setattr("dayfly.cli.renewing.pair.os.fstat", of_another)
-    with pytest.raises(UsageError, match="belongs to another user"):
-        replace_files((Replacement(tmp_path / "a.crt", b"new", 0o600),))
+    replace((tmp_path / "a.key", b"new", 0o600))
+    with locked(tmp_path / "a.crt") as spots:
+        monkeypatch.setattr("dayfly.cli.renewing.pair.os.fstat", of_another)
+        with pytest.raises(UsageError, match="belongs to another user"):
+            replace_files((Replacement(spots[tmp_path / "a.crt"], b"new", 0o600),))
+        monkeypatch.undo()
     assert (tmp_path / "a.crt").read_text() == "old"
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.crt", "a.key"]
 

@@ -70,6 +70,49 @@ def test_renewed_certificate_takes_the_olds_place_with_steps_line(
     assert files.crt.read_text().count("BEGIN CERTIFICATE") == 2
 
 
+@pytest.mark.parametrize("verb", ["renew", "rekey"])
+def test_link_that_changes_during_the_exchange_leads_to_no_other_file(ca: StepCA, tmp_path: Path, verb: str) -> None:
+    """The pair that was read is the one that is replaced; nothing is left in any directory."""
+    for name in ("mine", "theirs"):
+        (tmp_path / name).mkdir()
+    mine, theirs = held(ca, tmp_path / "mine"), held(ca, tmp_path / "theirs")
+    before = theirs.crt.read_bytes(), theirs.key.read_bytes()
+    link = tmp_path / "current"
+    link.symlink_to("mine")
+    answer = ca.answer
+
+    def meanwhile(method: str, path: str, body: bytes, pair: Any, bearer: str) -> Answer:
+        answered = answer(method, path, body, pair, bearer)
+        link.unlink()
+        link.symlink_to("theirs")
+        return answered
+
+    ca.answer = meanwhile  # type: ignore[method-assign]  # what happens while the CA answers
+    assert run(verb, Files(link / mine.crt.name, link / mine.key.name, mine.root), "--force") == 0
+    assert (theirs.crt.read_bytes(), theirs.key.read_bytes()) == before
+    assert leaf_in(mine.crt).serial_number == ca.issued[0].serial_number
+    assert load_pem_private_key(mine.key.read_bytes(), None).public_key() == leaf_in(mine.crt).public_key()
+    assert sorted(one.name for one in mine.crt.parent.iterdir()) == sorted(
+        one.name for one in theirs.crt.parent.iterdir()
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away; CI is root")
+def test_root_renews_no_pair_in_somebody_elses_directory(
+    ca: StepCA, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused before the CA is asked, with the command that does it as the owner."""
+    place = tmp_path / "certs"
+    place.mkdir()
+    files = held(ca, place)
+    os.chown(place, 65534, 65534)
+    assert run("renew", files, "--force") == 1
+    said = capsys.readouterr().err
+    assert f"others may change {place}" in said
+    assert "runuser -u nobody -- dayfly ca" in said
+    assert ca.requests == []
+
+
 def test_certificate_shows_itself_unless_a_token_is_asked_for(ca: StepCA, tmp_path: Path) -> None:
     """MTLS by default; --mtls=false, or the end of its life, makes a token of its key."""
     files = held(ca, tmp_path)
