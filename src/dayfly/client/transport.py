@@ -219,6 +219,8 @@ class Transport:
         if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
             why = printable(str(error.reason)).replace("_", " ").lower()
             return ClientError(f"{where} ended the TLS handshake: {why}", hint=_NOT_TAKEN)
+        if isinstance(error, http.client.IncompleteRead):
+            return ClientError(f"{where} went away in the middle of its answer", hint="is it running? try again")
         if self._shows_pair and isinstance(error, ConnectionResetError | BrokenPipeError):
             return ClientError(f"{where} closed the connection on which a certificate was shown", hint=_NOT_TAKEN)
         if isinstance(error, TimeoutError):
