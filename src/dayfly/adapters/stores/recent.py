@@ -5,6 +5,9 @@ writes, in this process or another, raises the change counter of SQLite's WAL-in
 to read (sqlite.org/walformat.html, "iChange"), where asking SQLite takes two locks of a file; what the counter cannot
 explain by our own commits empties everything. Memory is bounded.
 
+A WAL-index that is made anew, as after a process that died while it wrote to it, counts from nought. So the length of
+the write-ahead log, its checksum and its salts are read with the counter: all of them together never come again.
+
 How our own commits are told apart: no other process commits between `begun`, when we hold the write lock, and the end
 of our COMMIT. From then on until `committed`, the counter may be one higher and no more; at `committed` it must be
 exactly one higher, or somebody came in between.
@@ -15,6 +18,7 @@ from __future__ import annotations
 import itertools
 import mmap
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +29,7 @@ from dayfly.ports import Record
 
 KEPT = 4096  # rows of a kind
 _COUNTER = 2  # the third word of the header
+_FRAMES = slice(16, 40)  # its octets with mxFrame, nPage, aFrameCksum and aSalt
 _WORDS = 1 << 32
 _HEADER = 48  # octets
 
@@ -32,7 +37,7 @@ Row = TypeVar("Row", Account, Order, Certificate)
 
 
 class ChangeCounter:
-    """The number of commits to a database in WAL mode, by whatever process, modulo 2^32.
+    """The state of a database in WAL mode; its lowest 32 bits are the number of commits, by whatever process.
 
     POSIX lets go of all locks that a process has on a file when *any* descriptor of it is closed, SQLite's too, and
     then another process may cut the file under our feet. So there is one counter for a file, however many stores this
@@ -48,8 +53,8 @@ class ChangeCounter:
         self.users = 0
 
     def __call__(self) -> int:
-        """The number now."""
-        return self._words[_COUNTER]
+        """The state now; one that is read while somebody writes it is no state, and differs from the next."""
+        return self._words[_COUNTER] | int.from_bytes(self._shared[_FRAMES], sys.byteorder) << 32
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -63,7 +68,7 @@ _COUNTERS: dict[tuple[int, int], ChangeCounter] = {}
 
 
 def count_changes(database: Path) -> Callable[[], int]:
-    """The database's change counter; where the shared memory cannot be read, one that never stands still.
+    """The database's state; where the shared memory cannot be read, one that never stands still.
 
     A connection to the database is open, and has read. `stop_counting` is called after the last one is closed.
     """
@@ -95,7 +100,7 @@ class RecentRows:
         """Nothing is known yet."""
         self._counter = counter
         self._known: int | None = None
-        self._ours: int | None = None  # the counter after our last commit
+        self._ours: int | None = None  # the state after our last commit
         self._writing = self._spoilt = False
         self._accounts: dict[int, Account] = {}
         self._orders: dict[int, Order] = {}
@@ -147,13 +152,14 @@ class RecentRows:
     def _check(self) -> None:
         """Forget everything where somebody else has written."""
         now = self._counter()
-        if now == self._known or (self._writing and not self._spoilt and now == self._after_ours()):
+        if now == self._known or (self._writing and not self._spoilt and self._is_after_ours(now)):
             return
         self.forget()
         self._known, self._spoilt = now, True
 
-    def _after_ours(self) -> int:
-        return -1 if self._known is None else (self._known + 1) % _WORDS
+    def _is_after_ours(self, now: int) -> bool:
+        """Is it one commit later? A log that begins anew changes all the rest, so the counter decides."""
+        return self._known is not None and (now - self._known - 1) % _WORDS == 0
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -167,11 +173,12 @@ class RecentRows:
     def committed(self, records: Sequence[Record], *, settings_changed: bool) -> None:
         """Our commit is durable, and these rows stand as they are here; called before anybody hears of it."""
         self._writing = False
-        if self._spoilt or self._counter() != self._after_ours():
+        now = self._counter()
+        if self._spoilt or not self._is_after_ours(now):
             self.forget()
             self._known = self._ours = None
             return
-        self._known = self._ours = self._after_ours()
+        self._known = self._ours = now
         for record in records:
             self.keep(record)
         if settings_changed:
