@@ -193,7 +193,11 @@ def parse_address(text: str, path: str) -> Address:
         raise ConfigError(path, f"found {text!r}, expected HOST:PORT or :PORT, as :9000 or 127.0.0.1:9000")
     port = int(match["port"])
     if not 1 <= port <= 65535:
-        raise ConfigError(path, f"port {port} cannot be used; expected 1 to 65535, since URLs are identities")
+        raise ConfigError(
+            path,
+            f"port {port} cannot be used; expected 1 to 65535, since URLs are identities",
+            hint="choose one, as :9000",
+        )
     host = match["host"].strip("[]")
     if host and host != "localhost":
         try:

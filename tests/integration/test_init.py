@@ -156,6 +156,7 @@ def test_chain_in_is_checked_before_it_is_taken(tmp_path: Path, root: tuple[Path
         (("--csr-out", "x", "--root", "r.pem"), "--root has no meaning beside --csr-out"),
         (("--no-db",), "--no-db"),
         (("--ssh",), "SSH certificates"),
+        (("--survive", "8h"), "--survive: lifetimes made from an outage to survive come later"),
         (("--remote-management",), "on the CA's host"),
         (("--context", "x"), "--home"),
         (("--chain-in", "x", "--name", "Y"), "settled already"),

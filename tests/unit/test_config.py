@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dayfly.config import Address, Config, load_config, parse_config
+from dayfly.config import Address, Config, load_config, parse_address, parse_config
 from dayfly.errors import ConfigError
 from factories import dns
 
@@ -132,3 +132,10 @@ def test_directory_in_its_place_is_an_error(tmp_path: Path) -> None:
 def test_address_is_written_as_it_is_read() -> None:
     """IPv6 hosts stand in brackets."""
     assert (str(Address("::1", 9000)), str(Address("", 9000))) == ("[::1]:9000", ":9000")
+
+
+def test_port_zero_says_what_to_write() -> None:
+    """No URL can be made of a port that is drawn anew with each start."""
+    with pytest.raises(ConfigError, match="port 0 cannot be used") as caught:
+        parse_address(":0", "address")
+    assert caught.value.hint == "choose one, as :9000"

@@ -63,6 +63,8 @@ def common_options(command: Command) -> Command:
 @click.argument("subject")
 @click.argument("crt", type=click.Path(path_type=Path))
 @click.argument("key", type=click.Path(path_type=Path))
+@not_taken("--ssh", "SSH certificates are not issued here", is_flag=True)
+@not_taken("--principal", "SSH certificates are not issued here")
 @click.option("--san", multiple=True, help="A name or address to have; repeat for more. Default: SUBJECT.")
 @key_options
 @common_options

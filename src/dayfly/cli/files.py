@@ -27,8 +27,11 @@ def check_targets(paths: tuple[Path, ...], *, force: bool) -> None:
     if not existing or force:
         return
     if not sys.stdin.isatty():
-        names = " and ".join(map(str, existing))
-        raise UsageError(f"{names} exists, and there is no terminal to ask at", hint="overwrite it with --force")
+        names, several = " and ".join(map(str, existing)), len(existing) > 1
+        raise UsageError(
+            f"{names} exist{'' if several else 's'}, and there is no terminal to ask at",
+            hint=f"overwrite {'them' if several else 'it'} with --force",
+        )
     for path in existing:
         answer = click.prompt(f"Would you like to overwrite {path} [y/n]", err=True, show_default=False)
         if answer.strip().lower() not in {"y", "yes"}:

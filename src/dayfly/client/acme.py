@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from dayfly.client.denied import hint_of_denials
+from dayfly.client.next_steps import UNREACHABLE, next_step
 from dayfly.client.solving import Solver
 from dayfly.client.transport import Answer, Transport, printable
 from dayfly.core.acme.challenges import key_authorization
@@ -86,7 +87,7 @@ def _hint(problem: WireProblem) -> str:
         return hint_of_denials([_denial(one) for one in (problem, *(problem.subproblems or ()))])
     if problem.kind == "rateLimited":
         return "try again later"
-    return ""
+    return UNREACHABLE if problem.kind in {"connection", "dns"} else next_step(problem.detail)
 
 
 @dataclass(frozen=True, slots=True)

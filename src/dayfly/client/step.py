@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from dayfly.client.denied import hint_of_denials
+from dayfly.client.next_steps import next_step
 from dayfly.client.transport import MAX_REASON, Answer, Transport, printable, trusting_nobody
 from dayfly.core.problems import Denial
 from dayfly.core.step.messages import (
@@ -80,7 +81,9 @@ def _hint(answer: Answer, error: ErrorBody) -> str:
         return f"try again{wait}"
     if hint := hint_of_denials([_denial(error), *map(_denial, error.denials)]):
         return hint
-    return "try again later; is the CA well? ask: dayfly ca health" if answer.status >= 500 else ""
+    if answer.status >= 500:
+        return "try again later; is the CA well? ask: dayfly ca health"
+    return next_step(error.message)
 
 
 class _Root(msgspec.Struct):

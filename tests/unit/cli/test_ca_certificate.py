@@ -129,12 +129,27 @@ def test_existing_file_stops_before_anything_is_asked__interfaces_7(
     crt, key = pair(tmp_path)
     Path(key).write_text("mine")
     assert run(tmp_path, "certificate", NAME, crt, key) == 1
-    assert "--force" in capsys.readouterr().err
+    assert (
+        f"{key} exists, and there is no terminal to ask at\nnext: overwrite it with --force" in capsys.readouterr().err
+    )
+    Path(crt).write_text("mine too")
+    assert run(tmp_path, "certificate", NAME, crt, key) == 1
+    assert f"{crt} and {key} exist, and there is no terminal to ask at\nnext: overwrite them" in capsys.readouterr().err
     assert (ca.requests, Path(key).read_text()) == ([], "mine")
     assert run(tmp_path, "certificate", NAME, crt, key, "--force", "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["serial"] == str(ca.issued[0].serial_number)
     assert (document["certificate"], document["key"]) == (crt, key)
+
+
+@pytest.mark.parametrize("flags", [("--ssh",), ("--principal", "root")])
+def test_flags_for_ssh_are_refused_with_a_word(
+    ca: StepCA, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...]
+) -> None:
+    """Not `no such option`."""
+    assert run(tmp_path, "certificate", NAME, *pair(tmp_path), *flags) == 1
+    assert "is not taken: SSH certificates are not issued here" in capsys.readouterr().err
+    assert ca.requests == []
 
 
 def test_place_that_cannot_be_written_stops_before_anything_is_asked(

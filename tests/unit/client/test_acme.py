@@ -166,6 +166,14 @@ def test_refusal_keeps_what_it_names__interfaces_6() -> None:
     assert "the reason" in error.message
 
 
+@pytest.mark.parametrize("kind", ["connection", "dns"])
+def test_a_name_that_the_ca_cannot_reach_says_what_to_look_at(kind: str) -> None:
+    """Port 80 of the name, and the three things that stand between."""
+    with pytest.raises(ACMEProblem) as caught:
+        client(ScriptedCA(account=problem(kind))).ensure_account()
+    assert caught.value.hint == "the CA must reach the name on port 80: check DNS, the firewall, and --http-listen"
+
+
 def test_hostile_problem_text_is_made_printable__g7() -> None:
     """Escape sequences and line ends do not reach a terminal."""
     ca = ScriptedCA(account=answer(403, {"type": "x\x1b[2J", "detail": "a\x1b[31m\nb" + "c" * 5000}))

@@ -123,6 +123,9 @@ def test_refusal_of_several_names_tells_each_denial__interfaces_6() -> None:
         (refusal(429, "slow down"), "try again later"),
         (refusal(503, "not now"), "dayfly ca health"),
         (refusal(401, "no"), ""),
+        (refusal(401, "the certificate was revoked at 2026-11-24T12:00:00Z (request x)."), "certificate NAME CRT KEY"),
+        (refusal(404, "this CA has issued no certificate with this serial number"), "dayfly ca list --all"),
+        (refusal(404, "no root certificate has this fingerprint"), "dayfly certificate fingerprint"),
     ],
 )
 def test_refusal_says_what_to_do_next(answer: Answer, hint: str) -> None:

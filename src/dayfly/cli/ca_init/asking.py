@@ -23,6 +23,7 @@ MADE_PASSWORD_OCTETS = 18  # 144 bits, 24 characters
 REFUSED = {
     "no_db": "the log of everything issued lives in the database; a CA without one could not prove what it did",
     "ssh": "SSH certificates are not issued here",
+    "survive": "lifetimes made from an outage to survive come later; set them with dayfly ca provisioner update",
     "helm": "there is no Helm chart to make values for",
     "remote_management": "provisioners and rules are managed on the CA's host: dayfly ca provisioner, dayfly ca policy",
     "admin_subject": "provisioners and rules are managed on the CA's host, so there is no administrator to name",

@@ -27,6 +27,10 @@ _USAGES = (
     "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
     "key_cert_sign", "crl_sign",
 )  # fmt: skip
+_EXTENSIONS = {  # those that the library has no name for
+    "2.5.29.56": "no_revocation_available",  # RFC 9608
+    "1.3.6.1.4.1.37476.9000.64.1": "step_provisioner",
+}
 _NAME_KINDS: Mapping[type[object], str] = {
     x509.DNSName: "dns_names",
     x509.IPAddress: "ip_addresses",
@@ -172,6 +176,8 @@ def _extension(value: x509.ExtensionType) -> tuple[str, dict[str, Any]]:
             "excluded": [printable(str(one.value)) for one in value.excluded_subtrees or ()],
         }
     oid = value.oid
+    if oid.dotted_string in _EXTENSIONS:
+        return _EXTENSIONS[oid.dotted_string], {"oid": oid.dotted_string}
     name = oid._name  # noqa: SLF001 - the library's name for it
     return (oid.dotted_string if name == "Unknown OID" else _snake(name)), {"oid": oid.dotted_string}
 

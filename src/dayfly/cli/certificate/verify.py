@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from dayfly.cli.ca_target import not_taken
 from dayfly.cli.certificate.facts import fingerprint_of
 from dayfly.cli.certificate.roots import Roots, load_roots
 from dayfly.cli.certificate.sources import load_certificates
@@ -31,6 +32,9 @@ from dayfly.home import resolve_home
 )
 @click.option("--host", help="The name that it must be good for; of a URL its own by default.")
 @click.option("--servername", help="Name to ask a server for.")
+@not_taken("--verify-crl", "there are no CRLs yet; a certificate here is short-lived", is_flag=True)
+@not_taken("--verify-ocsp", "there is no OCSP; a certificate here is short-lived", is_flag=True)
+@not_taken("--issuing-ca", "it serves OCSP and CRLs alone, and neither is asked")
 @click.option("-v", "--verbose", is_flag=True, help="Say so when it is good.")
 @json_option
 def verify(
@@ -52,7 +56,7 @@ def verify(
     try:
         path = verify_for_any_use(leaf, intermediates, trusted.certificates, now=now, name=name)
     except ChainError as error:
-        error.hint = error.hint or _hint(home, trusted)
+        error.hint = error.hint or _hint(home, trusted, error)
         if as_json:
             emit({"ok": False, "roots": trusted.place, **error_document(error)})
             say(f"error: {error.message}")
@@ -77,9 +81,11 @@ def parse_host(text: str) -> Identifier:
         raise UsageError(f"{text!r} is no host: {error.detail}") from None
 
 
-def _hint(home: str | None, trusted: Roots) -> str:
-    """The root of this home, where the system's were asked."""
+def _hint(home: str | None, trusted: Roots, error: ChainError) -> str:
+    """Another root, where the path is what is wrong: that of this home, where the system's were asked."""
+    if "does not chain" not in error.message:
+        return ""
     root = resolve_home(home, os.environ, Path.home()) / "certs" / "root_ca.crt"
     if not trusted.is_system or not root.is_file():
-        return ""
+        return "name the CA's root: --roots root_ca.crt"
     return f"is it of the CA of this home? then trust its root: --roots {root}"

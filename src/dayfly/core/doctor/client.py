@@ -34,12 +34,16 @@ class CertificateFact:
 
 @dataclass(frozen=True, slots=True)
 class AgentFacts:
-    """The agent: `trouble` says why agent.toml cannot be used; `heard` is when the agent last wrote its status."""
+    """The agent: `trouble` says why agent.toml cannot be used; `heard` is when the agent last wrote its status.
+
+    `flags` are those by which a command finds this agent's home and configuration, "" where it needs none.
+    """
 
     trouble: str = ""
     hint: str = ""
     heard: datetime | None = None
     certificates: tuple[CertificateFact, ...] = ()
+    flags: str = ""
 
 
 def judge_client(facts: ClientFacts) -> tuple[Finding, ...]:
@@ -59,7 +63,7 @@ def judge_agent(facts: AgentFacts, *, now: datetime) -> tuple[Finding, ...]:
     if facts.trouble:
         step = facts.hint or "correct agent.toml"
         return (wrong("DF4303", Group.AGENT, f"agent.toml: {facts.trouble}", next_step=step),)
-    found = [one for certificate in facts.certificates for one in _certificate(certificate)]
+    found = [one for certificate in facts.certificates for one in _certificate(certificate, facts.flags)]
     served = passed("DF4305", Group.AGENT, f"{len(facts.certificates)} certificates are fresh")
     return (_loop(facts, now=now), *settle(found, otherwise=served))
 
@@ -68,14 +72,15 @@ def _loop(facts: AgentFacts, *, now: datetime) -> Finding:
     if facts.heard is not None and now - facts.heard <= SILENT:
         return passed("DF4304", Group.AGENT, f"agent heard {max(0, int((now - facts.heard).total_seconds()))} s ago")
     last = f"was last heard at {facts.heard:%Y-%m-%d %H:%M:%S} UTC" if facts.heard else "has never run here"
-    return wrong("DF4304", Group.AGENT, f"the agent {last}", next_step="dayfly agent run")
+    return wrong("DF4304", Group.AGENT, f"the agent {last}", next_step=f"dayfly agent run{facts.flags}")
 
 
-def _certificate(fact: CertificateFact) -> Iterator[Finding]:
+def _certificate(fact: CertificateFact, flags: str) -> Iterator[Finding]:
     if fact.left < 0.2:
         words = f"has {fact.left:.0%} of its life left" if fact.left > 0 else "is not there, or has expired"
-        yield wrong("DF4305", Group.AGENT, f"certificate {fact.name} {words}", next_step="dayfly agent run --once")
+        step = f"dayfly agent run --once{flags}"
+        yield wrong("DF4305", Group.AGENT, f"certificate {fact.name} {words}", next_step=step)
     if fact.state in {"stuck", "degraded"}:
         level = Level.PROBLEM if fact.state == "stuck" else Level.WARNING
         says = f"certificate {fact.name} is {fact.state}: {fact.reason or 'no reason was written'}"
-        yield wrong("DF4306", Group.AGENT, says, next_step="dayfly agent status", level=level)
+        yield wrong("DF4306", Group.AGENT, says, next_step=f"dayfly agent status{flags}", level=level)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 from cryptography import x509
@@ -20,6 +21,7 @@ from dayfly.core.doctor.files import judge_modes
 from dayfly.core.doctor.findings import Finding
 from dayfly.core.doctor.host import judge_host
 from dayfly.errors import ClientError, DayflyError
+from dayfly.home import resolve_home
 from dayfly.wiring.doctor import Request
 
 TIMEOUT = 5.0  # seconds
@@ -63,8 +65,14 @@ def examine_agent(request: Request) -> tuple[Finding, ...]:
         )
         for one in status.certificates
     )
-    agent = AgentFacts(heard=status.at if status.pid else None, certificates=certificates)
+    agent = AgentFacts(heard=status.at if status.pid else None, certificates=certificates, flags=_flags(request))
     return (*_host(request), *judge_client(client), *judge_agent(agent, now=request.now))
+
+
+def _flags(request: Request) -> str:
+    """What names this home and configuration, where they are not those of a command without flags."""
+    home = "" if request.home == resolve_home(None, {}, Path.home()) else f" --home {quote(str(request.home))}"
+    return home + (f" --config {quote(str(request.agent_config))}" if request.agent_config else "")
 
 
 def _host(request: Request) -> tuple[Finding, ...]:

@@ -32,6 +32,13 @@ def test_client_is_judged_by_root_and_ca(facts: ClientFacts, found: list[tuple[s
     assert all(one.next_step for one in judged if one.level is not Level.OK)
 
 
+def test_what_to_run_names_the_home_that_was_looked_at() -> None:
+    """A command copied as it stands works on the same agent."""
+    facts = replace(AGENT, certificates=(replace(CERTIFICATE, left=0.1),), flags=" --home /srv/agent --config /a.toml")
+    steps = [one.next_step for one in judge_agent(facts, now=NOW) if one.level is not Level.OK]
+    assert steps == ["dayfly agent run --once --home /srv/agent --config /a.toml"]
+
+
 @pytest.mark.parametrize(
     ("facts", "found"),
     [
