@@ -220,8 +220,9 @@ class Denials(Protocol):
     async def note(self, denials: Sequence[KeptDenial], *, keep: int) -> tuple[str, ...]:
         """Store each with its id, or count an equal one up, whose id stays; the ids, in order.
 
-        Then those met longest ago go, until `keep` are left. Durable when it returns. Conflict, with nothing written,
-        where another denial has the id of a new one.
+        Then those met longest ago go, first of each `first_by` until no more than his share of `keep` are left, then of
+        all until `keep` are. Durable when it returns. Conflict, with nothing written, where another denial has the id
+        of a new one, or had it within ID_REST before, or where the asker's gone ones have used up MOST_GONE ids.
         """
         ...
 

@@ -16,7 +16,7 @@ from dayfly.adapters.stores import open_store
 from dayfly.core.acme.objects import Certificate, Order, OrderStatus
 from dayfly.core.events import AccountCreated, CertificateIssued, Event, IssueKind, OrderCreated
 from dayfly.core.ids import make_id
-from dayfly.core.policy.denials import KeptDenial
+from dayfly.core.policy.denials import MOST_GONE, KeptDenial
 from dayfly.core.settings.documents import Owner, SettingsChange
 from dayfly.core.transparency.merkle import parse_frontier, root_hash, tree_head
 from dayfly.errors import Claimed, ConfigError, Conflict, NotFound
@@ -428,6 +428,71 @@ def test_an_id_names_one_denial(play: Play, second: KeptDenial) -> None:
         with pytest.raises(Conflict):
             await store.denials.note([denial("c.corp", id="CCCC"), replace(second, id="CCCC")], keep=9)
         assert [one.id for one in await store.denials.newest(limit=9)] == ["4F2A"]
+
+    play(scenario)
+
+
+def asked(number: int, asker: str, id_: str, **changes: Any) -> KeptDenial:
+    """A denial in somebody's share, a second after the one before it."""
+    at = NOW + timedelta(seconds=number)
+    return replace(denial(f"n{number}.corp", id=id_, first_by=asker, first_at=at, last_at=at), **changes)
+
+
+def test_nobody_pushes_out_what_others_were_told(play: Play) -> None:
+    """An asker has a tenth; his own oldest goes first. Whoever asks again for another's name does not get it."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        await store.denials.note([asked(0, "victim", "VVVV")], keep=20)
+        for number in range(1, 40):
+            await store.denials.note([asked(number, "flood", f"F{number}")], keep=20)
+        assert [one.id for one in await store.denials.newest(limit=99)] == ["F39", "F38", "VVVV"]
+        again = replace(asked(0, "flood", "XXXX"), last_at=NOW + timedelta(minutes=1), requester="flood")
+        assert await store.denials.note([again], keep=20) == ("VVVV",)
+        await store.denials.note([asked(90, "flood", "F90"), asked(91, "flood", "F91")], keep=20)
+        found = await store.denials.newest(limit=99)
+        assert [(one.id, one.first_by) for one in found] == [("F91", "flood"), ("F90", "flood"), ("VVVV", "victim")]
+        for number in range(100, 140):
+            await store.denials.note([asked(number, f"asker {number}", f"A{number}")], keep=20)
+        assert len(await store.denials.newest(limit=99)) == 20
+
+    play(scenario)
+
+
+def test_an_id_that_was_told_is_no_other_denials_for_a_day(play: Play) -> None:
+    """Its row may go; the same denial may have the id again, another one only when a day is over."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        await store.denials.note([asked(0, "one", "4F2A")], keep=10)
+        await store.denials.note([asked(1, "one", "BBBB")], keep=10)
+        with pytest.raises(NotFound):
+            await store.denials.denial("4F2A")
+        for late in (timedelta(seconds=2), timedelta(days=1)):
+            with pytest.raises(Conflict):
+                await store.denials.note([asked(2, "two", "4F2A", last_at=NOW + late)], keep=10)
+        assert await store.denials.note([asked(0, "one", "4F2A", last_at=NOW + timedelta(seconds=3))], keep=10)
+        assert (await store.denials.denial("4F2A")).identifier.value == "n0.corp"
+        await store.denials.note([asked(4, "one", "CCCC")], keep=10)
+        await store.denials.note([asked(5, "two", "DDDD")], keep=10)
+        day_after = NOW + timedelta(days=1, seconds=5)
+        assert await store.denials.note([asked(6, "two", "4F2A", last_at=day_after)], keep=10) == ("4F2A",)
+        assert (await store.denials.denial("4F2A")).identifier.value == "n6.corp"
+
+    play(scenario)
+
+
+def test_one_asker_does_not_use_up_the_ids(play: Play) -> None:
+    """Past a number of gone ones he gets none until a day is over; others do."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        last = MOST_GONE + 1
+        for start in range(0, last, 143):
+            many = [asked(number, "flood", f"F{number}") for number in range(start, min(start + 143, last))]
+            await store.denials.note(many, keep=10)
+        with pytest.raises(Conflict):
+            await store.denials.note([asked(last, "flood", "XXXX")], keep=10)
+        assert await store.denials.note([asked(last, "other", "XXXX")], keep=10) == ("XXXX",)
+        later = NOW + timedelta(days=1, hours=1)
+        assert await store.denials.note([asked(last + 1, "flood", "YYYY", last_at=later)], keep=10) == ("YYYY",)
 
     play(scenario)
 

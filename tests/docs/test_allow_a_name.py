@@ -14,13 +14,15 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "allow-a-name.md"
 def test_every_command_about_names_works_as_written(tmp_path: Path) -> None:
     """The denied name is listed, allowed by its id, and issued to the client's next try; rules come and go."""
     text = PAGE.read_text("utf-8").replace("internal-acme", "acme")
-    listing, allowing, making, trying, removing, stepping = scripts(text)
+    listing, allowing, naming, making, trying, removing, stepping = scripts(text)
     name = "shop.corp.example.net"
     with running(tmp_path, hosts=(name,)) as ca:
         here = f"export DAYFLY_HOME={ca.home}\n"
         refused = json.loads(ca.certificate(name, tmp_path, "--json", check=False).stdout)
         assert refused["denial"] in shell(here + listing, tmp_path).stdout
         shell(here + allowing.replace("4F2A", refused["denial"]), tmp_path)
+        told = shell(here + naming.replace("4F2A", refused["denial"]), tmp_path)
+        assert f"{name} is allowed by rule r3 by now" in told.stderr
         ca.certificate(name, tmp_path)
         shown = shell(here + making, tmp_path).stdout
         assert [line.split()[0] for line in shown.splitlines()] == ["RULE", *(f"r{one}" for one in range(1, 8))]

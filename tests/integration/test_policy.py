@@ -269,6 +269,19 @@ def test_a_denied_wildcard_is_listed_with_the_reason_that_it_was_told(original: 
     assert "rule r2 of platform-team gives no wildcards" in listed
 
 
+def test_an_id_may_be_held_against_the_name_that_it_is_for(original: CA, tmp_path: Path) -> None:
+    """`ID=NAME` makes no rule for another name; for its own it is as the id alone."""
+    home = shutil.copytree(original.home, tmp_path / "ca")
+    deny_once(home)
+    command = ("ca", "policy", "allow", "--home", str(home), "--denial")
+    wrong = dayfly(*command, "4F2A=pay.corp", home=tmp_path, check=False)
+    assert wrong.returncode != 0
+    assert f"denial 4F2A is for {OUTSIDE}, not for pay.corp" in wrong.stderr
+    assert dayfly(*command, "4F2A=", home=tmp_path, check=False).returncode == wrong.returncode
+    right = dayfly(*command, f"4f2a={OUTSIDE.upper()}", home=tmp_path)
+    assert "✔ Rule: r3" in right.stderr
+
+
 # --- as root ----------------------------------------------------------------------------------------------------------
 
 

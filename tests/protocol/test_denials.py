@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from acme_peer import BASE, Client, Peer, make_peer
-from dayfly.authority.denials import flush_denials
+from dayfly.authority.denials import flush_denials, note_denials
 from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.settings import change_settings
 from dayfly.authority.upkeep import Upkeep
-from dayfly.core.policy.denials import KEPT, KeptDenial, smallest_rule_for
-from dayfly.core.policy.names import compile_rules
+from dayfly.core.policy.denials import KEPT, Asker, KeptDenial, share_of, smallest_rule_for
+from dayfly.core.policy.names import check_names, compile_rules
+from dayfly.core.problems import RejectedIdentifier
 from dayfly.core.settings.documents import SettingsChange
 from dayfly.errors import Conflict, Unavailable
 from factories import denial, dns
@@ -139,6 +140,39 @@ def test_a_denial_that_was_forgotten_meanwhile_is_written_anew(play: Play) -> No
         assert first != second
 
     play(scenario)
+
+
+def test_an_account_that_floods_leaves_the_others_denials__o9(play: Play) -> None:
+    """Twelve orders of a hundred outside names push out the account's own denials, and no more than its share stays."""
+
+    async def scenario(peer: Peer) -> None:
+        victim, flood = await joined(peer), await joined(peer)
+        told = (await victim.order(OUTSIDE)).json["denial"]
+        for number in range(12):
+            peer.clock.moment += timedelta(seconds=1)
+            reply = await flood.order(*(f"n{number}-{at}.corp.example.net" for at in range(100)))
+            assert len({one["denial"] for one in reply.json["subproblems"] if one["denial"]}) in {0, 100}
+        assert (await peer.store.denials.denial(told)).identifier == dns(OUTSIDE)
+        assert len(await newest(peer)) == 1 + share_of(KEPT)
+
+    play(scenario)
+
+
+def test_of_a_request_with_too_many_names_the_first_have_ids(tmp_path: Path) -> None:
+    """As many as one asker may have; the others are refused as well, without an id."""
+
+    async def body() -> None:
+        peer = await make_peer(tmp_path)
+        most = share_of(KEPT)
+        names = [dns(f"n{number}.corp.example.net") for number in range(most + 5)]
+        with pytest.raises(RejectedIdentifier) as caught:
+            check_names(compile_rules(()), names, provisioner="acme", source=None)
+        await note_denials(peer.authority, caught.value, Asker("acme", "one-time token", None))
+        told = [one.denial is not None and bool(one.denial.id) for one in caught.value.subproblems]
+        assert told == [True] * most + [False] * 5
+        await peer.store.close()
+
+    asyncio.run(body())
 
 
 def test_two_processes_tell_one_id(tmp_path: Path) -> None:

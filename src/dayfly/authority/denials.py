@@ -1,7 +1,8 @@
 """Denials: a name that policy refuses gets a short id, by which an admin can allow exactly that name.
 
-Rules: only what an authenticated client asked for is kept; a refusal is told whether it could be kept or not, and then
-has no id; an equal denial costs one write a minute, whatever a client does in between, and is counted all the same.
+Rules: only what an authenticated client asked for is kept, and of one request no more names than one asker may have; a
+refusal is told whether it could be kept or not, and then has no id; an equal denial costs one write a minute, whatever
+a client does in between, and is counted all the same.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dayfly.core.policy.denials import (
     once_more,
     put_ids,
     render_denial_id,
+    share_of,
 )
 from dayfly.core.problems import Refused
 from dayfly.errors import Conflict, NotFound, StoreError
@@ -45,7 +47,7 @@ async def noting_denials(authority: Authority, asker: Asker) -> AsyncIterator[No
 async def note_denials(authority: Authority, refused: Refused, asker: Asker) -> Refused:
     """The same refusal, each denied name with its id; without ids where the store cannot take them."""
     now = authority.clock.now()
-    denials = denials_in(refused, asker, now)
+    denials = denials_in(refused, asker, now)[: share_of(KEPT)]
     if not denials:
         return refused
     try:
@@ -68,7 +70,8 @@ async def _held(authority: Authority, denial: KeptDenial, now: datetime) -> str:
         await authority.store.denials.denial(recent.denial.id)
     except NotFound:
         return ""
-    recent.denial = replace(denial, id=recent.denial.id, first_at=recent.denial.first_at)
+    known = recent.denial
+    recent.denial = replace(denial, id=known.id, first_at=known.first_at, first_by=known.first_by)
     recent.pending += 1
     return recent.denial.id
 

@@ -45,8 +45,13 @@ def parse_order(document: bytes) -> Order:
 
 
 def denial_row(denial: KeptDenial) -> tuple[Any, ...]:
-    """id, key, last_at in microseconds, document."""
-    return denial.id, denial.key, int(denial.last_at.timestamp() * 1_000_000), _encode(denial)
+    """id, key, last_at in microseconds, document, first_by."""
+    return denial.id, denial.key, microseconds(denial.last_at), _encode(denial), denial.first_by
+
+
+def microseconds(moment: datetime) -> int:
+    """Unix time."""
+    return int(moment.timestamp() * 1_000_000)
 
 
 def parse_denial(document: bytes) -> KeptDenial:

@@ -52,7 +52,11 @@ def show(home: str | None, as_json: bool) -> None:
 @click.argument("patterns", nargs=-1)
 @home_option
 @click.option(
-    "--denial", "denials", multiple=True, metavar="ID", help="Allow exactly what was denied; repeat for more."
+    "--denial",
+    "denials",
+    multiple=True,
+    metavar="ID[=NAME]",
+    help="Allow exactly what was denied, and only if it was NAME; repeat for more.",
 )
 @_owner
 @_provisioner

@@ -84,11 +84,21 @@ def _allow_denials(home: str | None, ids: tuple[str, ...], owner: str, *, force:
 
 
 def _find(ids: Sequence[str], kept: Sequence[KeptDenial]) -> list[KeptDenial]:
+    """The denials by their ids, and each for the name that was said with it, as 4F2A=shop.corp; ConfigError."""
     by_id = {one.id: one for one in kept}
-    wanted = dict.fromkeys(text.strip().upper() for text in ids)
+    asked = [text.strip().partition("=") for text in ids]
+    wanted = dict.fromkeys(id_.strip().upper() for id_, _, _ in asked)
     missing = [one for one in wanted if one not in by_id]
     if missing:
         raise ConfigError("", f"there is no denial {', '.join(missing)}", hint="list them: dayfly ca denials")
+    for id_, named, name in asked:
+        denied = by_id[id_.strip().upper()]
+        if named and name.strip().lower() != denied.identifier.value:
+            raise ConfigError(
+                "",
+                f"denial {denied.id} is for {denied.identifier.value}, not for {name.strip()}",
+                hint="list them: dayfly ca denials",
+            )
     return [by_id[one] for one in wanted]
 
 

@@ -1,16 +1,17 @@
 """Denials that are kept, so that an admin can allow exactly what was asked (security.md section 4, "Denials").
 
 Rules: equal denials are one, told apart by what a rule would have to say, never by who asked; an id is short, drawn at
-random, without letters that look like digits; the smallest rule gives one name, to one provisioner, and to one
-network where only the network was wrong; it undoes nothing else that the rules near it hold back: neither the names
-that they exclude nor their networks; what no rule can change makes no rule.
+random, without letters that look like digits, and for a day no other denial's after its row went; one asker has a share
+of the rows; the smallest rule gives one name, to one provisioner, and to one network where only the network was wrong;
+it undoes nothing else that the rules near it hold back: neither the names that they exclude nor their networks; what no
+rule can change makes no rule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from dayfly.core.events import Reason
@@ -28,6 +29,9 @@ from dayfly.core.policy.rules import Rule, RuleError, parse_network
 from dayfly.core.problems import Denial, Refused
 
 KEPT = 1_000  # denials; the one that was met longest ago goes first
+SHARES = 10  # nobody has more than this part of them, so that nobody pushes out all that others were told
+ID_REST = timedelta(days=1)  # after its row went an id is for no other denial for so long: somebody was told it
+MOST_GONE = 1_000  # ids that one asker uses up in that time
 ID_OCTETS = 4  # of randomness for an id
 ID_LENGTH = 4
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # without 0 O, 1 I L, and U
@@ -48,6 +52,7 @@ class KeptDenial:
 
     `reason` is a word of core/events.Reason; `source` the network that the last request came from, "" where it is not
     known; `count` how often it was refused, first at `first_at` and last at `last_at`. `id` is "" before it is stored.
+    `first_by` is who asked first, in whose share it is for good; "" is in nobody's.
     """
 
     identifier: Identifier
@@ -62,6 +67,7 @@ class KeptDenial:
     last_at: datetime
     count: int = 1
     id: str = ""
+    first_by: str = ""
 
     @property
     def key(self) -> str:
@@ -91,6 +97,7 @@ def _kept(identifier: Identifier, denial: Denial, asker: Asker, now: datetime) -
         source=source_network(asker.source),
         first_at=now,
         last_at=now,
+        first_by=f"{asker.provisioner} {asker.requester}",
     )
 
 
@@ -99,6 +106,11 @@ def source_network(source: IPv4Address | IPv6Address | None) -> str:
     if source is None:
         return ""
     return str(ip_network((source, 32 if source.version == 4 else 64), strict=False))
+
+
+def share_of(keep: int) -> int:
+    """How many of `keep` denials may be of one asker."""
+    return max(1, keep // SHARES)
 
 
 def put_ids(refused: Refused, ids: Mapping[Identifier, str]) -> None:
@@ -114,10 +126,11 @@ def put_ids(refused: Refused, ids: Mapping[Identifier, str]) -> None:
 
 
 def once_more(stored: KeptDenial, newer: KeptDenial) -> KeptDenial:
-    """The stored denial after it was met again: the id and the first time stay, the newer one says by whom."""
+    """The stored denial after it was met again: the id, the first time and asker stay, the newer says by whom."""
     return replace(
         newer,
         id=stored.id,
+        first_by=stored.first_by,
         first_at=stored.first_at,
         last_at=max(stored.last_at, newer.last_at),
         count=stored.count + newer.count,
