@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from dayfly.cli.output import emit, home_option, say
+from dayfly.errors import UsageError
 from dayfly.home import resolve_home
 
 _CONFIG = click.option(
@@ -29,12 +30,20 @@ def agent() -> None:
 @home_option
 @_CONFIG
 @click.option("--once", is_flag=True, help="One pass over all certificates, then exit with how they stand.")
-def run(home: str | None, config: Path | None, once: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="With --once: print how they stand as JSON, as status does.")
+def run(home: str | None, config: Path | None, once: bool, as_json: bool) -> None:
     """Run the agent until SIGTERM; it asks, installs, reloads, and looks at what is served."""
     from dayfly.agent.acme_issuer import make_issuer
-    from dayfly.agent.wiring import run_agent
+    from dayfly.agent.screen import status_facts
+    from dayfly.agent.wiring import read_status, run_agent
 
-    raise SystemExit(run_agent(_home(home), config, once=once, make_issuer=make_issuer))
+    if as_json and not once:
+        raise UsageError("--json is for --once; an agent that runs on logs JSON lines", hint="add --once")
+    code = run_agent(_home(home), config, once=once, make_issuer=make_issuer)
+    if as_json:
+        found, now = read_status(_home(home), config)
+        emit({"exit": int(code), **status_facts(found, now=now)})
+    raise SystemExit(code)
 
 
 @agent.command()

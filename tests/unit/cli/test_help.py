@@ -18,7 +18,6 @@ from small_pki import PKI
 
 # Commands without --json or --home, and why.
 NO_JSON = {
-    "agent run": "it runs on, and logs JSON lines where standard error is no terminal",
     "ca start": "it runs on, and logs JSON lines where standard error is no terminal",
     "demo": "a show for people",
 }
