@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dayfly.core.ids import EPOCH_MS, make_id, make_serial, parse_id, render_id, serial_row_id
+from dayfly.core.ids import EPOCH_MS, id_milliseconds, make_id, make_serial, parse_id, render_id, serial_row_id
 
 
 def test_ids_rise_with_time_worker_and_sequence() -> None:
@@ -45,3 +45,8 @@ def test_serial_takes_twelve_random_octets() -> None:
 def test_a_serial_that_is_none_of_ours_leads_to_no_row(serial: int) -> None:
     """Whatever number it is, a store can be asked for the row."""
     assert serial_row_id(serial) == 0
+
+
+def test_id_tells_its_millisecond() -> None:
+    """The time that went in comes out, whatever worker and sequence."""
+    assert id_milliseconds(make_id(1_800_000_000_123, 5, 7)) == 1_800_000_000_123

@@ -154,6 +154,7 @@ def test_account_object__rfc8555_7_1_2() -> None:
         "termsOfServiceAgreed": True,
     }
     assert parse_answer(render_account(account(), URLS), WireAccount).status == "valid"
+    assert orders == URLS.account(7) + "/orders"
 
 
 def test_pending_order_has_no_members_that_are_not_known_yet__rfc8555_7_1_3() -> None:

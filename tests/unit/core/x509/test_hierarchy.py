@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -187,3 +187,22 @@ def test_chain_that_does_not_issue_is_refused__rfc5280_6_1(
     """Nothing, junk, another key, another issuer."""
     with pytest.raises(HierarchyError, match=says):
         check_issuing_chain(chain, ROOT, spki=spki_of(spki), now=NOW)
+
+
+def test_root_of_a_key_that_we_cannot_name_signs_nothing__rfc5280_4_2_1_2() -> None:
+    """A DSA root without a subject key identifier: there is no authority key identifier to write."""
+    key = dsa.generate_private_key(2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "R")])
+    root = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(5)
+        .not_valid_before(BEGIN)
+        .not_valid_after(END)
+        .sign(key, SHA256())
+        .public_bytes(Encoding.DER)
+    )
+    with pytest.raises(HierarchyError, match="neither EC, RSA nor Ed25519"):
+        intermediate(issuer=root)
