@@ -166,7 +166,10 @@ class CertificateReads(Protocol):
         ...
 
     async def line_revoked_at(self, certificate_id: int) -> datetime | None:
-        """When this certificate, or one that it was renewed from, however long ago, was revoked; None if none was."""
+        """When this certificate, or one that it was renewed from, however long ago, was revoked; None if none was.
+
+        One that it was renewed from and that was revoked as superseded does not count: it was replaced by this one.
+        """
         ...
 
     async def is_compromised(self, spki_hash: str) -> bool:

@@ -357,6 +357,10 @@ def test_a_line_is_good_while_nothing_of_it_is_revoked(play: Play) -> None:
         with pytest.raises(NotFound):
             await store.orders.order(order().id)
         await store.commit(Changes(unrevoked=(1,)))
+        superseded = replace(rows[1], version=1, revoked_at=revoked, revocation_reason=4)
+        await store.commit(Changes(update=(superseded,)))
+        assert [await store.certificates.line_revoked_at(one) for one in (2, 3, 49)] == [revoked, None, None]
+        await store.commit(Changes(unrevoked=(49,)))
 
     play(scenario)
 

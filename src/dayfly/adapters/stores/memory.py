@@ -17,6 +17,7 @@ from dayfly.core.acme.ordering import ORDER_LIFE
 from dayfly.core.events import CertificateIssued, Event, LoggedEvent
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import ID_REST, MOST_GONE, KeptDenial, once_more, share_of
+from dayfly.core.policy.renewal import SUPERSEDED
 from dayfly.core.settings.documents import Settings, apply_change
 from dayfly.core.transparency.entries import render_entry
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, extend, leaf_hash, render_frontier, root_hash
@@ -115,12 +116,13 @@ class MemoryCertificates:
 
 
 def revoked_in_line(rows: dict[int, Certificate], certificate_id: int) -> datetime | None:
-    """When the first that is revoked was, from this certificate back to what its line began with."""
+    """When the first that is revoked was, from this certificate back; superseded ones before it do not count."""
     at: int | None = certificate_id
     while at is not None and at in rows:
-        if rows[at].revoked_at is not None:
-            return rows[at].revoked_at
-        at = rows[at].parent_id
+        one = rows[at]
+        if one.revoked_at is not None and (at == certificate_id or one.revocation_reason != SUPERSEDED):
+            return one.revoked_at
+        at = one.parent_id
     return None
 
 

@@ -16,6 +16,7 @@ from dayfly.adapters.stores.log import entries_of
 from dayfly.core.acme.objects import Account, Certificate, Order
 from dayfly.core.events import CertificateIssued
 from dayfly.core.frozen import replace
+from dayfly.core.policy.renewal import SUPERSEDED
 from dayfly.core.settings.documents import SettingsChange, document_kind, document_name, render_document
 from dayfly.errors import Claimed, Conflict
 from dayfly.ports import Changes, Claim, Record
@@ -66,7 +67,8 @@ REVOKED_IN_LINE = f"""
     WITH RECURSIVE line (parent_id, revoked_at) AS (
         SELECT parent_id, revoked_at FROM certificates WHERE id = ?
         UNION ALL
-        SELECT older.parent_id, older.revoked_at FROM line JOIN certificates AS older ON older.id = line.parent_id
+        SELECT older.parent_id, CASE older.revocation_reason WHEN {SUPERSEDED} THEN NULL ELSE older.revoked_at END
+        FROM line JOIN certificates AS older ON older.id = line.parent_id
         LIMIT {LONGEST_LINE}
     )
     SELECT revoked_at FROM line WHERE revoked_at IS NOT NULL LIMIT 1
