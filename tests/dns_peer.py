@@ -90,7 +90,10 @@ def dns_server(responder: Responder) -> Iterator[int]:
     """A server for UDP and TCP; yields its port."""
     udp, tcp = _pair()
     stop = threading.Event()
-    threads = [threading.Thread(target=serve, args=(one, responder, stop)) for serve, one in ((_udp, udp), (_tcp, tcp))]
+    threads = [
+        threading.Thread(target=serve, args=(one, responder, stop), daemon=True)
+        for serve, one in ((_udp, udp), (_tcp, tcp))
+    ]
     for thread in threads:
         thread.start()
     try:

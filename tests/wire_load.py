@@ -20,7 +20,7 @@ class Load:
         self.urls: list[str] = []
         self.failures = 0
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(threads)]
+        self._threads = [threading.Thread(target=self._run, args=(number,), daemon=True) for number in range(threads)]
 
     def __enter__(self) -> Self:
         for thread in self._threads:

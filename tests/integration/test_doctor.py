@@ -146,7 +146,7 @@ class Unready(http.server.BaseHTTPRequestHandler):
 def test_failing_check_of_a_server_is_named() -> None:
     """Each check by its name; a port that is closed is told as such."""
     with http.server.HTTPServer(("127.0.0.1", 0), Unready) as server:
-        thread = threading.Thread(target=server.handle_request)
+        thread = threading.Thread(target=server.handle_request, daemon=True)
         thread.start()
         port = int(server.server_address[1])
         assert ask_ready(Address("127.0.0.1", port)) == (("db",), "")

@@ -178,7 +178,7 @@ def running(limits: FrontLimits | None = None, *, grace: float = 5.0) -> Iterato
             grace=grace,
         )
 
-    thread = threading.Thread(target=lambda: uvloop.run(main()))
+    thread = threading.Thread(target=lambda: uvloop.run(main()), daemon=True)
     thread.start()
     try:
         assert ready.wait(5)

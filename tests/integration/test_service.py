@@ -34,7 +34,7 @@ class Manager:
         self._socket.bind(str(path))
         self._socket.settimeout(0.1)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._listen)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def _listen(self) -> None:

@@ -36,10 +36,12 @@ def answering(octets: bytes, root: Pair) -> Iterator[int]:
                     secure.recv(65536)
                     secure.sendall(octets)
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield int(listening.getsockname()[1])
-        listening.shutdown(socket.SHUT_RDWR)
+        try:
+            yield int(listening.getsockname()[1])
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
     thread.join(5)
 
 

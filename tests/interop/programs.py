@@ -86,7 +86,7 @@ def web_root(folder: Path, port: int) -> Iterator[None]:
     """A web server that serves a folder on loopback: what a client that writes files needs beside it."""
     handler = functools.partial(_Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
             yield

@@ -240,7 +240,7 @@ def test_second_renewer_waits_for_the_first(tmp_path: Path) -> None:
             release.wait(10)
             order.append("first")
 
-    thread = threading.Thread(target=first)
+    thread = threading.Thread(target=first, daemon=True)
     thread.start()
     assert held.wait(10)
     with pytest.raises(UsageError, match="another renewal"), locked(path, within=0.0):
