@@ -23,6 +23,7 @@ from dayfly.core.policy.denials import (
     once_more,
     put_ids,
     render_denial_id,
+    share_of,
     smallest_rule_for,
     source_network,
 )
@@ -301,3 +302,9 @@ def test_a_denial_is_undone_by_its_smallest_rule_and_nothing_else_changes__o9(
             for each in (before, after)
         )
         assert was == is_, (other, scope, place)
+
+
+def test_one_asker_holds_a_tenth_and_never_nothing() -> None:
+    """Nine others have room beside it; a tiny store keeps one of each."""
+    assert share_of(1_000) == 100
+    assert share_of(1) == 1
