@@ -232,7 +232,7 @@ def test_a_revocation_in_between_wins__n5(play: Play, monkeypatch: pytest.Monkey
 # --- what was renewed from a revoked one ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reason", [0, 1, 4])
+@pytest.mark.parametrize("reason", [0, 1, 5])
 def test_what_came_of_a_revoked_certificate_renews_no_more__n5(play: Play, reason: int) -> None:
     """Whoever stole a key may have renewed with it already: 401 for the whole line, by whatever way."""
 
@@ -253,6 +253,20 @@ def test_what_came_of_a_revoked_certificate_renews_no_more__n5(play: Play, reaso
         assert await certificates(client.peer) == before
         assert (await other.renew()).status == 201
         assert (await rekeyed.revoke()).status == 200
+
+    play(scenario)
+
+
+def test_what_replaced_a_superseded_certificate_goes_on(play: Play) -> None:
+    """Reason 4 says that there is another one in its place; the old one itself renews no more (RFC 5280 5.3.1)."""
+
+    async def scenario(client: StepClient) -> None:
+        first = await client.issued(sub=NAME)
+        new_key = ec_key()
+        second = first.after(await first.rekey(named_csr(key=new_key)), new_key)
+        assert (await client.revoke(first.serial, reasonCode=4)).status == 200
+        refused(await first.renew(), 401, "revoked")
+        assert (await second.renew()).status == 201
 
     play(scenario)
 
