@@ -26,15 +26,21 @@ def enter_home(option: str | None) -> Config:
     return load_config(home)
 
 
-def become_owner(home: Path) -> None:
-    """Give up root's rights for those of the home's owner; nothing happens for anybody else. ConfigError."""
+def _other_owner(home: Path) -> os.stat_result | None:
+    """Whose home it is, where this process is root's and the home is not; None otherwise."""
     if os.geteuid() != 0:
-        return
+        return None
     try:
         status = home.stat()
     except OSError:
-        return  # what comes next says that there is no home
-    if status.st_uid == 0:
+        return None  # what comes next says that there is no home
+    return status if status.st_uid else None
+
+
+def become_owner(home: Path) -> None:
+    """Give up root's rights for those of the home's owner; nothing happens for anybody else. ConfigError."""
+    status = _other_owner(home)
+    if status is None:
         return
     _load_now()
     os.umask(0o077)
@@ -52,13 +58,8 @@ def become_owner(home: Path) -> None:
 
 def refuse_root(home: Path) -> None:
     """ConfigError where root would serve in a home of somebody else, who could not start it there afterwards."""
-    if os.geteuid() != 0:
-        return
-    try:
-        status = home.stat()
-    except OSError:
-        return  # what comes next says that there is no home
-    if status.st_uid == 0:
+    status = _other_owner(home)
+    if status is None:
         return
     raise ConfigError(
         "",
