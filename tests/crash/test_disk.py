@@ -37,6 +37,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a disk and a
 
 DEADLINE = 20.0  # seconds
 RECOVERY = 5.0  # seconds, from room on the disk to a certificate
+OUTCOME_PAUSE = 8.0  # seconds at most between two tries to record what a validation found
 
 
 @dataclass(slots=True)
@@ -67,6 +68,10 @@ class Scene:
         """The errors that clients were told since the test began."""
         self.told += [line.error for line in self.errors.new_lines() if line.what == "error"]
         return self.told
+
+    def met_the_fault(self) -> bool:
+        """A client was told; or an outcome could not be recorded, and the client waits for it."""
+        return any(" 503: " in one for one in self.hear()) or "outcome not stored" in self.ca.said(self.begin)
 
     def lines(self) -> list[dict[str, object]]:
         """The CA's log lines since then."""
@@ -161,13 +166,13 @@ def test_full_disk_refuses_and_recovers_without_a_restart__reliability_r4(scene:
     """From whatever write on: 503 with Retry-After, reads go on; with room the waiting client has its certificate."""
     scene.disk.fill(leave=pages * 4096)
     issuing = scene.client.begin()
-    wait_for(lambda: any(" 503: " in one for one in scene.hear()))
+    wait_for(scene.met_the_fault)
     health = ask(scene.ca, "/health")
     assert (health.status, health.headers["retry-after"].isdigit()) == (503, True)
     assert ask(scene.ca, "/acme/acme/directory").status == 200
     assert ask(scene.ca, f"/root/{scene.ca.init['fingerprint']}").status == 200
     scene.disk.empty()
-    scene.join(issuing, within=RECOVERY)
+    scene.join(issuing, within=RECOVERY + OUTCOME_PAUSE)
     wait_for(lambda: ask(scene.ca, "/health").status == 200, within=RECOVERY)
     scene.check(issued=1)
     assert all(" 503: " in one for one in scene.hear())
