@@ -13,9 +13,8 @@ from dayfly.core.acme.objects import AuthorizationStatus, Order, OrderStatus, St
 from dayfly.core.acme.states import OrderEvent, advance_order
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType
-from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.grant import Grant, check_granted
 from dayfly.core.policy.lifetimes import plan_validity
-from dayfly.core.policy.names import check_names
 from dayfly.core.policy.plan import IssuePlan
 from dayfly.core.problems import BadCSR, OrderNotReady
 from dayfly.core.x509.csr import CSRFacts
@@ -55,7 +54,7 @@ def plan_finalize(
     _check_names_equal(order, csr)
     if csr.spki == account_spki:
         raise BadCSR("the certificate's key is the account's key; make another one (RFC 8555 11.1)")
-    allowed = check_names(grant.rules, order.identifiers, provisioner=grant.provisioner, source=source)
+    allowed = check_granted(grant, order.identifiers, source=source)
     validity = plan_validity(
         now,
         lifetimes=grant.lifetimes,

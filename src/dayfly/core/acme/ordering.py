@@ -26,9 +26,8 @@ from dayfly.core.acme.states import AuthorizationEvent, OrderEvent, advance_auth
 from dayfly.core.events import OrderCreated
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_identifier
-from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.grant import Grant, check_granted
 from dayfly.core.policy.lifetimes import plan_validity
-from dayfly.core.policy.names import check_names
 from dayfly.core.problems import (
     InvalidProfile,
     Malformed,
@@ -124,7 +123,7 @@ def plan_new_order(
     """
     if request.profile:
         raise InvalidProfile("this CA offers no profiles yet; leave `profile` out")
-    check_names(grant.rules, request.identifiers, provisioner=grant.provisioner, source=source)
+    check_granted(grant, request.identifiers, source=source)
     plan_validity(
         now,
         lifetimes=grant.lifetimes,

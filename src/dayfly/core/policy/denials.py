@@ -70,6 +70,11 @@ class KeptDenial:
     first_by: str = ""
 
     @property
+    def scope(self) -> str:
+        """Whose scope denied it, as `eab:7hQ2`; "" where rules did, whose ids have no colon."""
+        return self.rule if ":" in self.rule else ""
+
+    @property
     def key(self) -> str:
         """What makes denials equal; none of its parts holds a space."""
         where = self.source if self.reason == Reason.SOURCE_NOT_ALLOWED else ""
@@ -155,7 +160,7 @@ def allowed_by(denial: KeptDenial, rules: NameRules) -> Allowed | None:
     """The rule of today that gives the name to the same request; None where it would be denied again."""
     source = ip_network(denial.source).network_address if denial.source else None
     found = decide(rules, denial.identifier, provisioner=denial.provisioner, source=source)
-    return found if isinstance(found, Allowed) and denial.rule != ISSUER_CONSTRAINTS else None
+    return found if isinstance(found, Allowed) and denial.rule != ISSUER_CONSTRAINTS and not denial.scope else None
 
 
 def smallest_rule_for(
@@ -173,6 +178,11 @@ def smallest_rule_for(
         raise RuleError(
             f"{name} is outside the issuing certificate's name constraints, which no rule can widen",
             hint="make another intermediate: docs/how-to/found-a-ca.md",
+        )
+    if denial.scope:
+        raise RuleError(
+            f"{name} is outside the scope of {denial.scope}, and no rule widens a scope",
+            hint="make another external account key, or change the scope",
         )
     if denial.rule != DEFAULT_DENY:
         raise RuleError(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from dayfly.core.identifiers import Identifier, parse_dns
 from dayfly.core.policy.lifetimes import Lifetimes
-from dayfly.core.policy.names import NameRules
+from dayfly.core.policy.names import Allowed, Denied, NameRules, Source, check_decisions, check_names, decide
+from dayfly.core.policy.scopes import BoundScope, held_back, narrow_lifetimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,8 @@ class Grant:
     """Names by rules, lifetimes, challenge types, the profile of the certificates, and what its claims say.
 
     `force_cn` puts a common name into every certificate; `may_renew` is off where the claim `disableRenewal` is on.
-    `may_renew_expired` allows it after the end, for `renewal_grace`; None is one lifetime.
+    `may_renew_expired` allows it after the end, for `renewal_grace`; None is one lifetime. `scopes` are those of the
+    external account key and the account that ask, and hold them to less than the rules give.
     """
 
     provisioner: str
@@ -26,3 +30,52 @@ class Grant:
     may_renew: bool = True
     may_renew_expired: bool = False
     renewal_grace: timedelta | None = None
+    scopes: tuple[BoundScope, ...] = ()
+
+
+def within_scopes(grant: Grant, scopes: tuple[BoundScope, ...]) -> Grant:
+    """The grant as it is for a bearer of these scopes."""
+    if not scopes:
+        return grant
+    return replace(grant, scopes=scopes, lifetimes=narrow_lifetimes(grant.lifetimes, scopes))
+
+
+def check_granted(grant: Grant, identifiers: Sequence[Identifier], *, source: Source | None) -> tuple[Allowed, ...]:
+    """What allows each name, in order; RejectedIdentifier names all that rules or scopes deny (RFC 8555 6.7.1)."""
+    if not grant.scopes:
+        return check_names(grant.rules, identifiers, provisioner=grant.provisioner, source=source)
+    return check_decisions([(one, decide_granted(grant, one, source=source)) for one in identifiers])
+
+
+def decide_granted(grant: Grant, identifier: Identifier, *, source: Source | None) -> Allowed | Denied:
+    """May this name be had under this grant? A rule must give it, and every scope let it pass.
+
+    The owner is that of the narrowest scope which names one, else the rule's. A scope's nearest is told only where it
+    would be allowed.
+    """
+    found = decide(grant.rules, identifier, provisioner=grant.provisioner, source=source)
+    if isinstance(found, Denied):
+        return found
+    for bound in grant.scopes:
+        held = held_back(bound, identifier, source=source)
+        if held is not None:
+            return _told_honestly(grant, held, source)
+        found = Allowed(found.rule, bound.scope.owner or found.owner)
+    return found
+
+
+def _told_honestly(grant: Grant, held: Denied, source: Source | None) -> Denied:
+    nearest = held.denial.nearest
+    if nearest and not _would_be_allowed(grant, nearest, source):
+        return replace(held, denial=replace(held.denial, nearest=""))
+    return held
+
+
+def _would_be_allowed(grant: Grant, nearest: str, source: Source | None) -> bool:
+    """Is it a network, which is advice and no name, or a name that all of it allows?"""
+    if "/" in nearest:
+        return True
+    asked = parse_dns(nearest)
+    if isinstance(decide(grant.rules, asked, provisioner=grant.provisioner, source=source), Denied):
+        return False
+    return all(held_back(one, asked, source=source) is None for one in grant.scopes)

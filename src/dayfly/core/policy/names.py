@@ -38,11 +38,13 @@ __all__ = [
     "RuleAction",
     "RuleError",
     "RuleKind",
+    "check_decisions",
     "check_names",
     "check_rule",
     "compile_rules",
     "decide",
     "first_rules",
+    "is_within",
     "matching_allows",
     "may_be_given",
     "smallest_rule",
@@ -191,7 +193,7 @@ def _lacking(one: _Compiled, identifier: Identifier, source: Source | None) -> s
         return "excludes it"
     if identifier.is_wildcard and not one.rule.wildcards:
         return "gives no wildcards"
-    if one.sources and not _within(source, one.sources):
+    if one.sources and not is_within(source, one.sources):
         return _SOURCE
     return ""
 
@@ -232,7 +234,8 @@ def _matching_networks(rules: NameRules, address: Source) -> list[_Compiled]:
     return found
 
 
-def _within(source: Source | None, networks: tuple[Network, ...]) -> bool:
+def is_within(source: Source | None, networks: tuple[Network, ...]) -> bool:
+    """Is the source, which must be known, in one of the networks?"""
     return source is not None and any(source.version == network.version and source in network for network in networks)
 
 
@@ -253,7 +256,11 @@ def check_names(
     rules: NameRules, identifiers: Sequence[Identifier], *, provisioner: str, source: Source | None
 ) -> tuple[Allowed, ...]:
     """The decision for every name, in order; RejectedIdentifier names all that are denied (RFC 8555 6.7.1)."""
-    decisions = [(one, decide(rules, one, provisioner=provisioner, source=source)) for one in identifiers]
+    return check_decisions([(one, decide(rules, one, provisioner=provisioner, source=source)) for one in identifiers])
+
+
+def check_decisions(decisions: Sequence[tuple[Identifier, Allowed | Denied]]) -> tuple[Allowed, ...]:
+    """What allows each name, in order; RejectedIdentifier names all that are denied (RFC 8555 6.7.1)."""
     denied = [(one, found) for one, found in decisions if isinstance(found, Denied)]
     if not denied:
         return tuple(found for _, found in decisions if isinstance(found, Allowed))

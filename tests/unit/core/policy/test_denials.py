@@ -308,3 +308,13 @@ def test_one_asker_holds_a_tenth_and_never_nothing() -> None:
     """Nine others have room beside it; a tiny store keeps one of each."""
     assert share_of(1_000) == 100
     assert share_of(1) == 1
+
+
+def test_no_rule_widens_a_scope__acme_5() -> None:
+    """What the scope of a key denied is not to be had by a rule, and no rule of today undoes it."""
+    held = replace(kept("a.corp"), rule="eab:7hQ2")
+    index = compile_rules((Rule("r1", RuleKind.DNS, "a.corp", "team"),))
+    assert allowed_by(replace(held, rule="default-deny"), index) is not None
+    assert allowed_by(held, index) is None
+    with pytest.raises(RuleError, match="outside the scope of eab:7hQ2"):
+        smallest_rule_for(held, index, rule_id="r2", owner="team")
