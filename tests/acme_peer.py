@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
@@ -25,6 +25,7 @@ from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import SystemEntropy, TimeOrderedIds
 from dayfly.authority.challenges import Validations
 from dayfly.authority.context import Authority, Caps
+from dayfly.authority.log import sign_checkpoint, verify_log
 from dayfly.authority.settings import change_settings
 from dayfly.core.events import LogStarted
 from dayfly.core.identifiers import IdentifierType
@@ -282,3 +283,35 @@ async def make_peer(where: Path, *, caps: Caps | None = None, store: Store | Non
     )
     key = parse_verifier_key(verifier_key(log_key, "test"))
     return Peer(authority, app, validator, clock, validations, key, metrics, root_key)
+
+
+Scenario = Callable[[Peer], Coroutine[Any, Any, None]]
+Play = Callable[..., None]
+
+
+def playing(where: Path) -> Play:
+    """Runs a scenario against a fresh CA in this directory; afterwards the log verifies, whatever happened."""
+
+    def run(scenario: Scenario, *, caps: Caps | None = None) -> None:
+        async def body() -> None:
+            peer = await make_peer(where, caps=caps)
+            try:
+                await scenario(peer)
+                await sign_checkpoint(peer.authority, last_size=0)
+                report = await verify_log(peer.store, peer.key)
+                assert report.ok, report.findings
+            finally:
+                await peer.validations.close()
+                await peer.store.close()
+
+        asyncio.run(body())
+
+    return run
+
+
+async def joined(peer: Peer) -> Client:
+    """A client with an account."""
+    client = Client(peer)
+    reply = await client.register()
+    assert reply.status == 201, reply.body
+    return client

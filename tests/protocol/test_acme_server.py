@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,10 +13,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from acme_peer import BASE, Client, Peer, Reply, make_peer, refused_connection
+from acme_peer import BASE, Client, Peer, Play, Reply, joined, make_peer, playing, refused_connection
 from dayfly.adapters.system import SystemClock
 from dayfly.authority.context import Caps
-from dayfly.authority.log import sign_checkpoint, verify_log
+from dayfly.authority.log import verify_log
 from dayfly.authority.settings import change_settings
 from dayfly.core.acme.objects import AccountStatus
 from dayfly.core.ids import parse_id
@@ -28,39 +28,11 @@ from dayfly.errors import Conflict, Unavailable
 from dayfly.ports import Changes, Receipt
 from factories import NAME, csr_der
 
-Scenario = Callable[[Peer], Coroutine[Any, Any, None]]
-
 
 @pytest.fixture
-def play(tmp_path: Path) -> Callable[..., None]:
-    """Run a scenario against a fresh CA; afterwards the log verifies, whatever happened."""
-
-    def run(scenario: Scenario, *, caps: Caps | None = None) -> None:
-        async def body() -> None:
-            peer = await make_peer(tmp_path, caps=caps)
-            try:
-                await scenario(peer)
-                await sign_checkpoint(peer.authority, last_size=0)
-                report = await verify_log(peer.store, peer.key)
-                assert report.ok, report.findings
-            finally:
-                await peer.validations.close()
-                await peer.store.close()
-
-        asyncio.run(body())
-
-    return run
-
-
-Play = Callable[..., None]
-
-
-async def joined(peer: Peer) -> Client:
-    """A client with an account."""
-    client = Client(peer)
-    reply = await client.register()
-    assert reply.status == 201
-    return client
+def play(tmp_path: Path) -> Play:
+    """Run a scenario against a fresh CA."""
+    return playing(tmp_path)
 
 
 async def certificates(peer: Peer) -> int:

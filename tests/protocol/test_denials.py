@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from acme_peer import BASE, Client, Peer, make_peer
+from acme_peer import BASE, Client, Peer, joined, make_peer
 from dayfly.authority.denials import flush_denials, note_denials
 from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.settings import change_settings
@@ -22,7 +22,7 @@ from dayfly.core.problems import RejectedIdentifier
 from dayfly.core.settings.documents import SettingsChange
 from dayfly.errors import Conflict, Unavailable
 from factories import denial, dns
-from protocol.test_acme_server import joined, replace_store
+from protocol.test_acme_server import replace_store
 
 Scenario = Callable[[Peer], Coroutine[Any, Any, None]]
 OUTSIDE = "shop.corp.example.net"

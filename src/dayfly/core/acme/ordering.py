@@ -82,24 +82,24 @@ def _parse_identifiers(wire: tuple[WireIdentifier, ...]) -> tuple[Identifier, ..
     if sum(len(one.value) for one in wire) > MAX_NAMES_OCTETS:
         raise Malformed(f"the identifiers are longer than {MAX_NAMES_OCTETS} octets together")
     parsed: dict[Identifier, None] = {}
-    failures: list[Malformed | UnsupportedIdentifier] = []
+    failures: list[tuple[WireIdentifier, Malformed | UnsupportedIdentifier]] = []
     for one in wire:
         try:
             parsed[parse_identifier(one.type, one.value)] = None
         except (Malformed, UnsupportedIdentifier) as error:
-            failures.append(error)
+            failures.append((one, error))
     if failures:
         raise _compound(failures)
     return tuple(parsed)
 
 
-def _compound(failures: list[Malformed | UnsupportedIdentifier]) -> Refused:
-    """One problem for all bad names (RFC 8555 6.7.1); a single one stands for itself."""
-    if len(failures) == 1:
-        return failures[0]
-    kinds = {type(failure) for failure in failures}
+def _compound(failures: list[tuple[WireIdentifier, Malformed | UnsupportedIdentifier]]) -> Refused:
+    """One problem for all bad names, with a subproblem for each as the client wrote it (RFC 8555 6.7.1)."""
+    kinds = {type(failure) for _, failure in failures}
     kind = kinds.pop() if len(kinds) == 1 else Malformed
-    subproblems = [Subproblem(failure.type, failure.detail) for failure in failures]
+    subproblems = [Subproblem(failure.type, failure.detail, named) for named, failure in failures]
+    if len(failures) == 1:
+        return kind(failures[0][1].detail, subproblems=subproblems)
     return kind(f"{len(failures)} identifiers are not acceptable", subproblems=subproblems)
 
 
@@ -133,6 +133,7 @@ def plan_new_order(
     )
     expires = now.replace(microsecond=0) + ORDER_LIFE
     fresh = iter(tokens)
+    _check_provable(request.identifiers, grant=grant, offers=offers)
     order = Order(
         id=order_id,
         account_id=account_id,
@@ -154,19 +155,30 @@ def _challenges(
     identifier: Identifier, *, grant: Grant, offers: tuple[ChallengeOffer, ...], tokens: Iterable[str]
 ) -> tuple[Challenge, ...]:
     """The challenges that may prove the name; a wildcard by DNS challenges only (RFC 8555 7.1.3)."""
-    challenges = tuple(
-        Challenge(offer.type, next(iter(tokens)))
-        for offer in offers
-        if offer.type in grant.challenges
+    return tuple(Challenge(offer.type, next(iter(tokens))) for offer in offers if _can_prove(offer, identifier, grant))
+
+
+def _can_prove(offer: ChallengeOffer, identifier: Identifier, grant: Grant) -> bool:
+    return (
+        offer.type in grant.challenges
         and identifier.type in offer.identifier_types
         and (offer.wildcards or not identifier.is_wildcard)
     )
-    if not challenges:
-        what = "a wildcard" if identifier.is_wildcard else f"an identifier of type {identifier.type}"
-        raise RejectedIdentifier(
-            f"{identifier.value}: provisioner {grant.provisioner} offers no challenge type that can prove {what}"
-        )
-    return challenges
+
+
+def _check_provable(identifiers: tuple[Identifier, ...], *, grant: Grant, offers: tuple[ChallengeOffer, ...]) -> None:
+    """Raise RejectedIdentifier where some name has no challenge that could prove it, with a subproblem for each."""
+    lacking = [one for one in identifiers if not any(_can_prove(offer, one, grant) for offer in offers)]
+    if not lacking:
+        return
+    subproblems = [Subproblem(RejectedIdentifier.type, _unprovable(one, grant), one) for one in lacking]
+    detail = subproblems[0].detail if len(lacking) == 1 else f"{len(lacking)} names cannot be proved here"
+    raise RejectedIdentifier(detail, subproblems=subproblems)
+
+
+def _unprovable(identifier: Identifier, grant: Grant) -> str:
+    what = "a wildcard" if identifier.is_wildcard else f"an identifier of type {identifier.type}"
+    return f"{identifier.value}: provisioner {grant.provisioner} offers no challenge type that can prove {what}"
 
 
 def is_same_request(order: Order, request: OrderRequest, *, now: datetime) -> bool:
