@@ -156,7 +156,9 @@ class Peer:
 
         await self.app(scope, receive, send)
         start, content = sent[0], b"".join(one.get("body", b"") for one in sent[1:])
-        found = {name.decode(): value.decode() for name, value in start["headers"]}
+        found: dict[str, str] = {}
+        for name, value in start["headers"]:  # several of one name are one list (RFC 9110 5.3)
+            found[name.decode()] = ", ".join(filter(None, (found.get(name.decode()), value.decode())))
         assert start["status"] != 500, content
         record(f"{method} {path}", kind="answer", said=content if start["status"] >= 400 else b"")
         return Reply(start["status"], found, content)

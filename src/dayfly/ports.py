@@ -130,6 +130,14 @@ class AccountReads(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class OrderSlice:
+    """Some orders, newest first, and the id below which the next ones are; None where there are no more."""
+
+    orders: tuple[Order, ...]
+    following: int | None
+
+
 class OrderReads(Protocol):
     """Orders, as committed."""
 
@@ -143,6 +151,14 @@ class OrderReads(Protocol):
 
     async def count_open_orders(self, account_id: int, *, since: int) -> int:
         """How many orders of the account with ids from `since` on are pending or ready."""
+        ...
+
+    async def orders_of(self, account_id: int, *, before: int | None, limit: int) -> OrderSlice:
+        """The account's orders with ids below `before` that are not stored as invalid, at most `limit` of them.
+
+        One look is at a bounded number of rows, of whatever account, so that it needs no index: a slice may hold less
+        than `limit`, or nothing, and there may be more all the same.
+        """
         ...
 
     async def order_counts(self) -> dict[str, int]:

@@ -227,6 +227,51 @@ def test_open_orders_are_the_accounts_pending_and_ready_ones_newest_first(play: 
     play(scenario)
 
 
+def test_orders_of_an_account_come_in_slices_newest_first(play: Play) -> None:
+    """Own ones that are not invalid, below an id; where a slice is full, it says from where to go on."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        states = list(OrderStatus)
+        orders = [numbered(1000 + at, status=states[at % len(states)]) for at in range(10)]
+        await store.commit(Changes(insert=(*orders, numbered(2000, account_id=8))))
+        mine = [one.id for one in reversed(orders) if one.status is not OrderStatus.INVALID]
+        found: list[int] = []
+        following: int | None = None
+        for _look in range(10):
+            page = await store.orders.orders_of(7, before=following, limit=3)
+            assert len(page.orders) <= 3
+            found += [one.id for one in page.orders]
+            following = page.following
+            if following is None:
+                break
+        assert found == mine
+        assert (await store.orders.orders_of(7, before=1000, limit=3)).orders == ()
+
+    play(scenario)
+
+
+def test_orders_of_an_account_are_found_behind_many_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite looks at a bounded number of rows at once, and says where to go on; nothing is left out."""
+    monkeypatch.setattr("dayfly.adapters.stores.reads.LIST_ROWS", 4)
+
+    async def body() -> None:
+        store = await open_store("sqlite:test.db", home=tmp_path)
+        rows = [numbered(1000 + at, account_id=7 if at % 6 == 0 else 8) for at in range(20)]
+        await store.commit(Changes(insert=tuple(rows)))
+        found: list[int] = []
+        following: int | None = None
+        looks = 0
+        while looks == 0 or following is not None:
+            page = await store.orders.orders_of(7, before=following, limit=3)
+            found += [one.id for one in page.orders]
+            following, looks = page.following, looks + 1
+        assert found == [1018, 1012, 1006, 1000]
+        assert looks == 5
+        await store.close()
+
+    asyncio.run(body())
+
+
 def test_certificates_come_in_pages_and_live_ones_alone_if_asked(play: Play) -> None:
     """Pages by id; expired and revoked ones are not live."""
 

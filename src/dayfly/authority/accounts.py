@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from dayfly.authority.context import Authority
-from dayfly.core.acme.accounts import check_usable, plan_account_update, plan_new_account
+from dayfly.core.acme.accounts import check_agreement, check_usable, plan_account_update, plan_new_account
 from dayfly.core.acme.messages import AccountUpdate, NewAccount
-from dayfly.core.acme.objects import Account, AccountStatus, Order
-from dayfly.core.acme.ordering import abandon_order
+from dayfly.core.acme.objects import Account, AccountStatus, Order, OrderStatus
+from dayfly.core.acme.ordering import abandon_order, as_of
 from dayfly.core.jose.jwk import PublicKey
-from dayfly.core.problems import AccountDoesNotExist, ServiceUnavailable
+from dayfly.core.problems import AccountDoesNotExist, ExternalAccountRequired, ServiceUnavailable
 from dayfly.errors import Conflict
 from dayfly.ports import Changes
 
 TRIES = 3
+LIST_PAGE = 50  # orders
+LIST_SLICES = 10
 MOST_ORDERS = 10_000  # open ones of an account; the cap on them is 1,000 where limits are on
 
 
@@ -25,14 +27,21 @@ async def new_account(
 
     1. A key that has an account gets that account, unchanged.
     2. With onlyReturnExisting an unknown key is AccountDoesNotExist.
-    3. The account is committed; the loser of a race gets the winner's. The gate has judged the key.
+    3. Terms of service, where there are some, are agreed to (7.3.3).
+    4. The account is committed; the loser of a race gets the winner's. The gate has judged the key.
     """
+    settings, _ = await authority.acme_grant(provisioner)
     known = await authority.store.accounts.account_by_key(provisioner, key.thumbprint)
     if known is not None:
         check_usable(known)
         return known, False
     if request.only_return_existing:
         raise AccountDoesNotExist("no account of this provisioner has this key")
+    found = settings.find_provisioner(provisioner)
+    if found is not None:
+        check_agreement(request, found.terms_of_service)
+        if found.require_eab:
+            raise ExternalAccountRequired("this provisioner wants an external account binding")
     now = authority.clock.now()
     account, event = plan_new_account(request, key, account_id=authority.ids.new(), provisioner=provisioner, now=now)
     try:
@@ -61,6 +70,30 @@ async def update_account(authority: Authority, account: Account, update: Account
             continue
         return replace(updated, version=updated.version + 1)
     raise ServiceUnavailable("the account is being changed by others; try again", retry_after=1)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderList:
+    """A page of an account's orders, newest first, and the id to go on from; None where there are no more."""
+
+    orders: tuple[Order, ...]
+    following: int | None
+
+
+async def list_orders(authority: Authority, account: Account, *, before: int | None) -> OrderList:
+    """The account's orders that are not invalid as of now, with ids below `before` (RFC 8555 7.1.2.1).
+
+    A CA with many accounts is looked through in slices, of a bounded number: a page may then be short of orders.
+    """
+    now, found, following = authority.clock.now(), list[Order](), before
+    for _ in range(LIST_SLICES):
+        slice_ = await authority.store.orders.orders_of(account.id, before=following, limit=LIST_PAGE - len(found))
+        found += [one for one in slice_.orders if as_of(one, now).status is not OrderStatus.INVALID]
+        following = slice_.following
+        if following is None or len(found) >= LIST_PAGE:
+            break
+        await authority.sleep(0)  # others get their turn between slices
+    return OrderList(tuple(found), following)
 
 
 async def _orders_to_abandon(authority: Authority, account: Account) -> tuple[Order, ...]:

@@ -192,6 +192,18 @@ class Dns(Refused):
     type = "dns"
 
 
+class KeyInUse(Refused):
+    """The new key is that of another account; `location` is its URL (RFC 8555 7.3.5)."""
+
+    type = "conflict"
+    status = 409
+
+    def __init__(self, detail: str, *, location: str) -> None:
+        """Keep the URL for the `Location` header."""
+        super().__init__(detail)
+        self.location = location
+
+
 class ExternalAccountRequired(Refused):
     """The provisioner wants an external account binding."""
 
@@ -277,7 +289,12 @@ class UnsupportedIdentifier(Refused):
 
 
 class UserActionRequired(Refused):
-    """A person must do something first, such as agreeing to the terms."""
+    """A person must do something first: agree to the terms, which are at `terms` (RFC 8555 7.3.3)."""
 
     type = "userActionRequired"
     status = 403
+
+    def __init__(self, detail: str, *, terms: str) -> None:
+        """Keep the URL for the `Link` header."""
+        super().__init__(detail)
+        self.terms = terms

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from dayfly.authority import accounts, orders
+from dayfly.authority import orders
 from dayfly.authority.challenges import Validations
 from dayfly.authority.context import Authority
 from dayfly.core.acme import messages
 from dayfly.core.acme.challenges import POLL_AFTER, find_challenge
+from dayfly.core.acme.directory import directory_meta
 from dayfly.core.acme.messages import Urls, parse_payload
 from dayfly.core.acme.objects import (
     AuthorizationRef,
@@ -25,6 +26,7 @@ from dayfly.core.ids import parse_id
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.problems import Malformed, NoSuchResource
 from dayfly.core.x509.pem import render_pem
+from dayfly.server.acme_accounts import AccountRoutes
 from dayfly.server.acme_gate import Bases, Gate, Signed
 from dayfly.server.app import Header, Request, Response, Route
 
@@ -54,8 +56,7 @@ class AcmeRoutes:
                 ("HEAD", "/new-nonce", self.head_nonce, "acme_new_nonce"),
                 ("GET", "/new-nonce", self.get_nonce, "acme_new_nonce"),
                 ("POST", "/new-nonce", self.post_nonce, "acme_new_nonce"),
-                ("POST", "/new-account", self.new_account, "acme_new_account"),
-                ("POST", "/account/{account}", self.account, "acme_account"),
+                *AccountRoutes(self._authority, self._gate).table(),
                 ("POST", "/new-order", self.new_order, "acme_new_order"),
                 ("POST", "/order/{order}", self.order, "acme_order"),
                 ("POST", "/order/{order}/finalize", self.finalize, "acme_finalize"),
@@ -78,11 +79,12 @@ class AcmeRoutes:
     async def directory(self, request: Request) -> Response:
         """GET directory (RFC 8555 7.1.1)."""
         provisioner = request.params["provisioner"]
-        await self._authority.acme_grant(provisioner)
+        settings, _ = await self._authority.acme_grant(provisioner)
+        found = settings.find_provisioner(provisioner)
         noise = b64u_encode(self._authority.entropy.octets(9))
         body = messages.render_directory(
             self._bases.urls(request, provisioner),
-            meta={},
+            meta={} if found is None else directory_meta(found),
             extra=(noise, "clients ignore keys that they do not know (RFC 8555 7.1.1)"),
         )
         return Response(200, body, media_type=JSON, headers=((b"cache-control", b"no-cache"),))
@@ -110,32 +112,7 @@ class AcmeRoutes:
         await self._read(request)
         return Response(204, b"", headers=(_NO_STORE,))
 
-    async def new_account(self, request: Request) -> Response:
-        """POST newAccount (RFC 8555 7.3)."""
-        signed = await self._gate.with_key(request)
-        provisioner = request.params["provisioner"]
-        await self._authority.acme_grant(provisioner)
-        payload = parse_payload(signed.payload, messages.NewAccount)
-        account, created = await accounts.new_account(self._authority, provisioner, payload, signed.key)
-        return Response(
-            201 if created else 200,
-            messages.render_account(account, signed.urls),
-            media_type=JSON,
-            headers=((b"location", signed.urls.account(account.id).encode()),),
-        )
-
     # --- resources of an account --------------------------------------------------------------------------------------
-
-    async def account(self, request: Request) -> Response:
-        """POST account: read, update, deactivate (RFC 8555 7.3.2, 7.3.6)."""
-        signed = await self._gate.with_account(request)
-        if parse_id(request.params["account"]) != signed.account.id:
-            raise NoSuchResource("there is no such account")
-        account = signed.account
-        if not signed.is_read:
-            update = parse_payload(signed.payload, messages.AccountUpdate)
-            account = await accounts.update_account(self._authority, account, update)
-        return Response(200, messages.render_account(account, signed.urls), media_type=JSON)
 
     async def new_order(self, request: Request) -> Response:
         """POST newOrder (RFC 8555 7.4)."""

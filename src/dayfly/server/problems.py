@@ -15,11 +15,13 @@ from dayfly.core.problems import (
     URN,
     BadSignatureAlgorithm,
     Denial,
+    KeyInUse,
     MethodNotAllowed,
     Refused,
     ServerInternal,
     ServiceUnavailable,
     Subproblem,
+    UserActionRequired,
 )
 from dayfly.core.step.messages import DeniedName, ErrorBody, render_error
 from dayfly.errors import Conflict, SignerError, Unavailable
@@ -104,6 +106,10 @@ def _response(refused: Refused, body: bytes, media_type: bytes) -> Response:
         headers.append((b"retry-after", b"%d" % max(retry_after, 0)))
     if isinstance(refused, MethodNotAllowed):
         headers.append((b"allow", ", ".join(refused.allow).encode("ascii")))
+    if isinstance(refused, KeyInUse):
+        headers.append((b"location", refused.location.encode("ascii")))
+    if isinstance(refused, UserActionRequired):
+        headers.append((b"link", f'<{refused.terms}>;rel="terms-of-service"'.encode("ascii")))
     return Response(refused.http_status, body, tuple(headers), media_type, refused.reason or refused.type)
 
 

@@ -22,9 +22,10 @@ from dayfly.core.settings.documents import Settings, apply_change
 from dayfly.core.transparency.entries import render_entry
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, extend, leaf_hash, render_frontier, root_hash
 from dayfly.errors import Claimed, Conflict, NotFound
-from dayfly.ports import Changes, LogHead, Receipt, Record, StoredEntry, StoredGroup
+from dayfly.ports import Changes, LogHead, OrderSlice, Receipt, Record, StoredEntry, StoredGroup
 
 _OPEN = frozenset({OrderStatus.PENDING, OrderStatus.READY})
+_LISTED = frozenset(OrderStatus) - {OrderStatus.INVALID}
 
 
 def open_memory(
@@ -74,6 +75,13 @@ class MemoryOrders:
     async def count_open_orders(self, account_id: int, *, since: int) -> int:
         """How many orders of the account with ids from `since` on are pending or ready."""
         return sum(one.id >= since for one in self._open(account_id))
+
+    async def orders_of(self, account_id: int, *, before: int | None, limit: int) -> OrderSlice:
+        """All of the account's orders that are asked for, at one look."""
+        mine = [one for one in self._rows.values() if one.account_id == account_id and one.status in _LISTED]
+        below = sorted((one for one in mine if before is None or one.id < before), key=lambda one: -one.id)
+        orders = tuple(below[:limit])
+        return OrderSlice(orders, orders[-1].id if len(orders) == limit else None)
 
     async def order_counts(self) -> dict[str, int]:
         """How many orders there are in each status."""

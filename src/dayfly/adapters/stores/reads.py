@@ -22,8 +22,17 @@ from dayfly.core.ids import make_id
 from dayfly.core.settings.documents import Settings, make_settings, parse_document
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, EMPTY_ROOT, render_frontier
 from dayfly.errors import NotFound, Unavailable
-from dayfly.ports import LogHead, StoredEntry, StoredGroup
+from dayfly.ports import LogHead, OrderSlice, StoredEntry, StoredGroup
 
+LIST_ROWS = 2_000  # orders of all accounts that one look at a list reads, in about a millisecond
+CLOCK_BACK = 3_600_000 << 22  # an hour in ids: a clock that was set back may make an order older than its account
+TOP = (1 << 63) - 1  # above every id
+# No index has the finished orders of an account: each order that is made would pay for it, and lists are rare.
+_SLICE_EDGE = "SELECT id FROM orders WHERE id > ? AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?"
+_SLICE = (
+    "SELECT document FROM orders WHERE id > ? AND id < ? AND account_id = ? AND status != 'invalid' "
+    "ORDER BY id DESC LIMIT ?"
+)
 LONGEST_LIFE = timedelta(days=8)  # the longest lifetime of a leaf, and a day of margin
 
 
@@ -112,6 +121,18 @@ class OrderTable:
         """How many orders of the account with ids from `since` on are pending or ready."""
         statement = "SELECT count(*) FROM orders WHERE account_id = ? AND id >= ? AND status IN ('pending', 'ready')"
         return int((self._reader.one(statement, account_id, since) or (0,))[0])
+
+    async def orders_of(self, account_id: int, *, before: int | None, limit: int) -> OrderSlice:
+        """A slice of the account's orders; none is older than the account itself, whose id is of its time."""
+        above = TOP if before is None else before
+        first = account_id - CLOCK_BACK
+        edge = self._reader.one(_SLICE_EDGE, first, above, LIST_ROWS)
+        lowest = first if edge is None else edge[0]
+        found = self._reader.all(_SLICE, lowest, above, account_id, limit)
+        orders = tuple(rows.parse_order(row[0]) for row in found)
+        if len(orders) == limit:
+            return OrderSlice(orders, orders[-1].id)
+        return OrderSlice(orders, None if edge is None else lowest + 1)
 
     async def order_counts(self) -> dict[str, int]:
         """How many orders there are in each status."""

@@ -34,6 +34,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Leave step's provisioner extension out of its certificates.",
     ),
     click.option("--force-cn/--no-force-cn", default=None, help="ACME: always set a common name."),
+    click.option(
+        "--require-eab/--no-require-eab", default=None, help="ACME: an account needs a key of `ca acme eab add`."
+    ),
+    click.option("--terms-of-service", metavar="URL", help="ACME: terms that a client must agree to; '' for none."),
+    click.option("--website", metavar="URL", help="ACME: a page about this CA, in the directory; '' for none."),
+    click.option("--caa-identity", multiple=True, metavar="DOMAIN", help="ACME: the CA's name in CAA records; repeat."),
     click.option("--challenge", multiple=True, help="ACME: offer this challenge type only; repeat for more. Else all."),
     click.option("--create", is_flag=True, help="JWK: make a new key."),
     click.option("--public-key", type=_file, help="JWK: take this public key (JWK or PEM); its owner makes tokens."),
@@ -65,7 +71,6 @@ REFUSED: Mapping[str, str] = {
     "--admin-password-file": _ON_THE_HOST,
 }
 REFUSED_SWITCHES: Mapping[str, str] = {
-    "--require-eab": "external account binding is not there yet",
     "--ssh": "SSH certificates are not issued here",
 }
 
@@ -126,6 +131,10 @@ def edit_of(options: Mapping[str, Any]) -> ProvisionerEdit:
         add_challenges=options["challenge"],
         remove_challenges=options.get("remove_challenge", ()),
         publish_key=options["publish_key"],
+        require_eab=options["require_eab"],
+        terms_of_service=options["terms_of_service"],
+        website=options["website"],
+        caa_identities=options["caa_identity"],
     )
 
 

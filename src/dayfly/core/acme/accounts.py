@@ -14,7 +14,7 @@ from dayfly.core.acme.messages import AccountUpdate, NewAccount
 from dayfly.core.acme.objects import Account, AccountStatus
 from dayfly.core.events import AccountCreated, AccountDeactivated, AccountUpdated
 from dayfly.core.jose.jwk import PublicKey
-from dayfly.core.problems import InvalidContact, Malformed, Unauthorized, UnsupportedContact
+from dayfly.core.problems import InvalidContact, Malformed, Unauthorized, UnsupportedContact, UserActionRequired
 
 MAX_CONTACTS = 10
 MAX_CONTACT_LENGTH = 320
@@ -32,6 +32,15 @@ def check_contacts(contacts: tuple[str, ...]) -> None:
             raise UnsupportedContact("only mailto: contacts are supported")
         if len(contact) > MAX_CONTACT_LENGTH or _MAILTO.fullmatch(contact) is None:
             raise InvalidContact("a contact must be mailto: with one plain address and no header fields")
+
+
+def check_agreement(request: NewAccount, terms: str) -> None:
+    """Raise UserActionRequired where there are terms of service, at the URL `terms`, and no word of agreement.
+
+    RFC 8555 7.3.3.
+    """
+    if terms and not request.terms_of_service_agreed:
+        raise UserActionRequired(f"the terms of service at {terms} must be agreed to", terms=terms)
 
 
 def plan_new_account(

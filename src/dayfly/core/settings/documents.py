@@ -16,6 +16,7 @@ from functools import cached_property
 
 import msgspec
 
+from dayfly.core.identifiers import parse_dns
 from dayfly.core.jose.encoding import EncodingError, strict_json_object
 from dayfly.core.jose.jwk import parse_jwk
 from dayfly.core.policy.lifetimes import LONGEST, SHORTEST, LifetimeError, Lifetimes, check_lifetimes
@@ -36,6 +37,7 @@ MAX_OWNERS = 10_000
 MAX_OCTETS = 65_536  # of one document
 MAX_CONTACT = 254  # as the longest mail address, RFC 5321 4.5.3.1.3
 
+_LINK = re.compile(r"https?://[!#-;=?-Z_a-z~]{1,2000}")  # printable, and without quotes, <, >, \\, ^, ` and {}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}")
 
 
@@ -110,7 +112,9 @@ class Provisioner:
     """Who may ask, and how; `key`, `kid`, `encrypted_key` and `publish_key` belong to the type JWK.
 
     `challenges` narrows what the type ACME offers; empty is not none but the default. `publish_key` is the switch of
-    the route that gives the encrypted key to whoever asks.
+    the route that gives the encrypted key to whoever asks. `terms_of_service`, `website` and `caa_identities` stand in
+    the directory of the type ACME as they are; terms must be agreed to where there are some, and with `require_eab` an
+    account must be bound to an external one (RFC 8555 7.1.1).
     """
 
     name: str
@@ -123,6 +127,10 @@ class Provisioner:
     kid: str = ""
     encrypted_key: str = ""
     publish_key: bool = True
+    require_eab: bool = False
+    terms_of_service: str = ""
+    website: str = ""
+    caa_identities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,11 +298,37 @@ def _check_provisioner(provisioner: Provisioner) -> None:
         _check_key(provisioner)
     elif provisioner.key or provisioner.kid or provisioner.encrypted_key:
         raise ConfigError("", f"provisioner {provisioner.name} has a key, which only the type JWK has")
+    _check_directory(provisioner)
     for challenge in provisioner.challenges:
         if challenge not in DEFAULT_CHALLENGES:
             hint = f"known are {', '.join(DEFAULT_CHALLENGES)}"
             what = f"provisioner {provisioner.name} names the challenge type {challenge[:40]!r}, which nobody knows"
             raise ConfigError("", what, hint=hint)
+
+
+def _check_directory(provisioner: Provisioner) -> None:
+    """What the directory of an ACME provisioner says beside its resources (RFC 8555 7.1.1)."""
+    links = (("terms of service", provisioner.terms_of_service), ("website", provisioner.website))
+    if provisioner.type is not ProvisionerType.ACME and (
+        provisioner.require_eab or provisioner.caa_identities or any(url for _, url in links)
+    ):
+        what = f"provisioner {provisioner.name} has settings of a directory"
+        raise ConfigError("", f"{what}, which only the type ACME has")
+    for what, url in links:
+        if url and _LINK.fullmatch(url) is None:
+            raise ConfigError("", f"the {what} of provisioner {provisioner.name}: {url[:80]!r} is no http or https URL")
+    for name in provisioner.caa_identities:
+        _check_caa_identity(provisioner, name)
+
+
+def _check_caa_identity(provisioner: Provisioner, name: str) -> None:
+    """The CA's name in CAA records, a domain in canonical spelling (RFC 8659 4.2)."""
+    try:
+        canonical = parse_dns(name, wildcard=False).value
+    except Refused:
+        canonical = ""
+    if canonical != name:
+        raise ConfigError("", f"the CAA identity {name[:80]!r} of provisioner {provisioner.name} is no domain name")
 
 
 def _check_key(provisioner: Provisioner) -> None:

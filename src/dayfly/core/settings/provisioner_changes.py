@@ -23,6 +23,8 @@ from dayfly.core.settings.documents import (
 )
 from dayfly.errors import ConfigError
 
+_DIRECTORY = ("require_eab", "terms_of_service", "website")
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -35,7 +37,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class ProvisionerEdit:
-    """What is asked for; None and empty leave a thing as it is."""
+    """What is asked for; None and empty leave a thing as it is, but an empty text takes terms or website away.
+
+    `caa_identities` stand in place of those before; ("",) is none.
+    """
 
     minimum: timedelta | None = None
     default: timedelta | None = None
@@ -50,6 +55,10 @@ class ProvisionerEdit:
     remove_challenges: tuple[str, ...] = ()
     key: Key | None = None
     publish_key: bool | None = None
+    require_eab: bool | None = None
+    terms_of_service: str | None = None
+    website: str | None = None
+    caa_identities: tuple[str, ...] = ()
 
 
 def plan_add(settings: Settings, name: str, kind: ProvisionerType, edit: ProvisionerEdit) -> SettingsChange:
@@ -84,7 +93,9 @@ def _find(settings: Settings, name: str) -> Provisioner:
 def edited(provisioner: Provisioner, edit: ProvisionerEdit) -> Provisioner:
     """The provisioner as it is asked for; ConfigError."""
     _check_type(provisioner, edit)
-    own: dict[str, Any] = _asked(edit, ("enabled", "force_cn", "publish_key"))
+    own: dict[str, Any] = _asked(edit, ("enabled", "force_cn", "publish_key", *_DIRECTORY))
+    if edit.caa_identities:
+        own["caa_identities"] = tuple(one for one in dict.fromkeys(edit.caa_identities) if one)
     if edit.key is not None:
         own |= {"kid": edit.key.kid, "key": edit.key.jwk, "encrypted_key": edit.key.encrypted}
     return replace(
@@ -98,9 +109,11 @@ def _asked(edit: ProvisionerEdit, names: tuple[str, ...]) -> dict[str, Any]:
 
 def _check_type(provisioner: Provisioner, edit: ProvisionerEdit) -> None:
     jwk = provisioner.type is ProvisionerType.JWK
-    acme_only = edit.force_cn is not None or edit.add_challenges or edit.remove_challenges
-    if jwk and acme_only:
+    if jwk and (edit.force_cn is not None or edit.add_challenges or edit.remove_challenges):
         raise ConfigError("", "challenges and the forced common name belong to the type ACME", hint="leave them out")
+    if jwk and (edit.caa_identities or _asked(edit, _DIRECTORY)):
+        what = "external account binding and what a directory says belong to the type ACME"
+        raise ConfigError("", what, hint="leave them out")
     if not jwk and (edit.key is not None or edit.publish_key is not None):
         raise ConfigError("", "a key belongs to the type JWK", hint="leave it out")
 

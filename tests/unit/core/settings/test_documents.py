@@ -313,3 +313,31 @@ def test_a_document_of_before_the_claims_of_renewal_is_read() -> None:
     assert (old.claims.renewal_grace, old.claims.disable_smallstep_extensions, old.publish_key) == (None, False, True)
     new = replace(old, claims=replace(old.claims, renewal_grace=timedelta(hours=1)), publish_key=False)
     assert parse_document("provisioner", render_document(new)) == new
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"terms_of_service": "ftp://a.example"}, "the terms of service of provisioner acme"),
+        ({"terms_of_service": 'https://a.example/">'}, "no http or https URL"),
+        ({"website": "https://a.example/ b"}, "the website of provisioner acme"),
+        ({"website": "https://" + "a" * 2001}, "no http or https URL"),
+        ({"caa_identities": ("A.example",)}, "the CAA identity 'A.example'"),
+        ({"caa_identities": ("a.example", "a b")}, "is no domain name"),
+    ],
+)
+def test_directory_settings_are_well_formed__rfc8555_7_1_1(changes: dict[str, Any], what: str) -> None:
+    """Links are http or https without anything that could leave a header, identities canonical domains."""
+    assert what in refusal(replace(ACME, **changes))
+
+
+def test_directory_settings_are_kept_for_acme_only__rfc8555_7_1_1() -> None:
+    """Good ones are taken by the type ACME, and by no other."""
+    good: dict[str, Any] = {
+        "require_eab": True,
+        "website": "https://a.example/?b=c#d",
+        "caa_identities": ("a.example",),
+    }
+    make_settings(1, (Owner("o"), replace(ACME, **good)))
+    for name, value in good.items():
+        assert "only the type ACME" in refusal(Provisioner("team", ProvisionerType.JWK, **{name: value}))

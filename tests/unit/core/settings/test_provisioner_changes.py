@@ -128,3 +128,35 @@ def test_a_removed_provisioner_takes_its_own_rules_with_it() -> None:
     for plan in (plan_provisioner_removal, lambda here, name: plan_update(here, name, ProvisionerEdit())):
         with pytest.raises(ConfigError, match="no provisioner named nobody"):
             plan(settings(), "nobody")
+
+
+def test_directory_settings_are_put_and_taken_away() -> None:
+    """What is not named stays; an empty text, or an empty identity, takes it away."""
+    asked = ProvisionerEdit(
+        require_eab=True,
+        terms_of_service="https://a.example/t",
+        website="http://a.example",
+        caa_identities=("a.example",),
+    )
+    made = edited(ACME, asked)
+    assert (made.require_eab, made.terms_of_service, made.website) == (True, "https://a.example/t", "http://a.example")
+    assert made.caa_identities == ("a.example",)
+    assert edited(made, ProvisionerEdit(force_cn=False)) == made
+    less = ProvisionerEdit(require_eab=False, terms_of_service="", website="", caa_identities=("",))
+    assert edited(made, less) == ACME
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        ProvisionerEdit(require_eab=False),
+        ProvisionerEdit(website=""),
+        ProvisionerEdit(terms_of_service="https://a.example"),
+        ProvisionerEdit(caa_identities=("a.example",)),
+    ],
+    ids=repr,
+)
+def test_a_jwk_provisioner_has_no_directory(edit: ProvisionerEdit) -> None:
+    """What a directory says belongs to the type ACME."""
+    with pytest.raises(ConfigError, match="belong to the type ACME"):
+        edited(JWK, edit)

@@ -72,3 +72,21 @@ def test_the_encrypted_key_is_given_where_it_is_published__p4() -> None:
     assert find_encrypted_key(make_settings(1, (JWK,)), "k1") == "e.e.e.e.e"
     assert find_encrypted_key(make_settings(1, (JWK,)), "k2") is None
     assert find_encrypted_key(make_settings(1, (Provisioner("acme", ProvisionerType.ACME),)), "") is None
+
+
+def test_what_an_acme_directory_says_is_told_where_it_is_set__step_8() -> None:
+    """In step's words; what is not set is absent."""
+    plain = describe(Provisioner("acme", ProvisionerType.ACME))
+    assert not {"requireEAB", "termsOfService", "website", "caaIdentities"} & set(plain)
+    full = describe(
+        Provisioner(
+            "acme",
+            ProvisionerType.ACME,
+            require_eab=True,
+            terms_of_service="https://a.example/t",
+            website="https://a.example",
+            caa_identities=("a.example",),
+        )
+    )
+    assert (full["requireEAB"], full["termsOfService"]) == (True, "https://a.example/t")
+    assert (full["website"], full["caaIdentities"]) == ("https://a.example", ("a.example",))

@@ -1,0 +1,21 @@
+"""What a directory says of the CA beside its resources: `meta` (RFC 8555 7.1.1).
+
+Rules: what is not configured is absent, never null or empty; `externalAccountRequired` is there where it is true.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dayfly.core.settings.documents import Provisioner
+
+
+def directory_meta(provisioner: Provisioner) -> dict[str, Any]:
+    """The members of `meta`; empty where nothing is to be said."""
+    members = {
+        "termsOfService": provisioner.terms_of_service,
+        "website": provisioner.website,
+        "caaIdentities": provisioner.caa_identities,
+        "externalAccountRequired": provisioner.require_eab,
+    }
+    return {name: value for name, value in members.items() if value}

@@ -1,0 +1,83 @@
+"""Accounts: making, reading and changing them, and the list of their orders (RFC 8555 7.3, 7.1.2.1).
+
+Rules: no rule of ACME lives here; another account's resource is as if it were not there (10.5).
+"""
+
+from __future__ import annotations
+
+from dayfly.authority import accounts
+from dayfly.authority.context import Authority
+from dayfly.core.acme import messages
+from dayfly.core.acme.messages import parse_payload
+from dayfly.core.ids import parse_id, render_id
+from dayfly.core.problems import Malformed, NoSuchResource
+from dayfly.server.acme_gate import Gate, Signed
+from dayfly.server.app import Handler, Header, Request, Response
+
+JSON = b"application/json"
+
+
+class AccountRoutes:
+    """The handlers of accounts, for all ACME provisioners of one CA."""
+
+    def __init__(self, authority: Authority, gate: Gate) -> None:
+        """Every request comes through the gate."""
+        self._authority = authority
+        self._gate = gate
+
+    def table(self) -> tuple[tuple[str, str, Handler, str], ...]:
+        """Method, path, handler and name of each route."""
+        return (
+            ("POST", "/new-account", self.new_account, "acme_new_account"),
+            ("POST", "/account/{account}", self.account, "acme_account"),
+            ("POST", "/account/{account}/orders", self.orders, "acme_orders"),
+            ("POST", "/account/{account}/orders/{before}", self.orders, "acme_orders"),
+        )
+
+    async def new_account(self, request: Request) -> Response:
+        """POST newAccount (RFC 8555 7.3)."""
+        signed = await self._gate.with_key(request)
+        payload = parse_payload(signed.payload, messages.NewAccount)
+        account, created = await accounts.new_account(
+            self._authority, request.params["provisioner"], payload, signed.key
+        )
+        return Response(
+            201 if created else 200,
+            messages.render_account(account, signed.urls),
+            media_type=JSON,
+            headers=((b"location", signed.urls.account(account.id).encode()),),
+        )
+
+    async def account(self, request: Request) -> Response:
+        """POST account: read, update, deactivate (RFC 8555 7.3.2, 7.3.6)."""
+        signed = await self._own(request)
+        account = signed.account
+        if not signed.is_read:
+            update = parse_payload(signed.payload, messages.AccountUpdate)
+            account = await accounts.update_account(self._authority, account, update)
+        return Response(200, messages.render_account(account, signed.urls), media_type=JSON)
+
+    async def orders(self, request: Request) -> Response:
+        """POST-as-GET orders: a page, newest first, and where the next one is (RFC 8555 7.1.2.1)."""
+        signed = await self._own(request)
+        if not signed.is_read:
+            raise Malformed("this resource is read by POST-as-GET: the payload is the empty string (RFC 8555 6.3)")
+        before = None
+        if "before" in request.params:
+            before = parse_id(request.params["before"])
+            if before is None:
+                raise NoSuchResource("there is no such page of orders")
+        page = await accounts.list_orders(self._authority, signed.account, before=before)
+        urls, headers = signed.urls, tuple[Header, ...]()
+        if page.following is not None:
+            following = f"{urls.orders(signed.account.id)}/{render_id(page.following)}"
+            headers = ((b"link", f'<{following}>;rel="next"'.encode()),)
+        body = messages.render_orders(tuple(one.id for one in page.orders), urls)
+        return Response(200, body, media_type=JSON, headers=headers)
+
+    async def _own(self, request: Request) -> Signed:
+        """The request of an account about itself; NoSuchResource for any other."""
+        signed = await self._gate.with_account(request)
+        if parse_id(request.params["account"]) != signed.account.id:
+            raise NoSuchResource("there is no such account")
+        return signed
