@@ -9,7 +9,15 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 ROWS = tomllib.loads((Path(__file__).parent / "rows.toml").read_text("utf-8"))
 PAGE = TESTS.parent / "docs" / "explanation" / "what-is-held.md"
-MUST = {*(f"R{number}" for number in range(1, 7)), *(f"H{number}" for number in range(1, 12)), "L1", "L2", "L5", "L7"}
+MUST = {
+    *(f"R{number}" for number in range(1, 7)),
+    *(f"H{number}" for number in range(1, 12)),
+    *(f"V{number}" for number in range(1, 24)),
+    "L1",
+    "L2",
+    "L5",
+    "L7",
+}
 
 
 def names_of_tests() -> set[str]:
