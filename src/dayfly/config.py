@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
+from dayfly.core.pages import page_url_fault
 from dayfly.core.problems import Refused
 from dayfly.errors import ConfigError
 
@@ -69,6 +70,7 @@ class Config:
     metrics: Address | None
     validation: ValidationConfig
     limits_enabled: bool
+    explanation_url: str = ""
 
     @property
     def base_urls(self) -> tuple[str, ...]:
@@ -106,6 +108,10 @@ class _Limits(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     enabled: bool = True
 
 
+class _RenewalInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    explanation_url: str = ""
+
+
 class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     version: int
     name: str
@@ -118,6 +124,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     metrics: _Metrics = msgspec.field(default_factory=_Metrics)
     validation: _Validation = msgspec.field(default_factory=_Validation)
     limits: _Limits = msgspec.field(default_factory=_Limits)
+    renewal_info: _RenewalInfo = msgspec.field(default_factory=_RenewalInfo)
 
 
 def parse_config(text: bytes, *, home: Path) -> Config:
@@ -171,7 +178,15 @@ def _validate(file: _File, *, home: Path) -> Config:
         metrics=parse_address(file.metrics.address, "metrics.address") if file.metrics.address else None,
         validation=_validation(file.validation),
         limits_enabled=file.limits.enabled,
+        explanation_url=_explanation_url(file.renewal_info.explanation_url),
     )
+
+
+def _explanation_url(text: str) -> str:
+    """A page for people; clients show its URL, so it is a plain one."""
+    if text and page_url_fault(text):
+        raise ConfigError("renewal_info.explanation_url", page_url_fault(text))
+    return text
 
 
 def _name(text: str) -> str:

@@ -185,11 +185,27 @@ class CertificateReads(Protocol):
         """When this certificate, or one that it was renewed from, however long ago, was revoked; None if none was.
 
         One that it was renewed from and that was revoked as superseded does not count: it was replaced by this one.
+        What an order gave was not renewed from anything, whatever it replaces.
         """
         ...
 
     async def is_compromised(self, spki_hash: str) -> bool:
         """Does the key with this SHA-256 (hex) of its SubjectPublicKeyInfo get no certificate any more?"""
+        ...
+
+
+class RenewalReads(Protocol):
+    """What renewal information rests on beside the certificates (RFC 9773), as committed."""
+
+    async def is_replaced(self, certificate_id: int) -> bool:
+        """Was a certificate issued to an order that named this one as its predecessor?"""
+        ...
+
+    async def changes(self) -> int:
+        """How many certificates' rows were changed after they were made, by a revocation mostly, in whatever process.
+
+        Rows that were read since it had this value stand as they were read.
+        """
         ...
 
 
@@ -269,6 +285,7 @@ class Store(Protocol):
     accounts: AccountReads
     orders: OrderReads
     certificates: CertificateReads
+    renewals: RenewalReads
     claims: ClaimReads
     settings: SettingsReads
     log: LogReads

@@ -388,7 +388,8 @@ def test_a_line_is_good_while_nothing_of_it_is_revoked(play: Play) -> None:
     """A revocation is seen from everything that came of it, and from nothing else; a commit that relied on it loses."""
 
     async def scenario(store: Store, _: list[Event]) -> None:
-        rows = [certificate(id=number, parent_id=number - 1 if number > 1 else None) for number in range(1, 50)]
+        parents = [None, *range(1, 49)]
+        rows = [certificate(id=at + 1, parent_id=one, order_id=None) for at, one in enumerate(parents)]
         await store.commit(Changes(insert=tuple(rows)))
         await store.commit(Changes(unrevoked=(49, 1)))
         revoked = NOW + timedelta(hours=1)
@@ -406,6 +407,52 @@ def test_a_line_is_good_while_nothing_of_it_is_revoked(play: Play) -> None:
         await store.commit(Changes(update=(superseded,)))
         assert [await store.certificates.line_revoked_at(one) for one in (2, 3, 49)] == [revoked, None, None]
         await store.commit(Changes(unrevoked=(49,)))
+
+    play(scenario)
+
+
+def test_what_an_order_gave_begins_a_line__rfc9773_5(play: Play) -> None:
+    """It replaces its predecessor and owes nothing to its key, so that one's revocation does not reach it."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        rows = [
+            certificate(id=1, revoked_at=NOW, revocation_reason=1),
+            certificate(id=2, parent_id=1),
+            certificate(id=3, parent_id=2, order_id=None),
+            certificate(id=4, parent_id=1, order_id=None),
+        ]
+        await store.commit(Changes(insert=tuple(rows)))
+        assert [await store.certificates.line_revoked_at(one) for one in (1, 2, 3, 4)] == [NOW, None, None, NOW]
+
+    play(scenario)
+
+
+def test_replaced_is_what_an_order_replaced__rfc9773_5(play: Play) -> None:
+    """A renewal over mTLS has a parent too, and replaces nothing that an order could not replace again."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        await store.commit(Changes(insert=(certificate(id=1), certificate(id=2, parent_id=1, order_id=None))))
+        assert not await store.renewals.is_replaced(1)
+        await store.commit(Changes(insert=(certificate(id=3, parent_id=1),)))
+        assert await store.renewals.is_replaced(1)
+        assert not await store.renewals.is_replaced(3)
+
+    play(scenario)
+
+
+def test_changes_of_certificates_are_counted(play: Play) -> None:
+    """A new row is no change, a revocation is one; a set that lost changed nothing."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        await store.commit(Changes(insert=(certificate(id=1), certificate(id=2), order())))
+        before = await store.renewals.changes()
+        await store.commit(Changes(insert=(certificate(id=3),), update=(order(),)))
+        assert await store.renewals.changes() == before
+        await store.commit(Changes(update=(certificate(id=1, revoked_at=NOW), certificate(id=2, revoked_at=NOW))))
+        assert await store.renewals.changes() == before + 2
+        with pytest.raises(Conflict):
+            await store.commit(Changes(update=(certificate(id=1, revoked_at=NOW), certificate(id=3, revoked_at=NOW))))
+        assert await store.renewals.changes() == before + 2
 
     play(scenario)
 

@@ -62,18 +62,19 @@ def test_whole_issuance__rfc8555_7_4(play: Play) -> None:
 
 
 def test_directory_has_absolute_urls_and_nothing_that_is_not_there__rfc8555_7_1_1(play: Play) -> None:
-    """The directory names three resources and one key that no client knows; Host is never reflected."""
+    """The directory names four resources and one key that no client knows; Host is never reflected."""
 
     async def scenario(peer: Peer) -> None:
         directory = await peer.send("GET", "/acme/acme/directory", headers=[(b"host", b"evil.example")])
         found = directory.json
-        known = {key: found[key] for key in ("newNonce", "newAccount", "newOrder")}
+        known = {key: found[key] for key in ("newNonce", "newAccount", "newOrder", "renewalInfo")}
         assert known == {
             "newNonce": f"{BASE}/acme/acme/new-nonce",
             "newAccount": f"{BASE}/acme/acme/new-account",
             "newOrder": f"{BASE}/acme/acme/new-order",
+            "renewalInfo": f"{BASE}/acme/acme/renewal-info",
         }
-        assert len(found) == 4
+        assert len(found) == 5
         assert "evil" not in directory.body.decode()
         assert (await peer.send("GET", "/acme/nobody/directory")).status == 404
         assert (await peer.send("GET", "/acme/platform-team/directory")).status == 404  # a JWK provisioner

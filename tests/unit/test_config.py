@@ -139,3 +139,12 @@ def test_port_zero_says_what_to_write() -> None:
     with pytest.raises(ConfigError, match="port 0 cannot be used") as caught:
         parse_address(":0", "address")
     assert caught.value.hint == "choose one, as :9000"
+
+
+def test_explanation_url_is_a_plain_page() -> None:
+    """It is printed by clients, so anything else is refused by its key."""
+    assert parse(GOOD).explanation_url == ""
+    table = '[renewal_info]\nexplanation_url = "https://wiki.internal.example/pki"\n'
+    assert parse(GOOD + table).explanation_url == "https://wiki.internal.example/pki"
+    with pytest.raises(ConfigError, match=r"renewal_info\.explanation_url"):
+        parse(GOOD + table.replace("https:", "ftp:"))

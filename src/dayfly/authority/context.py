@@ -10,6 +10,7 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
 from dayfly.authority.limits import Limits
+from dayfly.authority.renewals_told import RenewalInfos
 from dayfly.core.acme.ordering import ChallengeOffer
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.denials import KEPT, KeptDenial
@@ -99,7 +100,8 @@ class SingleFlight:
 class Authority:
     """The ports of one CA, and the roots (DER) that its certificates chain to.
 
-    Only wiring changes any of it, when the configuration is reloaded: `validators` and `caps`.
+    `explanation_url` is where a client's owner reads why a certificate should be renewed early (RFC 9773 4.2). Only
+    wiring changes any of it, when the configuration is reloaded: `validators`, `caps` and `explanation_url`.
     """
 
     clock: Clock
@@ -118,6 +120,8 @@ class Authority:
     finalizing: SingleFlight = field(default_factory=SingleFlight)
     denials: RecentDenials = field(default_factory=RecentDenials)
     limits: Limits = field(default_factory=Limits)
+    renewal_infos: RenewalInfos = field(default_factory=RenewalInfos)
+    explanation_url: str = ""
 
     @property
     def offers(self) -> tuple[ChallengeOffer, ...]:

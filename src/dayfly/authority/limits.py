@@ -90,6 +90,7 @@ class Limits:
         self.credentials = RateLimiter(enabled=enabled)
         self.downloads = RateLimiter(enabled=enabled)
         self.renewals = RateLimiter(enabled=enabled)
+        self.replacements = RateLimiter(enabled=enabled)
         self.lineages = Lineages()
 
 

@@ -11,6 +11,7 @@ import hashlib
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
 from dayfly.authority.issuing import issue
+from dayfly.authority.replacing import find_predecessor, take_credit
 from dayfly.core.acme.accounts import check_usable
 from dayfly.core.acme.finalizing import check_ready, issued, plan_finalize, refused_by_lint
 from dayfly.core.acme.messages import NewOrder
@@ -73,10 +74,13 @@ async def _new_order_once(
     settings, grant = await authority.acme_grant(account.provisioner)
     request = parse_order_request(payload)
     now = authority.clock.now()
+    predecessor = await find_predecessor(authority, account, request)
     for candidate in await authority.store.orders.open_orders(account.id, limit=REUSE_LOOKS_AT):
         if is_same_request(candidate, request, now=now):
             return candidate, False
-    await _check_open_orders(authority, account)
+    is_renewal = take_credit(authority, predecessor)
+    if not is_renewal:
+        await _check_open_orders(authority, account)
     async with noting_denials(authority, _asker(account, source)):
         order, event = plan_new_order(
             request,
@@ -90,6 +94,8 @@ async def _new_order_once(
             now=now,
         )
         check_constraints(authority.signer.issuer.constraints, request.identifiers)  # else finalize could only refuse
+    if predecessor is not None:
+        order = replace(order, predecessor_id=predecessor.id, is_renewal=is_renewal)
     await authority.store.commit(
         Changes(insert=(order,), unchanged=(account,), events=(event,), settings_revision=settings.revision)
     )
@@ -180,9 +186,10 @@ async def _finalize_once(
             authority,
             plan,
             mark=mark_for(settings, grant.provisioner),
-            kind=IssueKind.NEW,
+            kind=IssueKind.NEW if order.predecessor_id is None else IssueKind.REPLACE,
             account_id=order.account_id,
             order_id=order.id,
+            parent_id=order.predecessor_id,
         )
     except LintRefused as error:
         refused = Changes(update=(refused_by_lint(order),), settings_revision=settings.revision)

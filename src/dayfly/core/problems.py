@@ -132,6 +132,13 @@ class AccountDoesNotExist(Refused):
     type = "accountDoesNotExist"
 
 
+class AlreadyReplaced(Refused):
+    """Another order has replaced this certificate already (RFC 9773 5)."""
+
+    type = "alreadyReplaced"
+    status = 409
+
+
 class AlreadyRevoked(Refused):
     """The certificate is revoked already."""
 

@@ -28,6 +28,7 @@ from dayfly.core.problems import Malformed, NoSuchResource
 from dayfly.core.x509.pem import render_pem
 from dayfly.server.acme_accounts import AccountRoutes
 from dayfly.server.acme_gate import Bases, Gate, Signed
+from dayfly.server.acme_renewal_info import RenewalInfo
 from dayfly.server.app import Header, Request, Response, Route
 
 JSON = b"application/json"
@@ -63,6 +64,7 @@ class AcmeRoutes:
                 ("POST", "/authz/{authorization}", self.authorization, "acme_authz"),
                 ("POST", "/challenge/{authorization}/{type}", self.challenge, "acme_challenge"),
                 ("POST", "/certificate/{certificate}", self.certificate, "acme_certificate"),
+                ("GET", "/renewal-info/{certificate}", RenewalInfo(self._authority).answer, "acme_renewal_info"),
             )
         )
 

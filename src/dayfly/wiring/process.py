@@ -174,6 +174,7 @@ async def build_process(
         roots=keys.roots,
         board=board,
         limits=Limits(enabled=config.limits_enabled),
+        explanation_url=config.explanation_url,
     )
     tls = Tls(tuple(_pem(der) for der in (*keys.roots, *keys.signer.chain)))
     own = OwnCertificate(authority, config.dns_names, tls.install)

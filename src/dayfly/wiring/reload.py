@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 from dayfly.authority.context import Authority
 from dayfly.authority.limits import Limits
+from dayfly.authority.renewals_told import RenewalInfos
 from dayfly.config import Config, parse_config, read_config
 from dayfly.errors import ConfigError
 from dayfly.systemd import notify, notify_reloading
@@ -19,7 +20,7 @@ from dayfly.wiring.process import caps_of, validators_of
 
 _LOG = logging.getLogger("dayfly.server")
 
-LIVE = frozenset({"validation", "limits_enabled"})
+LIVE = frozenset({"validation", "limits_enabled", "explanation_url"})
 """The fields of `Config` that a running server takes up."""
 KEYS = {
     "issuer_certificate": "issuer.certificate",
@@ -27,6 +28,7 @@ KEYS = {
     "log_key": "log.key",
     "metrics": "metrics.address",
     "limits_enabled": "limits.enabled",
+    "explanation_url": "renewal_info.explanation_url",
 }
 """Where a field's key in the file has another name."""
 
@@ -67,11 +69,13 @@ def read_again(current: Config) -> Change | None:
 
 
 def apply_change(authority: Authority, config: Config, place: Place = ALONE) -> None:
-    """Validate under these settings from the next try on, and count under these limits."""
+    """Validate under these settings from the next try on, count under these limits, name this page."""
     authority.validators = validators_of(config)
     authority.caps = caps_of(config, place)
     if config.limits_enabled != authority.limits.enabled:
         authority.limits = Limits(enabled=config.limits_enabled)
+    if config.explanation_url != authority.explanation_url:
+        authority.explanation_url, authority.renewal_infos = config.explanation_url, RenewalInfos()
 
 
 @dataclass(slots=True)

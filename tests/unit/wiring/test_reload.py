@@ -15,14 +15,15 @@ HOME = Path("/var/lib/dayfly")
 
 
 def test_live_keys_are_taken_over_and_the_rest_is_named() -> None:
-    """Validation and limits are live; an address, a key or the database waits for a restart."""
+    """Validation, limits and the page of renewals are live; an address, a key or the database waits for a restart."""
     current = parse_config(CA_TOML, home=HOME)
     text = (
         CA_TOML.replace(b":9000", b":9001").replace(b"secrets/log_key", b"secrets/other")
         + b"[validation]\nhttp_port = 8080\n[limits]\nenabled = false\n[metrics]\naddress = ''\n"
+        + b"[renewal_info]\nexplanation_url = 'https://wiki.internal.example/pki'\n"
     )
     change = plan_change(current, text)
-    assert change.applied == ("limits.enabled", "validation")
+    assert change.applied == ("limits.enabled", "renewal_info.explanation_url", "validation")
     assert change.waiting == ("address", "log.key", "metrics.address")
     assert change.text == text
     assert change.config.validation.http_port == 8080

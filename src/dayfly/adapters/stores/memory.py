@@ -124,14 +124,34 @@ class MemoryCertificates:
 
 
 def revoked_in_line(rows: dict[int, Certificate], certificate_id: int) -> datetime | None:
-    """When the first that is revoked was, from this certificate back; superseded ones before it do not count."""
+    """When the first that is revoked was, from this certificate back; superseded ones before it do not count.
+
+    The line begins with the certificate that an order gave: that owes nothing to the key of the one before.
+    """
     at: int | None = certificate_id
     while at is not None and at in rows:
         one = rows[at]
         if one.revoked_at is not None and (at == certificate_id or one.revocation_reason != SUPERSEDED):
             return one.revoked_at
-        at = one.parent_id
+        at = one.parent_id if one.order_id is None else None
     return None
+
+
+class MemoryRenewals:
+    """What renewal information rests on beside the certificates."""
+
+    def __init__(self, rows: dict[int, Certificate]) -> None:
+        """Read these rows; none was changed yet."""
+        self._rows = rows
+        self.changed = 0
+
+    async def is_replaced(self, certificate_id: int) -> bool:
+        """Was a certificate issued to an order that named this one?"""
+        return any(one.parent_id == certificate_id and one.order_id is not None for one in self._rows.values())
+
+    async def changes(self) -> int:
+        """How many rows were changed after they were made."""
+        return self.changed
 
 
 class MemoryClaims:
@@ -267,6 +287,7 @@ class MemoryStore:
         self.accounts = MemoryAccounts(self._accounts)
         self.orders = MemoryOrders(self._orders)
         self.certificates = MemoryCertificates(self._certificates, self._compromised)
+        self.renewals = MemoryRenewals(self._certificates)
         self.claims = MemoryClaims(self._claims)
         self.settings = MemorySettings()
         self.log = MemoryLog()
@@ -277,6 +298,7 @@ class MemoryStore:
         self._check(changes)
         for record in (*changes.insert, *(replace(one, version=one.version + 1) for one in changes.update)):
             self._put(record)
+        self.renewals.changed += sum(isinstance(one, Certificate) for one in changes.update)
         self._claims.update((one.digest, one.expires) for one in changes.claims)
         self._compromised.update(changes.compromised_keys)
         if changes.settings is not None:

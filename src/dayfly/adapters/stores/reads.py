@@ -16,7 +16,7 @@ from typing import Any
 
 from dayfly.adapters.stores import rows
 from dayfly.adapters.stores.recent import RecentRows
-from dayfly.adapters.stores.statements import IS_COMPROMISED, REVOKED_IN_LINE
+from dayfly.adapters.stores.statements import CERTIFICATE_CHANGES, IS_COMPROMISED, IS_REPLACED, REVOKED_IN_LINE
 from dayfly.core.acme.objects import Account, Certificate, Order
 from dayfly.core.ids import make_id
 from dayfly.core.settings.documents import Settings, make_settings, parse_document
@@ -180,6 +180,27 @@ class CertificateTable:
     async def is_compromised(self, spki_hash: str) -> bool:
         """Does this key get no certificate any more?"""
         return self._reader.one(IS_COMPROMISED, spki_hash) is not None
+
+
+class RenewalTable:
+    """What renewal information rests on beside the certificates."""
+
+    def __init__(self, reader: Reader, recent: RecentRows) -> None:
+        """Read through `reader` what is not known."""
+        self._reader = reader
+        self._recent = recent
+
+    async def is_replaced(self, certificate_id: int) -> bool:
+        """Was a certificate issued to an order that named this one?"""
+        return self._reader.one(IS_REPLACED, certificate_id) is not None
+
+    async def changes(self) -> int:
+        """How many rows were changed after they were made."""
+        known = self._recent.changes()
+        if known is None:
+            (known,) = self._reader.one(CERTIFICATE_CHANGES) or (0,)
+            self._recent.keep_changes(known)
+        return known
 
 
 class ClaimTable:

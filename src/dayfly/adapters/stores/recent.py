@@ -106,6 +106,7 @@ class RecentRows:
         self._orders: dict[int, Order] = {}
         self._certificates: dict[int, Certificate] = {}
         self._settings: Settings | None = None
+        self._changes: int | None = None
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -129,6 +130,11 @@ class RecentRows:
         self._check()
         return self._settings
 
+    def changes(self) -> int | None:
+        """How many certificates' rows were changed after they were made, if that is known."""
+        self._check()
+        return self._changes
+
     def keep(self, record: Record) -> None:
         """A row that was just read, right after it was found missing here."""
         if isinstance(record, Order):
@@ -142,12 +148,17 @@ class RecentRows:
         """The same for the settings."""
         self._settings = settings
 
+    def keep_changes(self, count: int) -> None:
+        """The same for the count of changes."""
+        self._changes = count
+
     def forget(self) -> None:
         """Know nothing any more."""
         self._accounts.clear()
         self._orders.clear()
         self._certificates.clear()
         self._settings = None
+        self._changes = None
 
     def _check(self) -> None:
         """Forget everything where somebody else has written."""
@@ -181,6 +192,8 @@ class RecentRows:
         self._known = self._ours = now
         for record in records:
             self.keep(record)
+            if isinstance(record, Certificate) and record.version:
+                self._changes = None
         if settings_changed:
             self._settings = None
 

@@ -31,6 +31,7 @@ from dayfly.adapters.stores.reads import (
     LogTable,
     OrderTable,
     Reader,
+    RenewalTable,
     SettingsTable,
 )
 from dayfly.adapters.stores.recent import RecentRows, count_changes, stop_counting
@@ -52,6 +53,7 @@ from dayfly.ports import (
     OrderReads,
     Receipt,
     Record,
+    RenewalReads,
     SettingsReads,
 )
 
@@ -465,6 +467,7 @@ class SqliteStore:
         self.accounts: AccountReads = AccountTable(self._reader, recent)
         self.orders: OrderReads = OrderTable(self._reader, recent)
         self.certificates: CertificateReads = CertificateTable(self._reader, recent)
+        self.renewals: RenewalReads = RenewalTable(self._reader, recent)
         self.claims: ClaimReads = ClaimTable(self._reader)
         self.settings: SettingsReads = SettingsTable(self._reader, recent)
         self.log: LogReads = LogTable(self._reader, self._write)

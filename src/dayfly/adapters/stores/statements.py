@@ -64,15 +64,19 @@ _IS_CLAIMED = "SELECT 1 FROM claims WHERE digest = ?"
 _INSERT_CLAIM = "INSERT INTO claims (digest, expires) VALUES (?, ?)"
 LONGEST_LINE = 100_000  # renewals; a line of certificates of five minutes comes there in most of a year
 REVOKED_IN_LINE = f"""
-    WITH RECURSIVE line (parent_id, revoked_at) AS (
-        SELECT parent_id, revoked_at FROM certificates WHERE id = ?
+    WITH RECURSIVE line (parent_id, order_id, revoked_at) AS (
+        SELECT parent_id, order_id, revoked_at FROM certificates WHERE id = ?
         UNION ALL
-        SELECT older.parent_id, CASE older.revocation_reason WHEN {SUPERSEDED} THEN NULL ELSE older.revoked_at END
-        FROM line JOIN certificates AS older ON older.id = line.parent_id
+        SELECT older.parent_id, older.order_id,
+            CASE older.revocation_reason WHEN {SUPERSEDED} THEN NULL ELSE older.revoked_at END
+        FROM line JOIN certificates AS older ON older.id = line.parent_id AND line.order_id IS NULL
         LIMIT {LONGEST_LINE}
     )
     SELECT revoked_at FROM line WHERE revoked_at IS NOT NULL LIMIT 1
 """  # noqa: S608 - ours
+IS_REPLACED = "SELECT 1 FROM certificates WHERE parent_id = ? AND order_id IS NOT NULL LIMIT 1"
+CERTIFICATE_CHANGES = "SELECT count FROM certificate_changes"
+_COUNT_CHANGE = "UPDATE certificate_changes SET count = count + 1"
 IS_COMPROMISED = "SELECT 1 FROM compromised_keys WHERE spki_hash = ?"
 _ADD_COMPROMISED = "INSERT OR IGNORE INTO compromised_keys (spki_hash) VALUES (?)"
 _PUT_SETTING = "INSERT OR REPLACE INTO settings (kind, name, body) VALUES (?, ?, ?)"
@@ -83,6 +87,7 @@ def plan_writes(changes: Changes) -> Writes:
     """What a transaction has to do for this change set; EntryError for an event that the log cannot take."""
     updated = tuple([replace(record, version=record.version + 1) for record in changes.update])
     statements = [*map(_insert, changes.insert), *map(_update, updated), *map(_claim, changes.claims)]
+    statements += [(_COUNT_CHANGE, ()) for one in updated if isinstance(one, Certificate)]
     statements += [(_ADD_COMPROMISED, (one,)) for one in changes.compromised_keys]
     if changes.settings is not None:
         statements += _settings_statements(changes.settings)

@@ -62,6 +62,11 @@ class Urls:
         """RFC 8555 7.4."""
         return self.base + "/new-order"
 
+    @property
+    def renewal_info(self) -> str:
+        """What a client puts a slash and a certificate's identifier behind (RFC 9773 4.1)."""
+        return self.base + "/renewal-info"
+
     def account(self, account_id: int) -> str:
         """The account's URL, which is also its `kid`."""
         return f"{self.base}/account/{render_id(account_id)}"
@@ -124,12 +129,13 @@ class WireIdentifier(msgspec.Struct, frozen=True):
 
 
 class NewOrder(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """The payload of newOrder (RFC 8555 7.4)."""
+    """The payload of newOrder (RFC 8555 7.4, RFC 9773 5)."""
 
     identifiers: tuple[WireIdentifier, ...]
     not_before: str | None = None
     not_after: str | None = None
     profile: str | None = None
+    replaces: str | None = None
 
 
 class Finalize(msgspec.Struct, frozen=True):
@@ -196,6 +202,7 @@ def render_directory(urls: Urls, *, meta: dict[str, Any], extra: tuple[str, str]
         "newNonce": urls.new_nonce,
         "newAccount": urls.new_account,
         "newOrder": urls.new_order,
+        "renewalInfo": urls.renewal_info,
         extra[0]: extra[1],
     }
     if meta:
@@ -236,6 +243,8 @@ def render_order(order: Order, urls: Urls) -> bytes:
         document["notAfter"] = render_time(order.not_after)
     if order.profile:
         document["profile"] = order.profile
+    if order.replaces:
+        document["replaces"] = order.replaces
     if order.certificate_id is not None:
         document["certificate"] = urls.certificate(order.certificate_id)
     if order.error is not None:

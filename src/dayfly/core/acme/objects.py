@@ -113,7 +113,11 @@ class Authorization:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A request for a certificate (RFC 8555 7.1.3) with its authorizations."""
+    """A request for a certificate (RFC 8555 7.1.3) with its authorizations.
+
+    `replaces` is what the client named as its predecessor (RFC 9773 5), `predecessor_id` the row id of the certificate
+    that this is, where it is known, and `is_renewal` says that its renewal was due: then limits do not count the order.
+    """
 
     id: int
     account_id: int
@@ -129,6 +133,9 @@ class Order:
     csr_digest: str = ""
     error: StoredProblem | None = None
     version: int = 0
+    replaces: str = ""
+    predecessor_id: int | None = None
+    is_renewal: bool = False
 
     @property
     def identifiers(self) -> tuple[Identifier, ...]:

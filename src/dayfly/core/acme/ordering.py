@@ -22,6 +22,7 @@ from dayfly.core.acme.objects import (
     OrderStatus,
     StoredProblem,
 )
+from dayfly.core.acme.renewal_info import parse_certificate_id
 from dayfly.core.acme.states import AuthorizationEvent, OrderEvent, advance_authorization, advance_order
 from dayfly.core.events import OrderCreated
 from dayfly.core.frozen import replace
@@ -61,6 +62,7 @@ class OrderRequest(msgspec.Struct, frozen=True):
     not_before: datetime | None
     not_after: datetime | None
     profile: str
+    replaces: str = ""
 
 
 def parse_order_request(payload: NewOrder) -> OrderRequest:
@@ -71,7 +73,16 @@ def parse_order_request(payload: NewOrder) -> OrderRequest:
         not_before=parse_asked_time(payload.not_before, "notBefore"),
         not_after=parse_asked_time(payload.not_after, "notAfter"),
         profile=payload.profile or "",
+        replaces=_parse_replaces(payload.replaces),
     )
+
+
+def _parse_replaces(text: str | None) -> str:
+    """What names the predecessor, "" for none; Malformed where it is no certificate's identifier (RFC 9773 5)."""
+    if text is None:
+        return ""
+    parse_certificate_id(text)
+    return text
 
 
 def _parse_identifiers(wire: tuple[WireIdentifier, ...]) -> tuple[Identifier, ...]:
@@ -147,6 +158,7 @@ def plan_new_order(
         profile=request.profile,
         not_before=request.not_before,
         not_after=request.not_after,
+        replaces=request.replaces,
     )
     return order, OrderCreated(now, grant.provisioner, len(request.identifiers))
 
@@ -189,6 +201,7 @@ def is_same_request(order: Order, request: OrderRequest, *, now: datetime) -> bo
         and order.profile == request.profile
         and order.not_before == request.not_before
         and order.not_after == request.not_after
+        and order.replaces == request.replaces
     )
 
 

@@ -68,6 +68,15 @@ def read_leaf(der: bytes) -> LeafFacts:
         raise LeafError("the certificate cannot be read") from None
 
 
+def authority_key_id(der: bytes) -> bytes:
+    """The key identifier of the issuer that a certificate of ours names (RFC 5280 4.2.1.1); b"" where it names none."""
+    try:
+        found = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    except x509.ExtensionNotFound:
+        return b""
+    return found.value.key_identifier or b""
+
+
 def _is_client(certificate: x509.Certificate) -> bool:
     """Both usages that a client's certificate needs, and none of a CA's."""
     try:
