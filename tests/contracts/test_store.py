@@ -165,6 +165,25 @@ def test_fifty_accounts_with_one_key_are_one(play: Play) -> None:
     play(scenario)
 
 
+def test_an_account_does_not_get_the_key_of_another(play: Play) -> None:
+    """A change to a key that is in use is a conflict; to one that is not, the account is found by it."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        mine, other, elsewhere = account(), account(id=8), account(id=9, provisioner="other")
+        await store.commit(Changes(insert=(mine, other, elsewhere)))
+        taken = replace(mine, thumbprint=other.thumbprint, jwk=other.jwk)
+        with pytest.raises(Conflict):
+            await store.commit(Changes(update=(taken,), events=(created(1),)))
+        assert (await store.log.head()).size == 0
+        free = replace(mine, thumbprint=elsewhere.thumbprint, jwk=elsewhere.jwk)
+        await store.commit(Changes(update=(free,)))
+        assert await store.accounts.account_by_key("acme", mine.thumbprint) is None
+        found = await store.accounts.account_by_key("acme", elsewhere.thumbprint)
+        assert found == replace(free, version=1)
+
+    play(scenario)
+
+
 def test_same_row_id_twice_conflicts_and_harms_nobody_else(play: Play) -> None:
     """A clash that no condition foresaw hits its own set only."""
 

@@ -81,7 +81,7 @@ TAKES_CERTIFICATE = frozenset({"/renew", "/re-sign", "/rekey", "/revoke"})
 TAKES_RENEWAL_TOKEN = frozenset({"/renew", "/re-sign"})
 ACME = frozenset(
     {
-        "account/{account}/orders", "account/{account}/orders/{before}",
+        "key-change", "account/{account}/orders", "account/{account}/orders/{before}",
         "directory", "new-nonce", "new-account", "account/{account}", "new-order", "order/{order}",
         "order/{order}/finalize", "authz/{authorization}", "challenge/{authorization}/{type}",
         "certificate/{certificate}", "renewal-info/{certificate}",

@@ -1,4 +1,4 @@
-"""Accounts: making, reading and changing them, and the list of their orders (RFC 8555 7.3, 7.1.2.1).
+"""Accounts: making, reading and changing them, their keys, and the list of their orders (RFC 8555 7.3, 7.1.2.1).
 
 Rules: no rule of ACME lives here; another account's resource is as if it were not there (10.5).
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dayfly.authority import accounts
 from dayfly.authority.context import Authority
+from dayfly.authority.key_change import change_key
 from dayfly.core.acme import messages
+from dayfly.core.acme.key_change import open_key_change
 from dayfly.core.acme.messages import parse_payload
 from dayfly.core.ids import parse_id, render_id
 from dayfly.core.problems import Malformed, NoSuchResource
@@ -32,6 +34,7 @@ class AccountRoutes:
             ("POST", "/account/{account}", self.account, "acme_account"),
             ("POST", "/account/{account}/orders", self.orders, "acme_orders"),
             ("POST", "/account/{account}/orders/{before}", self.orders, "acme_orders"),
+            ("POST", "/key-change", self.key_change, "acme_key_change"),
         )
 
     async def new_account(self, request: Request) -> Response:
@@ -74,6 +77,14 @@ class AccountRoutes:
             headers = ((b"link", f'<{following}>;rel="next"'.encode()),)
         body = messages.render_orders(tuple(one.id for one in page.orders), urls)
         return Response(200, body, media_type=JSON, headers=headers)
+
+    async def key_change(self, request: Request) -> Response:
+        """POST keyChange (RFC 8555 7.3.5)."""
+        signed = await self._gate.with_account(request)
+        change = open_key_change(signed.payload, url=signed.url, kid=signed.kid)
+        account = await change_key(self._authority, signed.account, change, urls=signed.urls)
+        location = (b"location", signed.urls.account(account.id).encode())
+        return Response(200, messages.render_account(account, signed.urls), media_type=JSON, headers=(location,))
 
     async def _own(self, request: Request) -> Signed:
         """The request of an account about itself; NoSuchResource for any other."""

@@ -38,13 +38,15 @@ CACHED_KEYS = 10_000
 
 
 class Signed(msgspec.Struct, frozen=True):
-    """A request that passed the gate with an account."""
+    """A request that passed the gate with an account; `url` and `kid` as they stand in its protected header."""
 
     account: Account
     key: PublicKey
     payload: bytes
     urls: Urls
     source: Source | None
+    url: str
+    kid: str
 
     @property
     def is_read(self) -> bool:
@@ -59,6 +61,7 @@ class SignedByKey(msgspec.Struct, frozen=True):
     payload: bytes
     urls: Urls
     source: Source | None
+    url: str
 
 
 class Bases:
@@ -118,7 +121,7 @@ class Gate:
         verify(jws.signing_input, jws.signature, key=key, alg=jws.header.alg)
         check_usable(account)
         await self._spend(jws)
-        return Signed(account, key, jws.payload, urls, source_of(request))
+        return Signed(account, key, jws.payload, urls, source_of(request), jws.header.url, jws.header.kid)
 
     async def with_key(self, request: Request) -> SignedByKey:
         """A request signed by the key in its header (`jwk`)."""
@@ -128,7 +131,7 @@ class Gate:
         check_key(jws.header.jwk.key, allow=ACCOUNT_KEYS)  # first, since a key that is refused may be a costly one
         verify(jws.signing_input, jws.signature, key=jws.header.jwk, alg=jws.header.alg)
         await self._spend(jws)
-        return SignedByKey(jws.header.jwk, jws.payload, urls, source_of(request))
+        return SignedByKey(jws.header.jwk, jws.payload, urls, source_of(request), jws.header.url)
 
     def _open(self, request: Request) -> tuple[UnverifiedJWS, Urls]:
         if request.header(b"content-type") != JOSE:

@@ -347,6 +347,12 @@ class MemoryStore:
                 raise Conflict(f"{type(record).__name__.lower()} {record.id:016x} is there already")
             if isinstance(record, Account) and (record.provisioner, record.thumbprint) in keys:
                 raise Conflict("this key has an account already")
+        for record in changes.update:
+            if isinstance(record, Account) and any(
+                one.id != record.id and (one.provisioner, one.thumbprint) == (record.provisioner, record.thumbprint)
+                for one in self._accounts.values()
+            ):
+                raise Conflict("another account has this key")
         if len({one.digest for one in changes.claims} - self._claims.keys()) < len(changes.claims):
             raise Claimed("this was used before")
         if any(revoked_in_line(self._certificates, one) for one in changes.unrevoked):

@@ -52,6 +52,7 @@ _VERSION_OF = {one: f"SELECT version FROM {table} WHERE id = ?" for one, table i
 _REVISION = "SELECT revision FROM settings_revision"
 _RAISE_REVISION = "UPDATE settings_revision SET revision = revision + 1"
 _ACCOUNT_OF_KEY = "SELECT 1 FROM accounts WHERE provisioner = ? AND thumbprint = ?"
+_OTHER_OF_KEY = _ACCOUNT_OF_KEY + " AND id != ?"
 _INSERT_ACCOUNT = "INSERT INTO accounts (id, provisioner, thumbprint, version, document) VALUES (?, ?, ?, ?, ?)"
 _INSERT_ORDER = "INSERT INTO orders (id, account_id, status, version, document) VALUES (?, ?, ?, ?, ?)"
 _INSERT_CERTIFICATE = f"INSERT INTO certificates ({rows.CERTIFICATE_COLUMNS}) VALUES ({', '.join('?' * 18)})"  # noqa: S608 - ours
@@ -109,6 +110,7 @@ def _conditions(changes: Changes) -> tuple[Condition, ...]:
         found.append(_revision_is(changes.settings.revision))
     found += [_version_is(record) for record in (*changes.update, *changes.unchanged)]
     found += [_key_is_new(record) for record in changes.insert if isinstance(record, Account)]
+    found += [_key_is_free(record) for record in changes.update if isinstance(record, Account)]
     found += map(_is_unclaimed, changes.claims)
     found += map(_line_is_good, changes.unrevoked)
     found += [_key_is_good(event.spki_hash) for event in changes.events if isinstance(event, CertificateIssued)]
@@ -127,6 +129,11 @@ def _version_is(record: Record) -> Condition:
 def _key_is_new(account: Account) -> Condition:
     values = (account.provisioner, account.thumbprint)
     return Condition(_ACCOUNT_OF_KEY, values, None, "this key has an account already")
+
+
+def _key_is_free(account: Account) -> Condition:
+    values = (account.provisioner, account.thumbprint, account.id)
+    return Condition(_OTHER_OF_KEY, values, None, "another account has this key")
 
 
 def _is_unclaimed(claim: Claim) -> Condition:

@@ -67,6 +67,11 @@ class Urls:
         """What a client puts a slash and a certificate's identifier behind (RFC 9773 4.1)."""
         return self.base + "/renewal-info"
 
+    @property
+    def key_change(self) -> str:
+        """RFC 8555 7.3.5."""
+        return self.base + "/key-change"
+
     def account(self, account_id: int) -> str:
         """The account's URL, which is also its `kid`."""
         return f"{self.base}/account/{render_id(account_id)}"
@@ -203,6 +208,7 @@ def render_directory(urls: Urls, *, meta: dict[str, Any], extra: tuple[str, str]
         "newAccount": urls.new_account,
         "newOrder": urls.new_order,
         "renewalInfo": urls.renewal_info,
+        "keyChange": urls.key_change,
         extra[0]: extra[1],
     }
     if meta:
