@@ -378,7 +378,10 @@ class ValidationTarget(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a validator will look: addresses that were judged, in the order of dialling; none where DNS is asked."""
+    """Where a validator will look: addresses that were judged, in the order of dialling; none where DNS is asked.
+
+    A validator may give a kind of its own, which says more about what it will do there.
+    """
 
     addresses: tuple[IPv4Address | IPv6Address, ...] = ()
 
@@ -409,8 +412,10 @@ class Validator(Protocol):
     """Looks whether the answer to a challenge is where it should be (RFC 8555 8).
 
     `locate` and `validate` each end in bounded time and memory. Between them the caller waits for its turn, so that
-    few look at one address at once; so what was located may be a while old, and is dialled as it is. Every failure is
-    a `ValidationFailed`; nothing else leaves them.
+    few look at one address at once; so what was located may be a while old, and is dialled as it is. Where what is
+    found leads elsewhere, `validate` gives that location instead of a proof, and is asked again with it once its turn
+    there has come: that, too, ends, after a bounded number of steps. Every failure is a `ValidationFailed`; nothing
+    else leaves them.
     """
 
     @property
@@ -422,8 +427,8 @@ class Validator(Protocol):
         """Find out where to look; an address that may not be dialled refuses the name."""
         ...
 
-    async def validate(self, target: ValidationTarget, location: Location) -> Validated:
-        """Look there once."""
+    async def validate(self, target: ValidationTarget, location: Location) -> Validated | Location:
+        """Look there once: the proof, or where to look next."""
         ...
 
 

@@ -24,6 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dayfly.adapters.validators import dnsclient, resolver
+from dayfly.adapters.validators import look as look_at
 from dayfly.adapters.validators.dns01 import MAX_VALUES, Dns01
 from dayfly.adapters.validators.dnsclient import NameServer, read_reply
 from dayfly.adapters.validators.reach import Reach
@@ -65,8 +66,7 @@ def outcome(responder: Responder, target: ValidationTarget = TARGET) -> Validate
     """What dns-01 makes of a server that answers like this."""
 
     async def look(found: Resolver) -> Validated:
-        validator = Dns01(found)
-        return await validator.validate(target, await validator.locate(target))
+        return await look_at(Dns01(found), target)
 
     return asking(responder, look)
 

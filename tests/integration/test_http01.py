@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dayfly.adapters.validators import look as look_at
 from dayfly.adapters.validators import make_validators
 from dayfly.adapters.validators.http01 import MAX_BODY, Http01
 from dayfly.adapters.validators.reach import Reach
@@ -90,7 +91,7 @@ def validator(
 
 async def look(one: Http01) -> Validated:
     """Locate and look once."""
-    return await one.validate(TARGET, await one.locate(TARGET))
+    return await look_at(one, TARGET)
 
 
 def outcome(answer: bytes, **options: Any) -> Validated | ValidationFailed:

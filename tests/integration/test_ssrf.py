@@ -17,7 +17,7 @@ import dns.message
 import dns.rrset
 import pytest
 
-from dayfly.adapters.validators import make_validators
+from dayfly.adapters.validators import look, make_validators
 from dayfly.adapters.validators.dnsclient import NameServer
 from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
@@ -139,7 +139,7 @@ class World:
         validator = make_validators(reach, resolver, http_port=self.port, tls_port=self.port)[kind]
         target = ValidationTarget(identifier, "dG9rZW4", KEY_AUTHORIZATION)
         try:
-            return await validator.validate(target, await validator.locate(target))
+            return await look(validator, target)
         except ValidationFailed as failure:
             return told(failure)
 

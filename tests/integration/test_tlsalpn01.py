@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dayfly.adapters.validators import look as look_at
 from dayfly.adapters.validators import tlsalpn01
 from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
@@ -119,7 +120,7 @@ async def look(port: int, target: ValidationTarget = DNS_TARGET, **options: Any)
     """One validation against what listens on this port."""
     validator = TlsAlpn01(reach(**options), port=port)
     try:
-        return await validator.validate(target, await validator.locate(target))
+        return await look_at(validator, target)
     except ValidationFailed as failure:
         return told(failure)
 

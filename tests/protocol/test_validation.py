@@ -546,7 +546,7 @@ class Crowd:
         number = 1 if "dead" in name else self.numbers.setdefault(name, 2 + len(self.numbers))
         return Location((IPv4Address("10.0.0.0") + number,))
 
-    async def validate(self, target: ValidationTarget, location: Location) -> Validated:
+    async def validate(self, target: ValidationTarget, location: Location) -> Validated | Location:
         address = str(location.addresses[0])
         for key in (address, "all"):
             self.at[key] += 1
@@ -612,7 +612,7 @@ class Fronted(Crowd):
         own = await super().locate(target)
         return Location((*own.addresses, IPv4Address("10.0.0.1")))
 
-    async def validate(self, target: ValidationTarget, location: Location) -> Validated:
+    async def validate(self, target: ValidationTarget, location: Location) -> Validated | Location:
         return await super().validate(target, Location(location.addresses[-1:]))
 
 
@@ -621,6 +621,34 @@ def test_victim_behind_other_addresses_gets_four_at_once__v21(play: Play) -> Non
 
     async def scenario(peer: Peer) -> None:
         crowd = Fronted()
+        peer = peer.with_authority(validators={"http-01": crowd})
+        for number in range(3):
+            await answer_all(await joined(peer), *(f"x{number}{letter}.internal.example" for letter in "abcdefgh"))
+        await until(lambda: crowd.at["10.0.0.1"] == 4)
+        await asyncio.sleep(0.02)
+        assert crowd.most["10.0.0.1"] == 4
+        crowd.hold.set()
+        await until(lambda: not peer.validations.waiting)
+        assert (crowd.most["10.0.0.1"], len(crowd.done)) == (4, 24)
+
+    play(scenario)
+
+
+@dataclass
+class Redirecting(Crowd):
+    """Each name has an address of its own, and whoever looks there is sent on to the victim's."""
+
+    async def validate(self, target: ValidationTarget, location: Location) -> Validated | Location:
+        if location.addresses != (IPv4Address("10.0.0.1"),):
+            return Location((IPv4Address("10.0.0.1"),))
+        return await super().validate(target, location)
+
+
+def test_victim_of_redirects_gets_four_at_once__v21(play: Play) -> None:
+    """A hop waits for its turn where it leads, and gives up the one that it had: nobody waits in a circle."""
+
+    async def scenario(peer: Peer) -> None:
+        crowd = Redirecting()
         peer = peer.with_authority(validators={"http-01": crowd})
         for number in range(3):
             await answer_all(await joined(peer), *(f"x{number}{letter}.internal.example" for letter in "abcdefgh"))

@@ -65,13 +65,17 @@ class Attempts:
         return now - self.began
 
     async def _look(self) -> Validated | ValidationFailed:
-        """One try: locate, wait for a turn at every address that may be dialled, look there."""
+        """One try: locate, wait for a turn at every address that may be dialled, look there, and where it leads."""
         try:
             async with self._turns.of_account(self._account_id):
                 async with self._turns.at():
                     location = await self._in_time(self._validator.locate(self._target))
-                async with self._turns.at(*map(str, location.addresses)):
-                    return await self._in_time(self._validator.validate(self._target, location))
+                while True:
+                    async with self._turns.at(*map(str, location.addresses)):
+                        outcome = await self._in_time(self._validator.validate(self._target, location))
+                    if isinstance(outcome, Validated):
+                        return outcome
+                    location = outcome
         except ValidationFailed as failure:
             return failure
         except Exception:  # noqa: BLE001 - the edge of a task: without an outcome the client would wait for nothing

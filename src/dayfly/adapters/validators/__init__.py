@@ -9,7 +9,7 @@ from dayfly.adapters.validators.http01 import Http01
 from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
 from dayfly.adapters.validators.tlsalpn01 import TlsAlpn01
-from dayfly.ports import Validator
+from dayfly.ports import Validated, ValidationTarget, Validator
 
 
 def make_validators(reach: Reach, resolver: Resolver, *, http_port: int, tls_port: int) -> Mapping[str, Validator]:
@@ -20,3 +20,13 @@ def make_validators(reach: Reach, resolver: Resolver, *, http_port: int, tls_por
         TlsAlpn01(reach, port=tls_port),
     )
     return {validator.spec.type: validator for validator in validators}
+
+
+async def look(validator: Validator, target: ValidationTarget) -> Validated:
+    """One try without waiting for turns, wherever it leads; ValidationFailed."""
+    location = await validator.locate(target)
+    while True:
+        found = await validator.validate(target, location)
+        if isinstance(found, Validated):
+            return found
+        location = found

@@ -1,8 +1,8 @@
 """http-01 (RFC 8555 8.3): fetch one small file over plain HTTP and compare.
 
 Rules: port and path are fixed; at most 512 octets of body are read, nothing is decompressed, all in ten seconds;
-redirects are few, to ports 80 and 443 only, and every hop goes through `reach`; no byte that was fetched is ever
-shown.
+redirects are few, to ports 80 and 443 only, and every hop goes through `reach` and waits for a turn at its own
+address; no byte that was fetched is ever shown.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import hmac
 import re
 import ssl
+import time
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -19,7 +20,7 @@ from dayfly.core.identifiers import Identifier, IdentifierType, parse_dns, parse
 from dayfly.core.problems import Connection, IncorrectResponse, Refused, Unauthorized
 from dayfly.ports import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
 
-TOTAL_TIMEOUT = 10.0  # seconds, redirects included
+TOTAL_TIMEOUT = 10.0  # seconds, redirects included; the time in which a hop waits for its turn is none of it
 MAX_BODY = 512
 MAX_HEAD = 16 * 1024
 MAX_HEADERS = 100
@@ -46,6 +47,15 @@ class _Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class _Onward(Location):
+    """Where a redirect leads: what to ask for there, what was asked for before it, and the seconds that took."""
+
+    hop: _Hop | None = None
+    seen: frozenset[_Hop] = frozenset()
+    spent: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
     headers: dict[bytes, bytes]
@@ -67,31 +77,31 @@ class Http01:
         """The addresses behind the name; ValidationFailed."""
         return await self._reach.locate(target.identifier, self._port)
 
-    async def validate(self, target: ValidationTarget, location: Location) -> Validated:
-        """Fetch and compare once; ValidationFailed."""
+    async def validate(self, target: ValidationTarget, location: Location) -> Validated | Location:
+        """Fetch once and compare, or say where a redirect leads; ValidationFailed."""
+        first = _Hop(target.identifier, self._port, PATH + target.token, secure=False)
+        here = location if isinstance(location, _Onward) else _Onward(location.addresses, hop=first)
+        began = time.monotonic()
         try:
-            async with asyncio.timeout(TOTAL_TIMEOUT):
-                return await self._follow(target, location)
+            async with asyncio.timeout(TOTAL_TIMEOUT - here.spent):
+                return await self._step(target, here, here.hop or first, began=began)
         except TimeoutError:
             problem = Connection(f"{target.identifier.value} did not answer in full within {TOTAL_TIMEOUT:.0f} s")
             raise ValidationFailed(problem, transient=True) from None
 
-    async def _follow(self, target: ValidationTarget, location: Location) -> Validated:
-        hop = _Hop(target.identifier, self._port, PATH + target.token, secure=False)
-        seen = {hop}
-        for redirects in range(MAX_REDIRECTS + 1):
-            if redirects:
-                location = await self._reach.locate(hop.identifier, hop.port)
-            connected = await self._reach.dial(location, hop.port)
-            answer = await _fetch(connected, hop)
-            if answer.status not in REDIRECTS:
-                _compare(answer, target, connected.address)
-                return Validated(connected.address)
-            hop = self._next_hop(hop, answer, target.identifier)
-            if hop in seen:
-                raise _final(Connection("the redirects form a loop"))
-            seen.add(hop)
-        raise _final(Connection(f"more than {MAX_REDIRECTS} redirects"))
+    async def _step(self, target: ValidationTarget, here: _Onward, hop: _Hop, *, began: float) -> Validated | Location:
+        connected = await self._reach.dial(here, hop.port)
+        answer = await _fetch(connected, hop)
+        if answer.status not in REDIRECTS:
+            _compare(answer, target, connected.address)
+            return Validated(connected.address)
+        following, seen = self._next_hop(hop, answer, target.identifier), here.seen | {hop}
+        if following in seen:
+            raise _final(Connection("the redirects form a loop"))
+        if len(seen) > MAX_REDIRECTS:
+            raise _final(Connection(f"more than {MAX_REDIRECTS} redirects"))
+        found = await self._reach.locate(following.identifier, following.port)
+        return _Onward(found.addresses, following, seen, here.spent + time.monotonic() - began)
 
     def _next_hop(self, hop: _Hop, answer: _Answer, asked: Identifier) -> _Hop:
         """Where a redirect leads; a strict grammar, and nothing but web ports."""
