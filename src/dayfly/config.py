@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from dayfly.core.acme.chaos import Chaos
 from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
 from dayfly.core.pages import page_url_fault
 from dayfly.core.problems import Refused
@@ -71,6 +72,7 @@ class Config:
     validation: ValidationConfig
     limits_enabled: bool
     explanation_url: str = ""
+    chaos: Chaos | None = None
 
     @property
     def base_urls(self) -> tuple[str, ...]:
@@ -108,6 +110,14 @@ class _Limits(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     enabled: bool = True
 
 
+class _Chaos(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    bad_nonces: float = 0.05
+    delay: float = 3.0
+    reuse: float = 0.5
+    orders_page: int = 3
+    retry_after: int = 1
+
+
 class _RenewalInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     explanation_url: str = ""
 
@@ -125,6 +135,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     validation: _Validation = msgspec.field(default_factory=_Validation)
     limits: _Limits = msgspec.field(default_factory=_Limits)
     renewal_info: _RenewalInfo = msgspec.field(default_factory=_RenewalInfo)
+    chaos: _Chaos | None = None
 
 
 def parse_config(text: bytes, *, home: Path) -> Config:
@@ -179,7 +190,22 @@ def _validate(file: _File, *, home: Path) -> Config:
         validation=_validation(file.validation),
         limits_enabled=file.limits.enabled,
         explanation_url=_explanation_url(file.renewal_info.explanation_url),
+        chaos=_chaos(file.chaos) if file.chaos is not None else None,
     )
+
+
+def _chaos(table: _Chaos) -> Chaos:
+    """Trouble within bounds: what is tested must still come to an end."""
+    for key, value, low, high in (
+        ("bad_nonces", table.bad_nonces, 0.0, 0.9),
+        ("delay", table.delay, 0.0, 30.0),
+        ("reuse", table.reuse, 0.0, 1.0),
+        ("orders_page", table.orders_page, 1, 1_000),
+        ("retry_after", table.retry_after, 1, 60),
+    ):
+        if not low <= value <= high:
+            raise ConfigError(f"chaos.{key}", f"found {value}, expected {low:g} to {high:g}")
+    return Chaos(table.bad_nonces, table.delay, table.reuse, table.orders_page, table.retry_after)
 
 
 def _explanation_url(text: str) -> str:

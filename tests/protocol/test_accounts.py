@@ -14,7 +14,7 @@ from acme_peer import BASE, Client, Peer, Play, joined, make_peer, playing
 from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import TimeOrderedIds
-from dayfly.authority import accounts
+from dayfly.authority.context import Caps
 from dayfly.authority.settings import change_settings
 from dayfly.core.ids import parse_id
 from dayfly.core.settings.documents import SettingsChange
@@ -236,11 +236,11 @@ def test_account_of_another_is_not_there__acme_a12(play: Play) -> None:
     play(scenario)
 
 
-def test_orders_come_in_pages__acme_a13(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_orders_come_in_pages__acme_a13(play: Play) -> None:
     """Newest first, own ones, none invalid: `Link rel="next"` leads through them all, and the last page has none."""
-    monkeypatch.setattr(accounts, "LIST_PAGE", 3)
 
     async def scenario(peer: Peer) -> None:
+        peer = peer.with_authority(caps=Caps(orders_page=3))
         client, other = await joined(peer), await joined(peer)
         mine = []
         for number in range(7):

@@ -93,6 +93,8 @@ def test_metrics_can_be_off() -> None:
         (("[log]", '[validation]\nresolver = "x"\n[log]'), "validation.resolver: found 'x'"),
         (("[log]", '[validation]\nresolver = ":53"\n[log]'), "validation.resolver: found ':53', expected an IP"),
         (("[log]", '[validation]\nresolver = ["localhost:53"]\n[log]'), "validation.resolver: found 'localhost:53'"),
+        (("[log]", "[chaos]\nbad_nonces = 1.0\n[log]"), "chaos.bad_nonces: found 1.0, expected 0 to 0.9"),
+        (("[log]", "[chaos]\norders_page = 0\n[log]"), "chaos.orders_page: found 0, expected 1 to 1000"),
         (("version = 1", "version = = 1"), "ca.toml is not valid TOML"),
     ],
 )

@@ -15,7 +15,6 @@ from dayfly.errors import Conflict
 from dayfly.ports import Changes
 
 TRIES = 3
-LIST_PAGE = 50  # orders
 LIST_SLICES = 10
 MOST_ORDERS = 10_000  # open ones of an account; the cap on them is 1,000 where limits are on
 
@@ -86,11 +85,12 @@ async def list_orders(authority: Authority, account: Account, *, before: int | N
     A CA with many accounts is looked through in slices, of a bounded number: a page may then be short of orders.
     """
     now, found, following = authority.clock.now(), list[Order](), before
+    page = authority.caps.orders_page
     for _ in range(LIST_SLICES):
-        slice_ = await authority.store.orders.orders_of(account.id, before=following, limit=LIST_PAGE - len(found))
+        slice_ = await authority.store.orders.orders_of(account.id, before=following, limit=page - len(found))
         found += [one for one in slice_.orders if as_of(one, now).status is not OrderStatus.INVALID]
         following = slice_.following
-        if following is None or len(found) >= LIST_PAGE:
+        if following is None or len(found) >= page:
             break
         await authority.sleep(0)  # others get their turn between slices
     return OrderList(tuple(found), following)

@@ -30,7 +30,8 @@ class Caps:
     """Limits that are counted, not timed; 0 means none.
 
     `open_orders` is per account; `validations` at once in all, of them `validations_per_account` for one account and
-    `validations_per_address` at one target address; `waiting_validations` in the queue, of them `waiting_per_account`.
+    `validations_per_address` at one target address; `waiting_validations` in the queue, of them `waiting_per_account`;
+    `orders_page` in one page of an account's orders.
     """
 
     open_orders: int = 1_000
@@ -39,6 +40,7 @@ class Caps:
     validations_per_address: int = 4
     waiting_validations: int = 10_000
     waiting_per_account: int = 1_000
+    orders_page: int = 50
 
 
 @dataclass(slots=True)

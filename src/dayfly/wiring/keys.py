@@ -19,6 +19,7 @@ from dayfly.adapters.system import SystemClock
 from dayfly.config import Config
 from dayfly.core.transparency.checkpoint import parse_verifier_key
 from dayfly.errors import ConfigError
+from dayfly.wiring.chaos import check_chaos
 from dayfly.wiring.commands import verifier_key_of
 
 _LOG = logging.getLogger("dayfly.server")
@@ -41,6 +42,7 @@ def open_keys(config: Config, password: bytes | None) -> Keys:
     origin = parse_verifier_key(verifier_key_of(config)).name
     notes = open_note_signer(_key_path(config, config.log_key), origin, password=password)
     roots = _read_certificates(config.root, "root")
+    check_chaos(config, (*signer.chain, *roots))
     _check_issuer(signer, SystemClock().now())
     _warn_of_root_key(config)
     return Keys(signer, notes, roots)

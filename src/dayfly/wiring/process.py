@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from dayfly.adapters.chaos import ChaoticNonces, DelayedValidator
 from dayfly.adapters.observers.prometheus import OTHER, SIGNING_PATH
 from dayfly.adapters.system import SystemClock, SystemEntropy, TimeOrderedIds
 from dayfly.adapters.validators import make_validators
@@ -37,6 +38,7 @@ from dayfly.ports import MarkBoard, Nonces, Store, Validator
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.app import Application, Request
+from dayfly.server.chaos import chaotic
 from dayfly.server.run import Share, serve
 from dayfly.server.step_certificates import StepCertificates
 from dayfly.server.step_routes import StepRoutes
@@ -167,7 +169,7 @@ async def build_process(
         store=store,
         signer=keys.signer,
         note_signer=keys.notes,
-        nonces=nonces,
+        nonces=nonces if config.chaos is None else ChaoticNonces(nonces, config.chaos.bad_nonces),
         validators=validators_of(config),
         observer=counting,
         caps=caps_of(config, place),
@@ -183,9 +185,10 @@ async def build_process(
     await health.checks()
     validations = Validations(authority)
     new_request_id = RequestIds(place).new
+    acme = AcmeRoutes(authority, validations, Bases(config.base_urls)).routes()
     app = Application(
         (
-            *AcmeRoutes(authority, validations, Bases(config.base_urls)).routes(),
+            *(acme if config.chaos is None else chaotic(acme, retry_after=config.chaos.retry_after, now=clock.now)),
             *StepRoutes(keys.roots, keys.signer.chain, health.can_issue).routes(),
             *StepCertificates(authority, config.base_urls).routes(),
         ),
@@ -217,12 +220,17 @@ def validators_of(config: Config) -> dict[str, Validator]:
         own_listeners=pairs,
         own_ports=ports,
     )
-    return dict(make_validators(reach, resolver, http_port=validation.http_port, tls_port=validation.tls_port))
+    made = make_validators(reach, resolver, http_port=validation.http_port, tls_port=validation.tls_port)
+    if config.chaos is None:
+        return dict(made)
+    return {kind: DelayedValidator(validator, config.chaos.delay) for kind, validator in made.items()}
 
 
 def caps_of(config: Config, place: Place = ALONE) -> Caps:
     """The counted limits of the configuration; what holds for the host is shared out among its workers."""
     caps = Caps() if config.limits_enabled else Caps(open_orders=0)
+    if config.chaos is not None:
+        caps = replace(caps, orders_page=config.chaos.orders_page)
     shared = {name: max(1, getattr(caps, name) // place.workers) for name in OF_THE_HOST}
     return replace(caps, **shared)
 

@@ -14,6 +14,7 @@ import click
 from dayfly.adapters.founding import Passwords
 from dayfly.adapters.keyfiles import is_encrypted, read_password
 from dayfly.cli.output import tick
+from dayfly.core.acme.chaos import MARK
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.errors import UsageError
 
@@ -157,7 +158,8 @@ def ask(home: Path, options: dict[str, Any]) -> Request:
     questions = _Questions()
     origin = _origin(options)
     only_pki = bool(options["pki"])
-    name = questions.text(options["name"], "--name", "What is the name of the CA?")
+    mark = MARK if options["test_only"] else ""
+    name = mark + questions.text(options["name"], "--name", "What is the name of the CA?").removeprefix(mark)
     dns: tuple[str, ...] = ("localhost",)
     address, provisioner = ":9000", "admin"
     if not only_pki:
