@@ -19,6 +19,7 @@ PLACE = 512  # octets: key, holder, text
 PLACES = 8  # in a bucket, which is a page
 BUCKET = PLACE * PLACES
 BUCKETS = 1024  # 8,192 marks; the memory is taken when it is first written
+SLACK = 4096  # octets behind the last bucket: find() of Python 3.11.2 reads past the end of a mapping
 _KEY = struct.Struct("<QI")  # order id, index + 1
 _HOLDER = struct.Struct("<IQH")  # worker, its generation, octets of text
 _TEXT_AT = _KEY.size + _HOLDER.size
@@ -32,7 +33,7 @@ class MarkTable:
         """Nothing is marked."""
         self.slots = slots
         self.buckets = buckets
-        self.memory = SharedMemory(buckets * BUCKET)
+        self.memory = SharedMemory(buckets * BUCKET + SLACK)
 
     def bucket(self, ref: AuthorizationRef) -> int:
         """Where the bucket of an authorization begins; ids of one moment are spread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import multiprocessing
 from multiprocessing.sharedctypes import Synchronized
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dayfly.adapters.marks import _KEY, _TEXT_AT, PLACES, MarkTable, SharedMarks
+from dayfly.adapters.marks import _KEY, _TEXT_AT, BUCKET, BUCKETS, PLACES, MarkTable, SharedMarks
 from dayfly.adapters.shared import Slots
 from dayfly.authority.marks import Mark, Marks
 from dayfly.core.acme.objects import AuthorizationRef, StoredProblem
@@ -157,6 +158,26 @@ def test_of_two_processes_one_has_the_mark__v1() -> None:
         one.join(timeout=60)
         assert one.exitcode == 0
     assert sum(count.value for count in counts) == 2_000
+
+
+def look_into_the_last_bucket() -> None:
+    """Look into it in tables of which some end where no memory is mapped."""
+    apart = mmap.mmap(-1, 4 * BUCKETS * BUCKET)
+    tables = [begun()[0] for _ in range(4)]
+    apart.close()
+    for table in tables:
+        last = next(
+            ref for n in range(1 << 16) if table.bucket(ref := AuthorizationRef(n, 0)) == (BUCKETS - 1) * BUCKET
+        )
+        assert SharedMarks(table, 0).look(last) is None
+
+
+def test_last_bucket_is_searched_to_its_end_and_no_further__v1() -> None:
+    """Python 3.11.2 reads behind the end of a mapping: a worker must not die of it."""
+    process = FORK.Process(target=look_into_the_last_bucket)
+    process.start()
+    process.join(timeout=60)
+    assert process.exitcode == 0
 
 
 def test_marks_of_two_processes_speak_of_each_other__v1() -> None:
