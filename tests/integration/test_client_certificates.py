@@ -153,6 +153,22 @@ def test_denied_name_has_its_fields_and_passes_once_it_is_allowed(ca: CA, host: 
     run(host, "certificate", name, *pair)
 
 
+def test_person_and_workload_get_certificates_once_rules_name_them__step_10(ca: CA, host: Path) -> None:
+    """A mailbox, and a URI under a plain common name; renewing keeps them."""
+    ca.dayfly("ca", "policy", "allow", "@people.example", "uri:mesh.example", "cn:Build robot")
+    crt, key = get(host, name="ops@people.example")
+    assert names_in(crt) == ["ops@people.example"]
+    crt, key = get(host, "--san", "spiffe://mesh.example/robot", name="Build robot")
+    run(host, "renew", crt, key, "--force", "--mtls=false")
+    assert names_in(crt) == ["spiffe://mesh.example/robot"]
+
+
+def names_in(path: str) -> list[str]:
+    """The alternative names in a certificate's file."""
+    found = leaf(path).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return [str(one.value) for one in found]
+
+
 def test_expired_certificate_renews_by_token_where_its_provisioner_allows_it(host: Path) -> None:
     """Nothing is asked of the operator: the same command takes the other way."""
     crt, key = get(host, "--not-after", "10s")

@@ -43,8 +43,9 @@ def test_a_provisioners_policy_is_its_own(run: Run) -> None:
     [
         (("authority", "x509", "allow", "dns", "10.0.0.1"), "is of the kind ip, not dns"),
         (("authority", "x509", "allow", "dns", "*.com"), "public suffix"),
-        (("authority", "x509", "allow", "email", "me@corp", "--remove"), "email is not taken"),
-        (("authority", "x509", "deny", "cn", "x"), "cn is not taken"),
+        (("authority", "x509", "allow", "email", "a.b"), "is no pattern of e-mail addresses"),
+        (("authority", "x509", "allow", "uri", "spiffe://a.b/c"), "a rule is for all of a host"),
+        (("authority", "x509", "deny", "cn", "a.b"), "is no common name that is not a name of another kind"),
         (("provisioner", "view", "--provisioner", "nobody"), "no provisioner named nobody"),
         (("acme", "x509", "allow", "dns", "a.b", "--provisioner", "p", "--eab-key-id", "k"), "external account keys"),
     ],

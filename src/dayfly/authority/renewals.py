@@ -20,7 +20,7 @@ from dayfly.authority.limits import RENEWALS
 from dayfly.authority.signing import already_used, claim_of, issue_step
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.events import IssueKind, Reason
-from dayfly.core.identifiers import Identifier
+from dayfly.core.identifiers import Identifier, parse_common_name
 from dayfly.core.ids import render_id
 from dayfly.core.policy.denials import Asker
 from dayfly.core.policy.grant import Grant
@@ -31,7 +31,6 @@ from dayfly.core.problems import BadPublicKey, ServiceUnavailable, Unauthorized
 from dayfly.core.provisioners import renewal_grant_for
 from dayfly.core.settings.documents import Settings
 from dayfly.core.step.messages import SignResponse
-from dayfly.core.step.signing import parse_name
 from dayfly.core.x509.csr import CSRFacts, parse_csr
 from dayfly.errors import Claimed, Conflict, NotFound
 from dayfly.ports import Changes
@@ -193,4 +192,4 @@ def _subject(common_name: str, names: tuple[Identifier, ...]) -> Identifier | No
     """The CN as a name, where it is none of the names; ours are canonical."""
     if not common_name or common_name in {one.value for one in names}:
         return None
-    return parse_name(common_name)
+    return parse_common_name(common_name)

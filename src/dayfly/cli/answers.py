@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dayfly.cli.requesting import names_of
-from dayfly.core.identifiers import Identifier
-from dayfly.core.x509.chain import ChainError, load_certificate, verify_chain
+from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.core.x509.chain import ChainError, load_certificate, verify_chain, verify_for_any_use
 from dayfly.core.x509.pem import PEMError, parse_pem_certificates, render_pem
 from dayfly.errors import ClientError, UsageError
 
@@ -37,6 +37,9 @@ class Issued:
         """Leaf and intermediates, PEM, as servers want them."""
         leaf = self.certificate.public_bytes(Encoding.DER)
         return "".join(map(render_pem, (leaf, *self.intermediates)))
+
+
+_HOSTS = frozenset({IdentifierType.DNS, IdentifierType.IP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +64,22 @@ def check_issued(leaf: bytes, intermediates: Sequence[bytes], wanted: Wanted, *,
             raise ChainError("it has another key than the one that was asked for")  # noqa: TRY301 - one text for all
         if set(names_of(found)) != set(wanted.names):
             raise ChainError("it is for other names than those that were asked for")  # noqa: TRY301 - the same
-        verify_chain(leaf, intermediates, wanted.roots, now=at)
+        _verify(found, intermediates, wanted, at)
     except (ChainError, UsageError) as error:
         raise ClientError(
             f"the CA's certificate is not what was asked for: {error}; nothing was written",
             hint="is the clock right, and the root the right one?",
         ) from None
     return Issued(found, tuple(intermediates))
+
+
+def _verify(found: x509.Certificate, intermediates: Sequence[bytes], wanted: Wanted, at: datetime) -> None:
+    """ChainError; what names no host is verified for no use in particular."""
+    if any(one.type in _HOSTS for one in wanted.names):
+        verify_chain(found.public_bytes(Encoding.DER), intermediates, wanted.roots, now=at)
+        return
+    between, roots = [load_certificate(one) for one in intermediates], [load_certificate(one) for one in wanted.roots]
+    verify_for_any_use(found, between, roots, now=at)
 
 
 def check_issued_pem(chain: str, wanted: Wanted, *, at: datetime) -> Issued:

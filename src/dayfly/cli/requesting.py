@@ -1,7 +1,7 @@
 """What a command asks a CA for: names, a key, a certificate request, times.
 
-Rules: a name is an address or a DNS name, in its normal form, or an error; a key is made here and never leaves; a time
-is a duration from now or an RFC 3339 time, as step has it.
+Rules: a name is an address, a DNS name, an e-mail address or a URI, in its normal form, or an error; a key is made here
+and never leaves; a time is a duration from now or an RFC 3339 time, as step has it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from dayfly.core.identifiers import Identifier, IdentifierType, parse_dns, parse_ip
+from dayfly.core import identifiers
+from dayfly.core.identifiers import Identifier, IdentifierType, parse_ip
 from dayfly.core.problems import Refused
 from dayfly.core.step.messages import CSR_LABELS, Asked, parse_asked, resolve_asked
 from dayfly.core.x509.pem import PEMError, parse_pem_block
@@ -31,6 +32,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 MAX_CN = 64
 MAX_OCTETS = 64 * 1024
+_FORMS: Mapping[IdentifierType, Callable[[str], x509.GeneralName]] = {
+    IdentifierType.DNS: x509.DNSName,
+    IdentifierType.EMAIL: x509.RFC822Name,
+    IdentifierType.URI: x509.UniformResourceIdentifier,
+}
+_SHOWN = x509.DNSName | x509.IPAddress | x509.RFC822Name | x509.UniformResourceIdentifier
 _USUAL = {"EC": "P-256", "OKP": "Ed25519"}
 _MAKERS: Mapping[tuple[str, str], Callable[[], CertificateKey]] = {
     ("EC", "P-256"): lambda: ec.generate_private_key(ec.SECP256R1()),
@@ -73,7 +80,7 @@ def make_key(kty: str, curve: str | None, size: str | None) -> CertificateKey:
 
 
 def parse_name(text: str) -> Identifier:
-    """An address, or a DNS name; UsageError."""
+    """An address, a DNS name, an e-mail address or a URI; UsageError."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -81,7 +88,7 @@ def parse_name(text: str) -> Identifier:
     else:
         is_address = True
     try:
-        return parse_ip(text) if is_address else parse_dns(text)
+        return parse_ip(text) if is_address else identifiers.parse_name(text)
     except Refused as error:
         raise UsageError(f"{text!r} is not a name that a certificate can have: {error.detail}") from None
 
@@ -105,7 +112,7 @@ def make_csr(names: Sequence[Identifier], key: CertificateKey, *, common_name: s
 def _general_name(name: Identifier) -> x509.GeneralName:
     if name.type is IdentifierType.IP:
         return x509.IPAddress(ipaddress.ip_address(name.value))
-    return x509.DNSName(name.value)
+    return _FORMS[name.type](name.value)
 
 
 def _digest(key: CertificateKey) -> SHA256 | SHA384 | None:
@@ -146,16 +153,19 @@ def common_name_of(holder: x509.CertificateSigningRequest | x509.Certificate) ->
 
 
 def names_of(holder: x509.CertificateSigningRequest | x509.Certificate) -> tuple[Identifier, ...]:
-    """The subject alternative names; UsageError where one is neither a DNS name nor an address."""
+    """The subject alternative names; UsageError where one is of a type that is not issued here."""
     try:
         found = holder.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
     except ValueError:
         raise UsageError("the names in it cannot be read") from None
-    texts = [one.value for one in found if isinstance(one, x509.DNSName | x509.IPAddress)]
+    texts = [one.value for one in found if isinstance(one, _SHOWN)]
     if len(texts) != len(list(found)):
-        raise UsageError("it has a name that is neither a DNS name nor an address", hint="leave that name out")
+        raise UsageError(
+            "it has a name that is neither a DNS name, an address, an e-mail address nor a URI",
+            hint="leave that name out",
+        )
     return parse_names([str(text) for text in texts])
 
 

@@ -1,7 +1,8 @@
-"""DNS names and IP addresses as identifiers: parsed strictly, canonical ever after (RFC 8555 7.1.3, RFC 8738).
+"""Names as identifiers: parsed strictly, canonical ever after (RFC 8555 7.1.3, RFC 8738, RFC 5280 4.2.1.6).
 
 Rules: a name is checked for ASCII before it is lower-cased, once; what looks like an address is no name; an address
-has one spelling, that of RFC 5952; each defect has a text of its own.
+has one spelling, that of RFC 5952; each defect has a text of its own; ACME knows DNS names and addresses alone, and the
+step API also e-mail addresses, URIs, and a common name that is none of these.
 """
 
 from __future__ import annotations
@@ -10,18 +11,27 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
 from dayfly.core.problems import Malformed, UnsupportedIdentifier
 
 MAX_NAME = 253  # RFC 1035 2.3.4, without the trailing dot
 MAX_LABEL = 63
+MAX_URI = 1024  # as the longest member of a token's `sans`
 
 _NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # What inet_aton takes for an address: decimal, octal or hex numbers, one to four of them.
 _ADDRESS_LIKE = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+)){0,3}")
 _RESERVED_LABEL = re.compile(r"..--")
+
+# A dot-atom without what shells and pattern languages read, so that none looks like a wildcard.
+_LOCAL_PART = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9!#$&'+=^_`{|}~-]+(?:\.[A-Za-z0-9!#$&'+=^_`{|}~-]+)*")
+_URI = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,31})://(?P<host>[A-Za-z0-9.-]+)"
+    r"(?P<rest>(?::[0-9]{1,5})?(?:[/?#][A-Za-z0-9._~!$&'()*+,;=:@/?%#-]*)?)"
+)
+_COMMON_NAME = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9](?:[A-Za-z0-9 .'+_:()-]*[A-Za-z0-9.)])?")
 
 # What a U-label is made of (RFC 5892): letters, digits and marks that case folding and NFKC leave alone, and these.
 _CATEGORIES = frozenset({"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"})
@@ -31,15 +41,21 @@ _DISALLOWED = frozenset("\u0640\u07fa\u302e\u302f\u3031\u3032\u3033\u3034\u3035\
 
 
 class IdentifierType(StrEnum):
-    """The identifier types that we issue for (RFC 8555 9.7.7, RFC 8738)."""
+    """The types of names that we issue for; `cn` is a common name that is no name of any other type."""
 
     DNS = "dns"
     IP = "ip"
+    EMAIL = "email"
+    URI = "uri"
+    CN = "cn"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Identifier:
-    """A canonical name: a lower-case DNS name (`*.` in front of a wildcard), or an address in RFC 5952 text."""
+    """A canonical name: a lower-case DNS name (`*.` in front of a wildcard), an address in RFC 5952 text, and the like.
+
+    Of an e-mail address the domain is in lower case, of a URI scheme and host.
+    """
 
     type: IdentifierType
     value: str
@@ -47,7 +63,7 @@ class Identifier:
     @property
     def is_wildcard(self) -> bool:
         """Is it a wildcard DNS name?"""
-        return self.value.startswith("*.")
+        return self.value.startswith("*.")  # no other type may begin so
 
 
 def parse_identifier(kind: str, value: str) -> Identifier:
@@ -169,6 +185,58 @@ def parse_ip(text: str) -> Identifier:
     if str(address) != text:
         raise Malformed(f"{_shown(text)} is not the canonical spelling of the address; write {address}")
     return Identifier(IdentifierType.IP, text)
+
+
+def parse_email(text: str) -> Identifier:
+    """The address of a mailbox, without quoting (RFC 5321 4.1.2); Malformed."""
+    local, at, domain = text.rpartition("@")
+    if not at or _LOCAL_PART.fullmatch(local) is None:
+        raise Malformed(f"{_shown(text)} is not an e-mail address such as ops@a.b, in ASCII and without quotes")
+    return Identifier(IdentifierType.EMAIL, f"{local}@{parse_dns(domain, wildcard=False).value}")
+
+
+def parse_uri(text: str) -> Identifier:
+    """A URI with a scheme and a host that is a DNS name (RFC 5280 4.2.1.6, RFC 3986); Malformed."""
+    match = _URI.fullmatch(text) if len(text) <= MAX_URI else None
+    if match is None:
+        raise Malformed(
+            f"{_shown(text)} is not a URI such as spiffe://a.b/c, with a host, no user, at most {MAX_URI} characters"
+        )
+    host = parse_dns(match["host"], wildcard=False).value
+    return Identifier(IdentifierType.URI, f"{match['scheme'].lower()}://{host}{match['rest']}")
+
+
+def uri_host(identifier: Identifier) -> str:
+    """The host of a canonical URI."""
+    return re.split(r"[:/?#]", identifier.value.partition("://")[2], maxsplit=1)[0]
+
+
+def parse_name(text: str) -> Identifier:
+    """A name by its looks: an address in any spelling, a URI, an e-mail address, else a DNS name; Malformed."""
+    if "://" in text:
+        return parse_uri(text)
+    if "@" in text:
+        return parse_email(text)
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return parse_dns(text)
+    return parse_ip(str(address))
+
+
+def parse_common_name(text: str) -> Identifier:
+    """A subject's CN: the name that it is, else text of letters, digits, spaces and `.'+_:()-`; Malformed."""
+    try:
+        return parse_name(text)
+    except Malformed as error:
+        if _COMMON_NAME.fullmatch(text) is None or not _is_prose(text):
+            raise error from None
+    return Identifier(IdentifierType.CN, text)
+
+
+def _is_prose(text: str) -> bool:
+    """Could nobody take it for a host or an address? It has a space, or no dot and no colon."""
+    return " " in text or not set(text) & {".", ":"}
 
 
 def _shown(text: str) -> str:

@@ -100,10 +100,10 @@ def test_file_that_is_no_request_is_refused(tmp_path: Path, content: bytes | Non
 
 
 def test_name_that_is_no_host_is_refused() -> None:
-    """Mail addresses and URIs are names that certificates here do not have."""
-    san = x509.SubjectAlternativeName([x509.RFC822Name("a@b.example"), x509.DNSName("b.example")])
+    """A registered id is a name that certificates here do not have."""
+    san = x509.SubjectAlternativeName([x509.RegisteredID(x509.ObjectIdentifier("1.2.3")), x509.DNSName("b.example")])
     csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).add_extension(san, critical=False)
-    with pytest.raises(UsageError, match="neither a DNS name nor an address"):
+    with pytest.raises(UsageError, match="neither a DNS name, an address, an e-mail address nor a URI"):
         names_of(csr.sign(ec_key(), SHA256()))
 
 

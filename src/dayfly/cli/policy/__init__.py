@@ -65,7 +65,10 @@ def show(home: str | None, as_json: bool) -> None:
 @click.option("-f", "--force", is_flag=True, help="Do not ask at a terminal.")
 @json_option
 def allow(patterns: tuple[str, ...], home: str | None, denials: tuple[str, ...], as_json: bool, **options: Any) -> None:  # noqa: ANN401 - click's bag
-    """Allow names: a.b, *.a.b (one label), **.a.b (any depth), an address or a network; or what --denial names."""
+    """Allow names, or what --denial names.
+
+    a.b, *.a.b (one label), **.a.b (any depth), an address or a network, user@a.b or @a.b, uri:HOST, cn:TEXT.
+    """
     changing.allow(home, patterns, denials, options, as_json=as_json)
 
 
@@ -76,7 +79,7 @@ def allow(patterns: tuple[str, ...], home: str | None, denials: tuple[str, ...],
 @_provisioner
 @json_option
 def deny(patterns: tuple[str, ...], home: str | None, owner: str, provisioner: str, as_json: bool) -> None:
-    """Deny names, whatever other rules allow: a.b, *.a.b, **.a.b, an address or a network."""
+    """Deny names, whatever other rules allow; written as for allow."""
     request = {"owner": owner, "provisioner": provisioner, "action": RuleAction.DENY}
     changing.make(home, patterns, request, as_json=as_json)
 

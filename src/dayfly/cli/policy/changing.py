@@ -157,9 +157,11 @@ def _warn(config: Config, rule: Rule) -> None:
 
 
 def _can_be_given(rule: Rule, constraints: Sequence[NameConstraints]) -> bool:
-    """Can the issuing certificates vouch for the pattern's base, or for both ends of the network?"""
+    """Can the issuing certificates vouch for the pattern's base, for both ends of the network, for the kind at all?"""
     if rule.kind is RuleKind.DNS:
         names = [Identifier(IdentifierType.DNS, rule.pattern.lstrip("*").removeprefix("."))]
+    elif rule.kind is not RuleKind.IP:
+        names = [Identifier(IdentifierType(rule.kind.value), rule.pattern)]
     else:
         network = parse_network(rule.pattern, what=f"rule {rule.id}")
         names = [

@@ -1,7 +1,7 @@
 """`ca policy authority|provisioner ...` in step's words, over the same rules (step-compat.md 14).
 
-Rules: the whole policy as indented JSON after each change; what step has and we have not (e-mail addresses, URIs,
-common names, policies of external account keys, SSH) is refused with the reason, not hidden.
+Rules: the whole policy as indented JSON after each change; what step has and we have not (policies of external
+account keys, SSH) is refused with the reason, not hidden.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from dayfly.wiring.commands import change_settings_of, is_public_suffix, read_se
 from dayfly.wiring.homes import enter_home
 
 NO_POLICY = "certificate issuance policy does not exist"
-_KINDS = {"dns": (RuleKind.DNS, "DNS names and patterns"), "ip": (RuleKind.IP, "IP addresses and networks (CIDR)")}
-_NOT_THERE = {
-    "email": "certificates here have DNS names and IP addresses only",
-    "uri": "certificates here have DNS names and IP addresses only",
-    "cn": "a common name is judged as the DNS name or address that it is",
+_KINDS = {
+    "dns": (RuleKind.DNS, "DNS names and patterns"),
+    "ip": (RuleKind.IP, "IP addresses and networks (CIDR)"),
+    "email": (RuleKind.EMAIL, "e-mail addresses, or all of a domain's as @a.b"),
+    "uri": (RuleKind.URI, "URIs by their host, whatever scheme and path"),
+    "cn": (RuleKind.CN, "common names that are no names of another kind"),
 }
 NO_SCOPES = {"acme": "external account keys are not there yet, so they have no policies"}
 
@@ -110,7 +111,7 @@ def _clear(*, bound: bool) -> click.Command:
 
 
 def _action(action: RuleAction, *, bound: bool) -> click.Group:
-    group = RefusingGroup(str(action), refused=_NOT_THERE, help=f"{action.capitalize()} names.")
+    group = click.Group(str(action), help=f"{action.capitalize()} names.")
     for word, (kind, what) in _KINDS.items():
         group.add_command(_names(word, kind, what, action, bound=bound))
     return group

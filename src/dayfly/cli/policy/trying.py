@@ -12,10 +12,10 @@ import click
 from dayfly.adapters.system import SystemClock
 from dayfly.cli.output import emit
 from dayfly.cli.tables import render_line
-from dayfly.core.identifiers import Identifier
+from dayfly.core.identifiers import Identifier, IdentifierType, parse_common_name, parse_dns
 from dayfly.core.policy.lifetimes import parse_duration
 from dayfly.core.problems import Refused
-from dayfly.core.settings.trial import Trial, Verdict, judge, parse_name
+from dayfly.core.settings.trial import Trial, Verdict, judge
 from dayfly.errors import UsageError
 from dayfly.wiring.commands import read_issuer_of, read_settings_of
 from dayfly.wiring.homes import enter_home
@@ -58,7 +58,8 @@ def _trial(names: tuple[str, ...], options: dict[str, Any]) -> Trial:
 
 def _name(text: str) -> Identifier:
     try:
-        return parse_name(text)
+        found = parse_common_name(text.removeprefix("cn:"))
+        return parse_dns(text) if found.type is IdentifierType.CN and not text.startswith("cn:") else found
     except Refused as error:
         raise UsageError(f"{text!r} is not a name that a certificate can have: {error.detail}") from None
 

@@ -78,7 +78,8 @@ class KeptDenial:
     def key(self) -> str:
         """What makes denials equal; none of its parts holds a space."""
         where = self.source if self.reason == Reason.SOURCE_NOT_ALLOWED else ""
-        return f"{self.identifier.type} {self.identifier.value} {self.provisioner} {self.rule} {self.reason} {where}"
+        name = self.identifier.value.replace(" ", "%")  # a common name has spaces, and never this
+        return f"{self.identifier.type} {name} {self.provisioner} {self.rule} {self.reason} {where}"
 
 
 def denials_in(refused: Refused, asker: Asker, now: datetime) -> tuple[KeptDenial, ...]:

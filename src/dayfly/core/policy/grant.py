@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from dayfly.core.identifiers import Identifier, parse_dns
+from dayfly.core.identifiers import Identifier, parse_name
 from dayfly.core.policy.lifetimes import Lifetimes
 from dayfly.core.policy.names import Allowed, Denied, NameRules, Source, check_decisions, check_names, decide
 from dayfly.core.policy.scopes import BoundScope, held_back, narrow_lifetimes
@@ -73,9 +73,9 @@ def _told_honestly(grant: Grant, held: Denied, source: Source | None) -> Denied:
 
 def _would_be_allowed(grant: Grant, nearest: str, source: Source | None) -> bool:
     """Is it a network, which is advice and no name, or a name that all of it allows?"""
-    if "/" in nearest:
+    if "/" in nearest and "://" not in nearest:
         return True
-    asked = parse_dns(nearest)
+    asked = parse_name(nearest)
     if isinstance(decide(grant.rules, asked, provisioner=grant.provisioner, source=source), Denied):
         return False
     return all(held_back(one, asked, source=source) is None for one in grant.scopes)

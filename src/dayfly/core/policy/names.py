@@ -1,20 +1,21 @@
 """Name rules: who may have which name (security.md section 4).
 
 Rules: default deny; deny wins; `a.b` is exact, `*.a.b` exactly one label, `**.a.b` any depth below and not `a.b`
-itself; a network allows the addresses in it; a rule holds for the whole authority or for one provisioner, and an allow
-rule may be bound to source networks; a wildcard needs a rule that says so, and falls with any name that it would stand
-for. Only canonical names are asked about.
+itself; a network allows the addresses in it; `@a.b` allows all mailboxes of a domain; of a URI the host is judged;
+a rule holds for the whole authority or for one provisioner, and an allow rule may be bound to source networks; a
+wildcard needs a rule that says so, and falls with any name that it would stand for. Only canonical names are asked
+about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import islice
 
 from dayfly.core.events import Reason
-from dayfly.core.identifiers import MAX_NAME, Identifier, IdentifierType, parse_dns
+from dayfly.core.identifiers import MAX_NAME, Identifier, IdentifierType, parse_dns, uri_host
 from dayfly.core.policy.nearest import Hints, add_base, add_exact, add_network, near_names, near_network
 from dayfly.core.policy.rules import (
     Network,
@@ -105,6 +106,7 @@ class NameRules:
     """Compiled rules: look-ups by name, suffix and prefix length, so that their number does not matter.
 
     `denied_in` has the exact deny rules by the parent of their name: a wildcard there would stand for that name too.
+    `others` has the rules of the other kinds by kind and pattern.
     """
 
     exact: dict[str, list[_Compiled]] = field(default_factory=dict)
@@ -112,6 +114,7 @@ class NameRules:
     any_depth: dict[str, list[_Compiled]] = field(default_factory=dict)
     denied_in: dict[str, list[_Compiled]] = field(default_factory=dict)
     networks: dict[Network, list[_Compiled]] = field(default_factory=dict)
+    others: dict[tuple[RuleKind, str], list[_Compiled]] = field(default_factory=dict)
     prefixes: dict[int, list[int]] = field(default_factory=lambda: {4: [], 6: []})
     hints: Hints = field(default_factory=Hints)
 
@@ -124,8 +127,10 @@ def compile_rules(rules: Iterable[Rule]) -> NameRules:
         one = _Compiled(rule, tuple(parse_network(text, what=f"rule {rule.id}") for text in rule.sources))
         if rule.kind is RuleKind.DNS:
             _index_name(index, one)
-        else:
+        elif rule.kind is RuleKind.IP:
             _index_network(index, one)
+        else:
+            _index_other(index, one)
     for lengths in index.prefixes.values():
         lengths.sort(reverse=True)
     return index
@@ -150,6 +155,23 @@ def _index_network(index: NameRules, one: _Compiled) -> None:
         add_network(index.hints, one.rule.provisioner, network)
 
 
+def _index_other(index: NameRules, one: _Compiled) -> None:
+    kind, pattern = one.rule.kind, one.rule.pattern
+    index.others.setdefault((kind, pattern), []).append(one)
+    if one.rule.action is RuleAction.DENY:
+        return
+    if kind is RuleKind.URI:
+        stars, base = parse_pattern(pattern, what=f"rule {one.rule.id}")
+        (add_base if stars else add_exact)(index.hints, _hint_scope(kind, one.rule.provisioner), base)
+    elif kind is RuleKind.EMAIL and pattern.startswith("@"):
+        add_exact(index.hints, _hint_scope(kind, one.rule.provisioner), pattern[1:])
+
+
+def _hint_scope(kind: str, provisioner: str) -> str:
+    """Where hints of a kind beside names are kept; no provisioner's name holds a slash."""
+    return f"{kind}/{provisioner}"
+
+
 def decide(rules: NameRules, identifier: Identifier, *, provisioner: str, source: Source | None) -> Allowed | Denied:
     """May this name be had from this provisioner, asked for from this source?
 
@@ -163,6 +185,8 @@ def decide(rules: NameRules, identifier: Identifier, *, provisioner: str, source
         return found
     if identifier.type is IdentifierType.DNS:
         near = _near_name(rules, identifier, provisioner=provisioner, source=source)
+    elif identifier.type is not IdentifierType.IP:
+        near = _near_other(rules, identifier, provisioner=provisioner, source=source)
     else:  # where a rule speaks of the address already, its network is no advice
         near = "" if found.denial.owner else near_network(rules.hints, ip_address(identifier.value), provisioner)
     return replace(found, denial=replace(found.denial, nearest=near))
@@ -209,6 +233,9 @@ def _matching(rules: NameRules, identifier: Identifier) -> list[_Compiled]:
     """The rules whose pattern covers the name; a wildcard is covered where the names that it stands for are."""
     if identifier.type is IdentifierType.IP:
         return _matching_networks(rules, ip_address(identifier.value))
+    if identifier.type is not IdentifierType.DNS:
+        kind = RuleKind(identifier.type.value)
+        return [one for pattern in _patterns_for(identifier) for one in rules.others.get((kind, pattern), ())]
     name = identifier.value
     parent = name.partition(".")[2]
     found = [*rules.exact.get(name, ()), *rules.one_label.get(parent, ())]
@@ -218,6 +245,23 @@ def _matching(rules: NameRules, identifier: Identifier) -> list[_Compiled]:
         found += rules.any_depth.get(parent, ())
         parent = parent.partition(".")[2]
     return found
+
+
+def _patterns_for(identifier: Identifier) -> Iterator[str]:
+    """The patterns that would cover a name of another type than DNS and IP, the narrowest first."""
+    if identifier.type is not IdentifierType.URI:
+        yield identifier.value
+        if identifier.type is IdentifierType.EMAIL:
+            yield f"@{identifier.value.rpartition('@')[2]}"
+        return
+    host = uri_host(identifier)
+    yield host
+    parent = host.partition(".")[2]
+    if parent:
+        yield f"*.{parent}"
+    while parent:
+        yield f"**.{parent}"
+        parent = parent.partition(".")[2]
 
 
 def matching_allows(rules: NameRules, identifier: Identifier, *, provisioner: str) -> tuple[Rule, ...]:
@@ -242,7 +286,7 @@ def is_within(source: Source | None, networks: tuple[Network, ...]) -> bool:
 def _near_name(rules: NameRules, identifier: Identifier, *, provisioner: str, source: Source | None) -> str:
     """The nearest name that would be given to the same request; for a wildcard its base or none; "" where none is."""
     name = identifier.value.removeprefix("*.")
-    candidates = islice(near_names(rules.hints, name, provisioner), NEAR_NAMES)
+    candidates = islice(near_names(rules.hints, name, (provisioner, "")), NEAR_NAMES)
     for candidate in (name,) if identifier.is_wildcard else candidates:
         if len(candidate) > MAX_NAME:
             continue
@@ -250,6 +294,29 @@ def _near_name(rules: NameRules, identifier: Identifier, *, provisioner: str, so
         if isinstance(_decide(rules, asked, provisioner=provisioner, source=source), Allowed):
             return candidate
     return ""
+
+
+def _near_other(rules: NameRules, identifier: Identifier, *, provisioner: str, source: Source | None) -> str:
+    """The same mailbox in another domain, or the same URI at another host, that would be given; "" where none is."""
+    if identifier.type is IdentifierType.CN:
+        return ""
+    before, host, after = _around_host(identifier)
+    scopes = (_hint_scope(identifier.type, provisioner), _hint_scope(identifier.type, ""))
+    for candidate in islice(near_names(rules.hints, host, scopes), NEAR_NAMES):
+        asked = Identifier(identifier.type, f"{before}{candidate}{after}")
+        if isinstance(_decide(rules, asked, provisioner=provisioner, source=source), Allowed):
+            return asked.value
+    return ""
+
+
+def _around_host(identifier: Identifier) -> tuple[str, str, str]:
+    """What stands before the domain or host, it, and what stands behind it."""
+    if identifier.type is IdentifierType.EMAIL:
+        local, at, domain = identifier.value.rpartition("@")
+        return local + at, domain, ""
+    host = uri_host(identifier)
+    scheme, _, rest = identifier.value.partition("://")
+    return f"{scheme}://", host, rest[len(host) :]
 
 
 def check_names(
@@ -353,4 +420,6 @@ def smallest_rule(identifier: Identifier) -> tuple[RuleKind, str]:
     """The kind and pattern of the smallest rule that would allow this name; a wildcard's must say `wildcards` too."""
     if identifier.type is IdentifierType.IP:
         return RuleKind.IP, str(ip_network(identifier.value))
-    return RuleKind.DNS, identifier.value
+    if identifier.type is IdentifierType.URI:
+        return RuleKind.URI, uri_host(identifier)
+    return RuleKind(identifier.type.value), identifier.value

@@ -49,12 +49,12 @@ def add_network(hints: Hints, scope: str, network: IPv4Network | IPv6Network) ->
     insort(hints.networks.setdefault((scope, network.version), []), (first, last, str(network)))
 
 
-def near_names(hints: Hints, name: str, provisioner: str) -> Iterator[str]:
-    """Names that rules may give, the nearest first; at most four for each suffix of `name`."""
+def near_names(hints: Hints, name: str, scopes: tuple[str, ...]) -> Iterator[str]:
+    """Names that rules of these scopes may give, the nearest first; at most four for each suffix of `name`."""
     label = name.partition(".")[0]
     for suffix in _suffixes(name):
         for table in (hints.below, hints.exact):
-            for scope in dict.fromkeys((provisioner, "")):
+            for scope in dict.fromkeys(scopes):
                 found = table.get((scope, suffix))
                 if found is not None:
                     yield f"{label}.{found}" if table is hints.below else found

@@ -7,11 +7,12 @@ met, since a misspelt exclusion would give the name away; a deny rule has no con
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-from dayfly.core.identifiers import parse_dns
+from dayfly.core.identifiers import Identifier, IdentifierType, parse_common_name, parse_dns, parse_email
 from dayfly.core.problems import Refused
 from dayfly.errors import ConfigError
 
@@ -25,6 +26,9 @@ class RuleKind(StrEnum):
 
     DNS = "dns"
     IP = "ip"
+    EMAIL = "email"
+    URI = "uri"
+    CN = "cn"
 
 
 class RuleAction(StrEnum):
@@ -46,6 +50,8 @@ class RuleError(ConfigError):
 class Rule:
     """One name rule.
 
+    What `pattern` is hangs on the kind: a name as `a.b`, `*.a.b`, `**.a.b`; a network; `user@a.b`, or `@a.b` for all of
+    a domain; for a URI its host, written as names are, whatever scheme and path; a common name as it stands.
     `provisioner` empty means the whole authority; `excluded` are exact names that an allow rule never gives;
     `sources` are networks (CIDR) that a request must come from.
     """
@@ -69,10 +75,9 @@ def check_rule(rule: Rule) -> None:
         raise RuleError(f"rule {rule.id} has no owner; every rule has one")
     if rule.action is RuleAction.DENY and (rule.sources or rule.excluded or rule.wildcards):
         raise RuleError(f"rule {rule.id} denies: it holds from everywhere, for all of its names, wildcards included")
-    if rule.kind is RuleKind.DNS:
-        parse_pattern(rule.pattern, what=f"rule {rule.id}")
-    else:
-        parse_network(rule.pattern, what=f"rule {rule.id}")
+    if rule.kind not in {RuleKind.DNS, RuleKind.IP} and (rule.wildcards or rule.excluded):
+        raise RuleError(f"rule {rule.id} is of the kind {rule.kind}, which has no wildcards and no exclusions")
+    check_pattern(rule.kind, rule.pattern, what=f"rule {rule.id}")
     for text in rule.sources:
         parse_network(text, what=f"rule {rule.id}, source")
     for name in rule.excluded:
@@ -89,6 +94,37 @@ def _check_excluded(rule: Rule, name: str) -> None:
         raise RuleError(f"rule {rule.id} excludes {name[:80]!r}, which is no name of its kind in canonical spelling")
 
 
+def check_pattern(kind: RuleKind, text: str, *, what: str) -> None:
+    """Raise RuleError, whose text begins with `what`, where the text is no pattern of this kind."""
+    if kind in {RuleKind.DNS, RuleKind.URI}:
+        parse_pattern(text, what=what)
+    elif kind is RuleKind.IP:
+        parse_network(text, what=what)
+    elif kind is RuleKind.EMAIL:
+        _check_mailboxes(text, what)
+    elif _canonical(parse_common_name, text) != (IdentifierType.CN, text):
+        raise RuleError(
+            f"{what}: {text[:80]!r} is no common name that is not a name of another kind",
+            hint="write it as it stands in the subject, as 'Build robot'; a CN that is a name meets the rules of names",
+        )
+
+
+def _check_mailboxes(text: str, what: str) -> None:
+    """`@a.b` or `user@a.b`, in canonical spelling."""
+    whole = f"x{text}" if text.startswith("@") else text
+    if _canonical(parse_email, whole) != (IdentifierType.EMAIL, whole):
+        raise RuleError(f"{what}: {text[:80]!r} is no pattern of e-mail addresses", hint="write it as @a.b or user@a.b")
+
+
+def _canonical(parse: Callable[[str], Identifier], text: str) -> tuple[IdentifierType, str] | None:
+    """Type and canonical spelling; None where the text is no such name."""
+    try:
+        found = parse(text)
+    except Refused:
+        return None
+    return found.type, found.value
+
+
 def parse_pattern(text: str, *, what: str) -> tuple[str, str]:
     """The pattern's wildcard (`""`, `*` or `**`) and its base; RuleError, whose text begins with `what`."""
     head, dot, tail = text.partition(".")
@@ -102,6 +138,47 @@ def parse_pattern(text: str, *, what: str) -> tuple[str, str]:
     if canonical != base:
         raise RuleError(f"{what}: {text!r} has upper case", hint=f"write {text.lower()}")
     return stars, base
+
+
+def parse_target(text: str, *, what: str = "the pattern", kind: RuleKind | None = None) -> tuple[RuleKind, str]:
+    """What a person names, as kind and pattern in the spelling of a rule; RuleError, whose text begins with `what`.
+
+    A network or an address, what has an `@`, `uri:a.b` for URIs at a host, `cn:Build robot` for a common name; else a
+    pattern of names. Where the kind is known the text is a pattern of it, and nothing else.
+    """
+    named, _, rest = text.partition(":")
+    found, pattern = _prefixed(named, rest) or (_guessed(text), text)
+    if kind is not None and found is not kind:
+        if found is not RuleKind.DNS or kind is RuleKind.IP:
+            raise RuleError(f"{text} is of the kind {found}, not {kind}", hint=f"say {found} in place of {kind}")
+        found, pattern = kind, text
+    if found is RuleKind.IP:
+        return found, str(parse_network(pattern, what=what))
+    check_pattern(found, pattern, what=what)
+    return found, pattern
+
+
+def _prefixed(named: str, rest: str) -> tuple[RuleKind, str] | None:
+    """`uri:a.b`, `cn:Build robot`; a whole URI is no pattern, but its host is."""
+    if rest.startswith("//"):
+        raise RuleError(
+            f"{named}:{rest[:80]} is a URI, and a rule is for all of a host",
+            hint=f"write uri:{rest[2:].partition('/')[0]}",
+        )
+    kinds = {str(one): one for one in (RuleKind.DNS, RuleKind.EMAIL, RuleKind.URI, RuleKind.CN)}
+    return (kinds[named], rest) if named in kinds and rest else None
+
+
+def _guessed(text: str) -> RuleKind:
+    if "@" in text:
+        return RuleKind.EMAIL
+    if "/" in text:
+        return RuleKind.IP
+    try:
+        ip_address(text)
+    except ValueError:
+        return RuleKind.DNS
+    return RuleKind.IP
 
 
 def parse_network(text: str, *, what: str) -> Network:

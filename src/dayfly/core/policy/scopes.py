@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 
 import msgspec
 
@@ -21,7 +21,7 @@ from dayfly.core.jose.encoding import EncodingError, strict_json_object
 from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.lifetimes import LONGEST, SHORTEST, Lifetimes, render_duration
 from dayfly.core.policy.names import DEFAULT_DENY, Allowed, Denied, NameRules, compile_rules, decide, is_within
-from dayfly.core.policy.rules import Network, Rule, RuleAction, RuleError, RuleKind, parse_network, parse_pattern
+from dayfly.core.policy.rules import Network, Rule, RuleAction, RuleError, RuleKind, parse_network, parse_target
 from dayfly.core.problems import Denial
 
 MAX_PATTERNS = 1_000  # of one scope
@@ -34,8 +34,8 @@ _encode: Callable[[object], bytes] = msgspec.json.Encoder(order="deterministic")
 class Scope:
     """What its bearer is held to; the default holds it to nothing.
 
-    `allow` and `deny` are patterns and networks as rules have them (`a.b`, `*.a.b`, `**.a.b`, `10.0.0.0/24`), where an
-    empty `allow` leaves names to the rules; `wildcards` lets `allow` give wildcards too. `sources` are the networks
+    `allow` and `deny` are patterns as `parse_target` reads them (`a.b`, `*.a.b`, `**.a.b`, `10.0.0.0/24`, `@a.b`), and
+    an empty `allow` leaves names to the rules; `wildcards` lets `allow` give wildcards too. `sources` are the networks
     that requests must come from. `owner` is whose the certificates are, "" leaves that to the rule. `profiles` and
     `key_types` are the only ones that may be asked for, `max_lifetime` the longest life.
     """
@@ -77,22 +77,6 @@ def check_scope(scope: Scope, *, what: str) -> None:
         raise RuleError(f"{what}: the longest lifetime must lie between {shortest} and {longest}")
 
 
-def parse_target(text: str, *, what: str) -> tuple[RuleKind, str]:
-    """What a person names: a network or an address, else a pattern; in the spelling of a rule. RuleError."""
-    if "/" in text or _is_address(text):
-        return RuleKind.IP, str(parse_network(text, what=what))
-    parse_pattern(text, what=what)
-    return RuleKind.DNS, text
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def render_scope(scope: Scope) -> bytes:
     """The canonical JSON of a scope, as rows and documents keep it."""
     return _encode(scope)
@@ -130,7 +114,7 @@ def _compiled(scope: Scope) -> _Compiled:
 
 def _rule(text: str, scope: Scope, action: RuleAction, number: int) -> Rule:
     kind, pattern = parse_target(text, what="the scope")
-    wildcards = scope.wildcards and action is RuleAction.ALLOW
+    wildcards = scope.wildcards and action is RuleAction.ALLOW and kind is RuleKind.DNS
     return Rule(f"{action}{number}", kind, pattern, scope.owner or "scope", action, wildcards=wildcards)
 
 

@@ -15,7 +15,16 @@ from ipaddress import ip_address, ip_network
 
 from dayfly.core.policy.denials import KeptDenial, smallest_rule_for
 from dayfly.core.policy.names import may_be_given
-from dayfly.core.policy.rules import Rule, RuleAction, RuleError, RuleKind, check_rule, parse_network, parse_pattern
+from dayfly.core.policy.rules import (
+    Rule,
+    RuleAction,
+    RuleError,
+    RuleKind,
+    check_rule,
+    parse_network,
+    parse_pattern,
+    parse_target,
+)
 from dayfly.core.settings.documents import Owner, Settings, SettingsChange
 from dayfly.errors import ConfigError
 
@@ -30,6 +39,7 @@ class RuleRequest:
     """What an admin wants for some patterns.
 
     Empty `owner` means the only one, empty `provisioner` the authority; `own_names` are those of the CA, canonical.
+    `kind` is that of all patterns, None to tell it by how each is written.
     """
 
     patterns: tuple[str, ...]
@@ -39,6 +49,7 @@ class RuleRequest:
     wildcards: bool = False
     sources: tuple[str, ...] = ()
     own_names: tuple[str, ...] = ()
+    kind: RuleKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,7 @@ def plan_rules(settings: Settings, request: RuleRequest, *, is_public_suffix: Is
 
 
 def _asked(text: str, request: RuleRequest, owner: str) -> Rule:
-    kind, pattern = parse_target(text)
+    kind, pattern = parse_target(text, kind=request.kind)
     rule = Rule(
         _NEW,
         kind,
@@ -85,6 +96,8 @@ def _asked(text: str, request: RuleRequest, owner: str) -> Rule:
 
 def covers(rule: Rule, name: str) -> bool:
     """Is the name, a canonical one and no wildcard, one that the rule's pattern or network speaks of?"""
+    if rule.kind not in {RuleKind.DNS, RuleKind.IP}:
+        return False
     if rule.kind is RuleKind.IP:
         return _is_address(name) and ip_address(name) in ip_network(rule.pattern)
     stars, base = parse_pattern(rule.pattern, what=f"rule {rule.id}")
@@ -128,16 +141,6 @@ def plan_removal(settings: Settings, rule_ids: Iterable[str]) -> RulePlan:
         raise ConfigError("", f"there is no rule {', '.join(missing)}", hint="list them: dayfly ca policy show")
     removal = SettingsChange(settings.revision, remove=tuple(("rule", one) for one in wanted))
     return RulePlan(tuple(by_id[one] for one in wanted), removal)
-
-
-def parse_target(text: str) -> tuple[RuleKind, str]:
-    """What a person names: a network or an address, else a pattern; in the spelling of a rule. RuleError."""
-    if _is_address(text):
-        return RuleKind.IP, str(parse_network(str(ip_network(text)), what=text))
-    if "/" in text:
-        return RuleKind.IP, str(parse_network(text, what="the network"))
-    parse_pattern(text, what="the pattern")
-    return RuleKind.DNS, text
 
 
 def _is_address(text: str) -> bool:
@@ -195,9 +198,12 @@ def _check_new(rule: Rule) -> None:
 
 def _check_given(rule: Rule, is_public_suffix: IsPublicSuffix) -> None:
     """A public suffix belongs to nobody here, so no rule gives it, or what is below it."""
-    if rule.action is RuleAction.DENY or rule.kind is RuleKind.IP:
+    if rule.action is RuleAction.DENY or rule.kind in {RuleKind.IP, RuleKind.CN}:
         return
-    stars, base = parse_pattern(rule.pattern, what="the pattern")
+    if rule.kind is RuleKind.EMAIL:
+        stars, base = "", rule.pattern.rpartition("@")[2]
+    else:
+        stars, base = parse_pattern(rule.pattern, what="the pattern")
     if is_public_suffix(base) or (stars and not may_be_given(base, is_public_suffix)):
         what = "a public suffix" if is_public_suffix(base) else "a single label that is not known to be private"
         raise RuleError(

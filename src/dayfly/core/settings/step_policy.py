@@ -10,11 +10,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dayfly.core.policy.rules import Rule, RuleAction, RuleError, RuleKind
+from dayfly.core.policy.rules import Rule, RuleAction, RuleKind, parse_target
 from dayfly.core.settings.documents import Settings, SettingsChange
-from dayfly.core.settings.rule_changes import IsPublicSuffix, RuleRequest, parse_target, plan_rules
+from dayfly.core.settings.rule_changes import IsPublicSuffix, RuleRequest, plan_rules
 
-_MEMBERS: Mapping[RuleKind, str] = {RuleKind.DNS: "dns", RuleKind.IP: "ips"}
+_MEMBERS: Mapping[RuleKind, str] = {
+    RuleKind.DNS: "dns",
+    RuleKind.IP: "ips",
+    RuleKind.EMAIL: "emails",
+    RuleKind.URI: "uris",
+    RuleKind.CN: "commonNames",
+}
 
 
 def render_policy(settings: Settings, scope: str) -> dict[str, Any] | None:
@@ -52,29 +58,20 @@ def plan_names(
     settings: Settings, request: RuleRequest, kind: RuleKind, *, is_public_suffix: IsPublicSuffix
 ) -> SettingsChange:
     """The change that adds names or networks to a policy; RuleError for one that is not of this kind."""
-    _check_kind(request.patterns, kind)
     wildcards = kind is RuleKind.DNS and request.action is RuleAction.ALLOW
-    wanted = replace(request, wildcards=wildcards and has_wildcards(settings, request.provisioner))
+    wanted = replace(request, kind=kind, wildcards=wildcards and has_wildcards(settings, request.provisioner))
     return plan_rules(settings, wanted, is_public_suffix=is_public_suffix).change
 
 
 def plan_names_removal(settings: Settings, request: RuleRequest, kind: RuleKind) -> SettingsChange:
     """The change that takes names or networks out of a policy; what is not in it is no error, as in step."""
-    targets = _check_kind(request.patterns, kind)
+    targets = {parse_target(text, kind=kind) for text in request.patterns}
     gone = [
         one.id
         for one in _of(settings, request.provisioner)
         if one.action is request.action and (one.kind, one.pattern) in targets
     ]
     return SettingsChange(settings.revision, remove=tuple(("rule", one) for one in gone))
-
-
-def _check_kind(patterns: tuple[str, ...], kind: RuleKind) -> set[tuple[RuleKind, str]]:
-    targets = {text: parse_target(text) for text in patterns}
-    for text, (found, _) in targets.items():
-        if found is not kind:
-            raise RuleError(f"{text} is of the kind {found}, not {kind}", hint=f"say {found} in place of {kind}")
-    return set(targets.values())
 
 
 def plan_wildcards(settings: Settings, scope: str, *, allowed: bool) -> SettingsChange:

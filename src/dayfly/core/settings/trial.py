@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 
 from dayfly.core.events import Reason
-from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
+from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.lifetimes import SECOND, plan_validity, render_duration
 from dayfly.core.policy.names import DEFAULT_DENY, ISSUER_CONSTRAINTS, Allowed, decide
 from dayfly.core.problems import Refused
@@ -34,7 +34,10 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One answer: `what` is name, ip or lifetime; `reason` a word of core/events.Reason, `ok` where it is allowed."""
+    """One answer: `what` is name, ip, email, uri, cn or lifetime.
+
+    `reason` is a word of core/events.Reason, `ok` where it is allowed.
+    """
 
     what: str
     subject: str
@@ -48,15 +51,6 @@ class Verdict:
     def allowed(self) -> bool:
         """Is it allowed?"""
         return self.reason is Reason.OK
-
-
-def parse_name(text: str) -> Identifier:
-    """The name or address that a person writes; Malformed."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return parse_dns(text)
-    return parse_ip(text)
 
 
 def judge(
@@ -94,7 +88,7 @@ def _provisioner(settings: Settings, trial: Trial) -> Provisioner | None:
 def _judge_name(
     settings: Settings, trial: Trial, identifier: Identifier, constraints: Sequence[NameConstraints]
 ) -> Verdict:
-    what = "ip" if identifier.type == "ip" else "name"
+    what = "name" if identifier.type is IdentifierType.DNS else str(identifier.type)
     found = decide(settings.name_rules, identifier, provisioner=trial.provisioner, source=trial.source)
     if not isinstance(found, Allowed):
         denial = found.denial

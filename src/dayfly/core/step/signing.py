@@ -6,10 +6,8 @@ what cannot be read with 400; the subject becomes the CN and meets the rules of 
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from dayfly.core.events import Reason
-from dayfly.core.identifiers import Identifier, IdentifierType, parse_dns, parse_ip
+from dayfly.core.identifiers import Identifier, IdentifierType, parse_common_name, parse_name
 from dayfly.core.policy.grant import Grant
 from dayfly.core.policy.lifetimes import Validity
 from dayfly.core.policy.plan import IssuePlan
@@ -52,22 +50,13 @@ def plan_sign(
     )
 
 
-def parse_name(text: str) -> Identifier:
-    """A name of a token: an address in any spelling, or a DNS name; Malformed for all else, e-mail and URI too."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return parse_dns(text)
-    return parse_ip(str(address))
-
-
 def parse_names(claims: VerifiedClaims) -> tuple[Identifier, tuple[Identifier, ...]]:
     """The subject, and the names in their order, each once; RejectedIdentifier (403) tells all that are no names."""
     names: list[Identifier] = []
     bad: list[Subproblem] = []
-    for text in (claims.subject, *claims.sans):
+    for parse, text in ((parse_common_name, claims.subject), *((parse_name, one) for one in claims.sans)):
         try:
-            names.append(parse_name(text))
+            names.append(parse(text))
         except Refused as error:
             bad.append(Subproblem(RejectedIdentifier.type, error.detail))
     if bad:

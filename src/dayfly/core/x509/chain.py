@@ -166,7 +166,11 @@ def alternative_names(certificate: x509.Certificate) -> tuple[x509.GeneralName, 
 def _covers(found: x509.GeneralName, name: Identifier) -> bool:
     if name.type is IdentifierType.IP:
         return isinstance(found, x509.IPAddress) and str(found.value) == name.value
-    if not isinstance(found, x509.DNSName):
+    if name.type is IdentifierType.EMAIL:
+        return isinstance(found, x509.RFC822Name) and found.value == name.value
+    if name.type is IdentifierType.URI:
+        return isinstance(found, x509.UniformResourceIdentifier) and found.value == name.value
+    if name.type is not IdentifierType.DNS or not isinstance(found, x509.DNSName):
         return False
     pattern = found.value.lower()
     if pattern.startswith("*."):

@@ -20,17 +20,23 @@ from dayfly.core.problems import Denial, RejectedIdentifier, Subproblem
 
 Network = IPv4Network | IPv6Network
 
+_UNREAD = ((IdentifierType.EMAIL, x509.RFC822Name), (IdentifierType.URI, x509.UniformResourceIdentifier))
 EVERYWHERE: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 
 @dataclass(frozen=True, slots=True)
 class NameConstraints:
-    """DNS domains (`a.b` covers itself and all below it) and networks; a type with nothing permitted is free."""
+    """DNS domains (`a.b` covers itself and all below it) and networks; a type with nothing permitted is free.
+
+    Constraints on e-mail addresses and URIs are not read closely: `closed` are the types that have any, and of which no
+    name is vouched for.
+    """
 
     permitted_dns: tuple[str, ...] = ()
     permitted_networks: tuple[Network, ...] = ()
     excluded_dns: tuple[str, ...] = ()
     excluded_networks: tuple[Network, ...] = ()
+    closed: tuple[IdentifierType, ...] = ()
 
 
 def plan_constraints(rules: Iterable[Rule], own_names: Sequence[Identifier]) -> NameConstraints:
@@ -69,7 +75,8 @@ def parse_constraints(certificate: x509.Certificate) -> NameConstraints | None:
     except x509.ExtensionNotFound:
         return None
     permitted, excluded = found.permitted_subtrees or [], found.excluded_subtrees or []
-    return NameConstraints(_domains(permitted), _networks(permitted), _domains(excluded), _networks(excluded))
+    closed = tuple(kind for kind, form in _UNREAD if any(isinstance(one, form) for one in (*permitted, *excluded)))
+    return NameConstraints(_domains(permitted), _networks(permitted), _domains(excluded), _networks(excluded), closed)
 
 
 def _domains(names: Iterable[x509.GeneralName]) -> tuple[str, ...]:
@@ -85,6 +92,8 @@ def is_permitted(constraints: NameConstraints, identifier: Identifier) -> bool:
     """Can an issuer with these constraints vouch for the name?"""
     if identifier.type is IdentifierType.IP:
         return _address_permitted(constraints, identifier.value)
+    if identifier.type is not IdentifierType.DNS:
+        return identifier.type not in constraints.closed
     name = identifier.value.removeprefix("*.")
     if any(_below(name, domain) or _stands_for(identifier, domain) for domain in constraints.excluded_dns):
         return False

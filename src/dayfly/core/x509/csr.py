@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtensionOID, NameOID
 
-from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
+from dayfly.core.identifiers import Identifier, parse_common_name, parse_dns, parse_email, parse_ip, parse_uri
 from dayfly.core.policy.keys import CERTIFICATE_KEYS, KeyFacts, KeyType, check_key
 from dayfly.core.problems import BadCSR, BadPublicKey, Refused
 from dayfly.core.x509.unreadable import UNREADABLE
@@ -113,9 +113,13 @@ def _general_name(name: x509.GeneralName) -> Identifier:
             return parse_dns(name.value)
         if isinstance(name, x509.IPAddress):
             return parse_ip(_single(name.value))
+        if isinstance(name, x509.RFC822Name):
+            return parse_email(name.value)
+        if isinstance(name, x509.UniformResourceIdentifier):
+            return parse_uri(name.value)
     except Refused as error:
         raise BadCSR(f"a name in the CSR is not acceptable: {error.detail}") from None
-    raise BadCSR("the CSR has a general name that is neither a dNSName nor an iPAddress")
+    raise BadCSR("the CSR has a general name that is none of dNSName, iPAddress, rfc822Name and URI")
 
 
 def _single(address: IPv4Address | IPv6Address | IPv4Network | IPv6Network) -> str:
@@ -125,7 +129,7 @@ def _single(address: IPv4Address | IPv6Address | IPv4Network | IPv6Network) -> s
 
 
 def _host(text: str) -> Identifier:
-    """A CN as a name of its type: an address, or a DNS name."""
+    """A CN as the name that it is: an address, a DNS name, and so on; or as text."""
     try:
         ip_address(text)
     except ValueError:
@@ -133,6 +137,6 @@ def _host(text: str) -> Identifier:
     else:
         is_address = True
     try:
-        return parse_ip(text) if is_address else parse_dns(text)
+        return parse_ip(text) if is_address else parse_common_name(text)
     except Refused as error:
         raise BadCSR(f"the CN is no name of the order: {error.detail}") from None

@@ -234,6 +234,9 @@ def _oid(dotted: str) -> bytes:
 def _name(name: Identifier) -> bytes:
     if name.type is IdentifierType.DNS:
         return b"\x82" + _sized(name.value.encode("ascii"))
+    if name.type in {IdentifierType.EMAIL, IdentifierType.URI}:
+        return (b"\x81" if name.type is IdentifierType.EMAIL else b"\x86") + _sized(name.value.encode("ascii"))
+    _need(name.type is IdentifierType.IP, "a name is of a type that no alternative name has")
     return b"\x87" + _sized(ip_address(name.value).packed)
 
 

@@ -28,6 +28,8 @@ TRUE = tlv(BOOLEAN, b"\xff")
 COMMON_NAME = oid("2.5.4.3")
 
 _DNS_NAME = 0x82  # GeneralName [2] IA5String
+_RFC822_NAME = 0x81  # GeneralName [1] IA5String
+_URI = 0x86  # GeneralName [6] IA5String
 _IP_ADDRESS = 0x87  # GeneralName [7] OCTET STRING
 _NO_SEPARATORS = {ord(separator): None for separator in "-:T"}
 _Y2050 = 2050  # RFC 5280 4.1.2.5: GeneralizedTime from then on
@@ -67,6 +69,10 @@ def general_names(names: tuple[Identifier, ...]) -> bytes:
 def _general_name(name: Identifier) -> bytes:
     if name.type is IdentifierType.DNS:
         return tlv(_DNS_NAME, name.value.encode("ascii"))
+    if name.type is IdentifierType.EMAIL:
+        return tlv(_RFC822_NAME, name.value.encode("ascii"))
+    if name.type is IdentifierType.URI:
+        return tlv(_URI, name.value.encode("ascii"))
     return tlv(_IP_ADDRESS, ip_address(name.value).packed)
 
 

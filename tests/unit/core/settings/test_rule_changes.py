@@ -7,20 +7,19 @@ from typing import Any
 
 import pytest
 
+from dayfly.core.identifiers import parse_name
 from dayfly.core.policy.names import Allowed, Rule, RuleAction, RuleKind, decide
-from dayfly.core.policy.rules import RuleError
+from dayfly.core.policy.rules import RuleError, parse_target
 from dayfly.core.settings.documents import Owner, Settings, apply_change, make_settings
 from dayfly.core.settings.rule_changes import (
     RulePlan,
     RuleRequest,
     choose_owner,
     covers,
-    parse_target,
     plan_denials,
     plan_removal,
     plan_rules,
 )
-from dayfly.core.settings.trial import parse_name
 from dayfly.errors import ConfigError
 from factories import denial, dns, settings
 
@@ -122,6 +121,8 @@ def test_what_is_neither_is_refused(text: str) -> None:
         ("co.uk", "public suffix"),
         ("*.example.net", "public suffix"),
         ("**.printers", "single label"),
+        ("@co.uk", "public suffix"),
+        ("uri:*.com", "public suffix"),
     ],
 )
 def test_no_rule_gives_what_belongs_to_nobody(pattern: str, why: str) -> None:
@@ -218,6 +219,8 @@ def test_rules_are_removed_by_their_ids() -> None:
         ("*.a.b", "d.c.a.b", False),
         ("**.a.b", "d.c.a.b", True),
         ("**.a.b", "a.b", False),
+        ("@a.b", "a.b", False),
+        ("uri:a.b", "a.b", False),
         ("10.0.0.0/8", "10.1.2.3", True),
         ("10.0.0.0/8", "11.1.2.3", False),
         ("10.0.0.0/8", "fd00::1", False),

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from dayfly.core.events import Reason
+from dayfly.core.identifiers import parse_name
 from dayfly.core.policy.names import Rule, RuleKind
 from dayfly.core.problems import Malformed
 from dayfly.core.settings.documents import Provisioner, ProvisionerType, Settings
-from dayfly.core.settings.trial import Trial, Verdict, judge, parse_name
+from dayfly.core.settings.trial import Trial, Verdict, judge
 from dayfly.core.x509.constraints import NameConstraints
 from dayfly.errors import ConfigError
 from factories import NAME, NOW, settings

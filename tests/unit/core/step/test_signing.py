@@ -9,14 +9,15 @@ from ipaddress import ip_address
 import msgspec
 import pytest
 
-from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.core.identifiers import Identifier, IdentifierType, parse_name
 from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.names import Rule, RuleKind, compile_rules
 from dayfly.core.policy.plan import IssuePlan
 from dayfly.core.policy.step import Situation
 from dayfly.core.problems import BadCSR, Malformed, Refused, RejectedIdentifier, ServiceUnavailable, Unauthorized
 from dayfly.core.provisioners import renewal_grant_for
 from dayfly.core.step.messages import Asked
-from dayfly.core.step.signing import check_confirmed, parse_name, plan_sign
+from dayfly.core.step.signing import check_confirmed, plan_sign
 from dayfly.core.step.tokens import VerifiedClaims
 from dayfly.core.x509.csr import CSRFacts, parse_csr
 from factories import NAME, NOW, csr_der, dns, settings
@@ -98,8 +99,11 @@ def test_a_csr_may_not_say_more__t15(facts: CSRFacts) -> None:
 @pytest.mark.parametrize(
     ("claims", "what"),
     [
-        (replace(CLAIMS, sans=("a@b.example",)), "names that cannot be given"),
-        (replace(CLAIMS, subject="a device"), "names that cannot be given"),
+        (replace(CLAIMS, sans=("a@b.example",)), "a@b.example: no rule allows it"),
+        (replace(CLAIMS, sans=("spiffe://b.example/x",)), "spiffe://b.example/x: no rule allows it"),
+        (replace(CLAIMS, subject="a device"), "a device: no rule allows it"),
+        (replace(CLAIMS, subject="a device", sans=("a device",)), "names that cannot be given"),
+        (replace(CLAIMS, subject="a.device", sans=("-",)), "names that cannot be given"),
         (replace(CLAIMS, subject="a" * 60 + ".internal.example"), "64 characters"),
         (replace(CLAIMS, sans=("api.example.org",)), "api.example.org"),
         (replace(CLAIMS, subject="api.example.org"), "api.example.org"),
@@ -115,7 +119,7 @@ def test_names_that_cannot_be_had_are_forbidden__t16(claims: VerifiedClaims, wha
 def test_every_bad_name_is_told() -> None:
     """Collect what can be collected."""
     with pytest.raises(RejectedIdentifier) as caught:
-        plan(replace(CLAIMS, sans=("a@b", "c d", NAME)), csr())
+        plan(replace(CLAIMS, sans=("a@", "c d", NAME)), csr())
     assert len(caught.value.subproblems) == 2
 
 
@@ -162,8 +166,29 @@ def test_names_of_tokens_become_canonical(text: str, name: Identifier) -> None:
     assert parse_name(text) == name
 
 
-@pytest.mark.parametrize("text", ["a@b.example", "https://a.example", "urn:x:y", "::ffff:10.0.0.1", "fe80::1%1", ""])
+@pytest.mark.parametrize(
+    "text", ["a b@b.example", "https://a b.example", "urn:x:y", "::ffff:10.0.0.1", "fe80::1%1", ""]
+)
 def test_what_is_no_name_is_refused(text: str) -> None:
-    """E-mail, URI, an address with a zone or in another version."""
+    """No mailbox, no host, a URI without one, an address with a zone or in another version."""
     with pytest.raises(Refused):
         parse_name(text)
+
+
+MANY = (
+    Rule("e1", RuleKind.EMAIL, "@b.example", "team"),
+    Rule("u1", RuleKind.URI, "**.mesh.example", "team"),
+    Rule("c1", RuleKind.CN, "Build robot", "team"),
+)
+
+
+def test_mail_uri_and_common_name_are_had_by_rules_alone__t16() -> None:
+    """With rules for them the token's names and its subject are in the plan; the CSR may repeat them."""
+    given = replace(grant(), rules=compile_rules(MANY))
+    claims = replace(CLAIMS, subject="Build robot", sans=("ops@B.example", "SPIFFE://a.mesh.example/ns/x"))
+    found = plan_sign(claims, csr(), asked=(None, None), grant=given, situation=SITUATION)
+    email = Identifier(IdentifierType.EMAIL, "ops@b.example")
+    uri = Identifier(IdentifierType.URI, "spiffe://a.mesh.example/ns/x")
+    assert (found.names, found.common_name) == ((email, uri), "Build robot")
+    assert found.subject == Identifier(IdentifierType.CN, "Build robot")
+    assert found.allowed.rule == "e1"

@@ -194,7 +194,7 @@ def test_an_edited_entry_is_another_event_or_none(event: LoggedEvent, data: st.D
         REVOKED.replace("12:00:00Z", "12:00:00"),
         REVOKED.replace("T12", " 12"),
         PINNED[1][1].replace('"type":"dns",', '"type":"dns","x":1,'),
-        PINNED[1][1].replace('"type":"dns"', '"type":"email"'),
+        PINNED[1][1].replace('"type":"dns"', '"type":"x400"'),
         PINNED[1][1].replace('"kind":"new"', '"kind":"old"'),
     ],
 )

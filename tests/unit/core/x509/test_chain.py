@@ -150,6 +150,17 @@ def test_certificate_that_the_library_cannot_even_refuse_is_told() -> None:
         verify_for_any_use(leaf, (issuer,), (root,), now=pki.born)
 
 
+def test_names_of_other_types_are_compared_as_they_stand__rfc5280_4_2_1_6() -> None:
+    """A mailbox is a mailbox of the certificate, and a URI a URI; neither is a host."""
+    issuer, root = map(load_certificate, (ISSUER, ROOT))
+    one = load_certificate(leaf(x509.RFC822Name("a@b.c"), x509.UniformResourceIdentifier("spiffe://b.c/d")))
+    for kind, value in ((IdentifierType.EMAIL, "a@b.c"), (IdentifierType.URI, "spiffe://b.c/d")):
+        assert verify_for_any_use(one, (issuer,), (root,), now=NOW, name=Identifier(kind, value))
+    for name in (Identifier(IdentifierType.EMAIL, "a@b.d"), Identifier(IdentifierType.URI, "spiffe://b.c"), dns("b.c")):
+        with pytest.raises(ChainError, match="is not for"):
+            verify_for_any_use(one, (issuer,), (root,), now=NOW, name=name)
+
+
 def test_any_purpose_is_good_for_any_use_and_names_are_looked_at_when_asked() -> None:
     """A leaf and the intermediate itself lead to the root; a name counts where one is asked for."""
     issuer, root, stranger = map(load_certificate, (ISSUER, ROOT, STRANGER))

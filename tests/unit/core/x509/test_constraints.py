@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from ipaddress import ip_network
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
 
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.names import Rule, RuleAction, RuleKind
 from dayfly.core.problems import RejectedIdentifier
-from dayfly.core.x509.constraints import NameConstraints, check_constraints, is_permitted, plan_constraints
+from dayfly.core.x509.constraints import (
+    NameConstraints,
+    check_constraints,
+    is_permitted,
+    parse_constraints,
+    plan_constraints,
+)
+from factories import NOW
 
 PERMITTED = NameConstraints(("internal.example",), (ip_network("10.0.0.0/8"),), (), (ip_network("::/0"),))
 EXCLUDED = NameConstraints(excluded_dns=("secret.internal.example",))
@@ -70,3 +82,28 @@ def test_check_names_every_outside_name() -> None:
     assert caught.value.denial is not None
     assert caught.value.denial.rule == "issuer-constraints"
     check_constraints((PERMITTED, EXCLUDED), (name("a.internal.example"),))
+
+
+@pytest.mark.parametrize(
+    ("permitted", "excluded", "closed"),
+    [
+        ([x509.DNSName("corp")], None, ()),
+        ([x509.RFC822Name("corp")], None, (IdentifierType.EMAIL,)),
+        (None, [x509.UniformResourceIdentifier(".corp"), x509.RFC822Name("a@corp")], tuple(IdentifierType)[2:4]),
+    ],
+)
+def test_where_mail_or_uris_are_constrained_none_is_vouched_for__rfc5280_4_2_1_10(
+    permitted: list[x509.GeneralName] | None,
+    excluded: list[x509.GeneralName] | None,
+    closed: tuple[IdentifierType, ...],
+) -> None:
+    """Their constraints are not read closely, so none of these names is issued; a common name is none of them."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA")])
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), 1, NOW, NOW + timedelta(days=1))
+    builder = builder.add_extension(x509.NameConstraints(permitted, excluded), critical=True)
+    found = parse_constraints(builder.sign(key, SHA256()))
+    assert found is not None
+    assert found.closed == closed
+    for kind, value in zip(tuple(IdentifierType)[2:], ("a@corp", "spiffe://corp", "A robot"), strict=True):
+        assert is_permitted(found, Identifier(kind, value)) is (kind not in closed)
