@@ -46,7 +46,8 @@ class Changes(msgspec.Struct, frozen=True):
     used once: `Claimed` where one was used before. `unrevoked` are row ids of certificates that are relied on together
     with all that they were renewed from: a `Conflict` where one of those is revoked by now. `compromised_keys` are
     SHA-256 (hex) of the SubjectPublicKeyInfo of keys that get no certificate any more: from then on a
-    `CertificateIssued` for such a key is a `Conflict`. `settings` is a change of the settings documents.
+    `CertificateIssued` for such a key is a `Conflict`. `sound_keys` are such hashes that the plan relied on:
+    a `Conflict` where one of those keys is compromised by now. `settings` is a change of the settings documents.
     `settings_revision`, where given, is the revision the plan relied on: another one by now is a `Conflict`. Logged
     events become entries of the log in the same transaction; all events go to the observers after the commit.
     """
@@ -57,6 +58,7 @@ class Changes(msgspec.Struct, frozen=True):
     claims: tuple[Claim, ...] = ()
     unrevoked: tuple[int, ...] = ()
     compromised_keys: tuple[str, ...] = ()
+    sound_keys: tuple[str, ...] = ()
     settings: SettingsChange | None = None
     settings_revision: int | None = None
     events: tuple[Event, ...] = ()
@@ -129,6 +131,10 @@ class AccountReads(Protocol):
         """The account of this provisioner with this key's thumbprint, in whatever status."""
         ...
 
+    async def accounts_of_key(self, thumbprint: str) -> tuple[Account, ...]:
+        """The accounts of all provisioners with this key, in whatever status; a look at every key, so for rare use."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class OrderSlice:
@@ -159,6 +165,10 @@ class OrderReads(Protocol):
         One look is at a bounded number of rows, of whatever account, so that it needs no index: a slice may hold less
         than `limit`, or nothing, and there may be more all the same.
         """
+        ...
+
+    async def account_orders(self, account_id: int, *, since: int, below: int, limit: int) -> tuple[Order, ...]:
+        """The account's orders with ids from `since` on and below `below`, in whatever status, newest first: a page."""
         ...
 
     async def order_counts(self) -> dict[str, int]:

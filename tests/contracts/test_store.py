@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dayfly.adapters.stores import open_store
-from dayfly.core.acme.objects import Certificate, Order, OrderStatus
+from dayfly.core.acme.objects import AccountStatus, Certificate, Order, OrderStatus
 from dayfly.core.events import AccountCreated, CertificateIssued, Event, IssueKind, OrderCreated
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import MOST_GONE, KeptDenial
@@ -269,6 +269,26 @@ def test_orders_of_an_account_come_in_slices_newest_first(play: Play) -> None:
     play(scenario)
 
 
+def test_orders_of_an_account_come_in_pages_whatever_their_status(play: Play) -> None:
+    """Newest first, from one id on and below another; other accounts' do not count."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        rows = (
+            numbered(1), numbered(2, status=OrderStatus.INVALID), numbered(3, status=OrderStatus.VALID),
+            numbered(4, account_id=8), numbered(5),
+        )  # fmt: skip
+        await store.commit(Changes(insert=rows))
+
+        async def page(**bounds: int) -> list[int]:
+            return [one.id for one in await store.orders.account_orders(7, **{"limit": 9, **bounds})]
+
+        assert await page(since=0, below=9) == [5, 3, 2, 1]
+        assert await page(since=2, below=5) == [3, 2]
+        assert await page(since=0, below=9, limit=2) == [5, 3]
+
+    play(scenario)
+
+
 def test_orders_of_an_account_are_found_behind_many_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite looks at a bounded number of rows at once, and says where to go on; nothing is left out."""
     monkeypatch.setattr("dayfly.adapters.stores.reads.LIST_ROWS", 4)
@@ -289,6 +309,19 @@ def test_orders_of_an_account_are_found_behind_many_others(tmp_path: Path, monke
         await store.close()
 
     asyncio.run(body())
+
+
+def test_accounts_of_a_key_are_those_of_all_provisioners(play: Play) -> None:
+    """In whatever status; a key that has none gives none."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        mine = account(id=7)
+        same = replace(mine, id=8, provisioner="other", status=AccountStatus.DEACTIVATED)
+        await store.commit(Changes(insert=(mine, same, account(id=9))))
+        assert set(await store.accounts.accounts_of_key(mine.thumbprint)) == {mine, same}
+        assert await store.accounts.accounts_of_key("nobody's") == ()
+
+    play(scenario)
 
 
 def test_certificates_come_in_pages_and_live_ones_alone_if_asked(play: Play) -> None:
@@ -490,7 +523,9 @@ def test_a_compromised_key_gets_no_certificate(play: Play) -> None:
             await store.commit(Changes(insert=(row,), events=(issued_event(row, bad),)))
         with pytest.raises(NotFound):
             await store.certificates.certificate(row.id)
-        await store.commit(Changes(insert=(row,), events=(issued_event(row, good),)))
+        with pytest.raises(Conflict):
+            await store.commit(Changes(insert=(account(),), sound_keys=(good, bad)))
+        await store.commit(Changes(insert=(row,), sound_keys=(good,), events=(issued_event(row, good),)))
 
     play(scenario)
 

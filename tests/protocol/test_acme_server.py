@@ -67,7 +67,7 @@ def test_directory_has_absolute_urls_and_nothing_that_is_not_there__rfc8555_7_1_
     async def scenario(peer: Peer) -> None:
         directory = await peer.send("GET", "/acme/acme/directory", headers=[(b"host", b"evil.example")])
         found = directory.json
-        keys = ("newNonce", "newAccount", "newOrder", "renewalInfo", "keyChange")
+        keys = ("newNonce", "newAccount", "newOrder", "renewalInfo", "keyChange", "revokeCert")
         known = {key: found[key] for key in keys}
         assert known == {
             "newNonce": f"{BASE}/acme/acme/new-nonce",
@@ -75,8 +75,9 @@ def test_directory_has_absolute_urls_and_nothing_that_is_not_there__rfc8555_7_1_
             "newOrder": f"{BASE}/acme/acme/new-order",
             "renewalInfo": f"{BASE}/acme/acme/renewal-info",
             "keyChange": f"{BASE}/acme/acme/key-change",
+            "revokeCert": f"{BASE}/acme/acme/revoke-cert",
         }
-        assert len(found) == 6
+        assert len(found) == 7
         assert "evil" not in directory.body.decode()
         assert (await peer.send("GET", "/acme/nobody/directory")).status == 404
         assert (await peer.send("GET", "/acme/platform-team/directory")).status == 404  # a JWK provisioner

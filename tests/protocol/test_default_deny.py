@@ -84,7 +84,7 @@ ACME = frozenset(
         "key-change", "account/{account}/orders", "account/{account}/orders/{before}",
         "directory", "new-nonce", "new-account", "account/{account}", "new-order", "order/{order}",
         "order/{order}/finalize", "authz/{authorization}", "challenge/{authorization}/{type}",
-        "certificate/{certificate}", "renewal-info/{certificate}",
+        "certificate/{certificate}", "renewal-info/{certificate}", "revoke-cert",
     }
 )  # fmt: skip
 NOT_THERE = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from dayfly.authority.compromises import check_sound
 from dayfly.authority.context import Authority
 from dayfly.core.acme.accounts import check_agreement, check_usable, plan_account_update, plan_new_account
 from dayfly.core.acme.messages import AccountUpdate, NewAccount
@@ -24,12 +25,14 @@ async def new_account(
 ) -> tuple[Account, bool]:
     """The account of this key, and whether it was created now (RFC 8555 7.3, 7.3.1).
 
-    1. A key that has an account gets that account, unchanged.
-    2. With onlyReturnExisting an unknown key is AccountDoesNotExist.
-    3. Terms of service, where there are some, are agreed to (7.3.3).
-    4. The account is committed; the loser of a race gets the winner's. The gate has judged the key.
+    1. A key that was reported as compromised gets none (BadPublicKey).
+    2. A key that has an account gets that account, unchanged.
+    3. With onlyReturnExisting an unknown key is AccountDoesNotExist.
+    4. Terms of service, where there are some, are agreed to (7.3.3).
+    5. The account is committed; the loser of a race gets the winner's. The gate has judged the key.
     """
     settings, _ = await authority.acme_grant(provisioner)
+    sound = await check_sound(authority, key)
     known = await authority.store.accounts.account_by_key(provisioner, key.thumbprint)
     if known is not None:
         check_usable(known)
@@ -44,8 +47,9 @@ async def new_account(
     now = authority.clock.now()
     account, event = plan_new_account(request, key, account_id=authority.ids.new(), provisioner=provisioner, now=now)
     try:
-        await authority.store.commit(Changes(insert=(account,), events=(event,)))
+        await authority.store.commit(Changes(insert=(account,), sound_keys=(sound,), events=(event,)))
     except Conflict:
+        await check_sound(authority, key)
         winner = await authority.store.accounts.account_by_key(provisioner, key.thumbprint)
         if winner is None:
             raise

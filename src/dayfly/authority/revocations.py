@@ -1,31 +1,29 @@
 """Revocation: a row, an entry of the log, and from that commit on no renewal of the line (step-compat.md part 6).
 
 Rules: the certificate is found by its whole serial; a second revocation is refused, also of two at once; who revoked is
-written down; with keyCompromise the key gets no certificate any more, from that commit on. One function revokes,
-whoever asked and on whichever face.
+written down; with keyCompromise the key gets nothing any more, from that commit on. One function revokes, whoever asked
+and on whichever face.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
 
+from dayfly.authority.compromises import bar_accounts, barred_keys
 from dayfly.authority.context import Authority
 from dayfly.authority.holders import Holder
 from dayfly.authority.signing import Bearer, already_used, bearer_anew, claim_of
 from dayfly.core.acme.objects import Certificate
-from dayfly.core.events import CertificateRevoked, Reason
+from dayfly.core.acme.revoking import Revoker, plan_revocation
+from dayfly.core.events import Reason
 from dayfly.core.ids import serial_row_id
-from dayfly.core.policy.keys import spki_hash
-from dayfly.core.problems import AlreadyRevoked, NoSuchResource, ServiceUnavailable, Unauthorized
+from dayfly.core.problems import NoSuchResource, ServiceUnavailable, Unauthorized
 from dayfly.core.step.messages import RevokeRequest
-from dayfly.core.x509.leaf import read_leaf
 from dayfly.errors import Claimed, Conflict, NotFound
 from dayfly.ports import Changes
 
 TRIES = 4
-KEY_COMPROMISE = 1  # RFC 5280 5.3.1
+ITSELF = Revoker("its own key", holds_key=True)
 
 
 async def revoke_by_token(authority: Authority, request: RevokeRequest, bearer: Bearer) -> None:
@@ -42,16 +40,16 @@ async def revoke_by_token(authority: Authority, request: RevokeRequest, bearer: 
     for _ in range(TRIES):
         certificate = await find_by_serial(authority, request.serial)
         relying = Changes(claims=(claim_of(bearer.claims),), settings_revision=bearer.settings.revision)
-        by = f"provisioner {bearer.grant.provisioner}"
+        revoker = Revoker(f"provisioner {bearer.grant.provisioner}", may_bar_key=True)
         try:
-            await _revoke_once(authority, certificate, relying, reason=request.reason_code, by=by)
+            await revoke_once(authority, certificate, relying, revoker, reason=request.reason_code)
         except Claimed:
             raise already_used() from None
         except Conflict:
             bearer = await bearer_anew(authority, bearer)
             continue
         return
-    raise ServiceUnavailable("the certificate or the settings are being changed by others; try again", retry_after=1)
+    raise being_changed()
 
 
 async def revoke_by_holder(authority: Authority, request: RevokeRequest, holder: Holder) -> None:
@@ -63,12 +61,12 @@ async def revoke_by_holder(authority: Authority, request: RevokeRequest, holder:
     certificate = holder.certificate
     for _ in range(TRIES):
         try:
-            await _revoke_once(authority, certificate, Changes(), reason=request.reason_code, by="its own key")
+            await revoke_once(authority, certificate, Changes(), ITSELF, reason=request.reason_code)
         except Conflict:
             certificate = await authority.store.certificates.certificate(certificate.id)
             continue
         return
-    raise ServiceUnavailable("the certificate is being changed by others; try again", retry_after=1)
+    raise being_changed()
 
 
 async def find_by_serial(authority: Authority, serial: int) -> Certificate:
@@ -82,19 +80,28 @@ async def find_by_serial(authority: Authority, serial: int) -> Certificate:
     return certificate
 
 
-async def _revoke_once(
-    authority: Authority, certificate: Certificate, relying: Changes, *, reason: int, by: str
+async def revoke_once(
+    authority: Authority, certificate: Certificate, relying: Changes, revoker: Revoker, *, reason: int
 ) -> None:
-    """Revoke it for a reason code of RFC 5280 5.3.1, by the one that `by` names; AlreadyRevoked, Conflict, Claimed.
+    """Revoke it for a reason code of RFC 5280 5.3.1; AlreadyRevoked, Conflict, Claimed.
 
-    `relying` has the conditions and claims of the one who asks.
+    `relying` has the conditions and claims of the one who asks. A key that is barred is barred in that commit, and so
+    are the accounts that have it.
     """
-    if certificate.revoked_at is not None:
-        raise AlreadyRevoked("the certificate is already revoked", reason=Reason.REVOKED)
-    now = authority.clock.now()
-    revoked = replace(certificate, revoked_at=now, revocation_reason=reason)
-    event = CertificateRevoked(now, certificate.id, certificate.serial, reason, by)
-    keys = (spki_hash(read_leaf(certificate.der).spki),) if reason == KEY_COMPROMISE else ()
-    await authority.store.commit(
-        msgspec.structs.replace(relying, update=(revoked,), compromised_keys=keys, events=(event,))
-    )
+    plan = plan_revocation(certificate, revoker, reason=reason, now=authority.clock.now())
+    changes = msgspec.structs.replace(relying, update=(plan.certificate,), events=(plan.event,))
+    if plan.bars_key:
+        await _commit_and_bar(authority, changes, certificate)
+    else:
+        await authority.store.commit(changes)
+
+
+async def _commit_and_bar(authority: Authority, changes: Changes, certificate: Certificate) -> None:
+    keys = barred_keys(certificate)
+    await authority.store.commit(msgspec.structs.replace(changes, compromised_keys=keys.hashes))
+    await bar_accounts(authority, keys, by=f"revocation of {certificate.serial:x}")
+
+
+def being_changed() -> ServiceUnavailable:
+    """Races were lost again and again."""
+    return ServiceUnavailable("the certificate or the settings are being changed by others; try again", retry_after=1)

@@ -148,6 +148,16 @@ class AccountDeactivated:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountRevoked:
+    """An account was ended by the CA (RFC 8555 7.1.2), for what `by` names."""
+
+    at: datetime
+    account_id: int
+    provisioner: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class AccountKeyChanged:
     """An account has another key (RFC 8555 7.3.5)."""
 
@@ -215,6 +225,7 @@ LoggedEvent = (
     | AccountDeactivated
     | AccountKeyChanged
     | SettingChanged
+    | AccountRevoked
 )
 """What becomes an entry of the log; fit for isinstance."""
 

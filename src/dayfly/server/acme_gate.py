@@ -113,7 +113,20 @@ class Gate:
         3. The signature is checked with the account's key, then the account's status.
         4. The nonce is spent.
         """
+        return await self._with_account(request, *self._open(request))
+
+    async def with_key(self, request: Request) -> SignedByKey:
+        """A request signed by the key in its header (`jwk`)."""
+        return await self._with_key(request, *self._open(request))
+
+    async def with_account_or_key(self, request: Request) -> Signed | SignedByKey:
+        """Either of them, as revokeCert takes it (RFC 8555 7.6)."""
         jws, urls = self._open(request)
+        if jws.header.jwk is None:
+            return await self._with_account(request, jws, urls)
+        return await self._with_key(request, jws, urls)
+
+    async def _with_account(self, request: Request, jws: UnverifiedJWS, urls: Urls) -> Signed:
         if jws.header.kid is None:
             raise Malformed("this resource takes a request signed by an account: `kid`, not `jwk` (RFC 8555 6.2)")
         account = await self._account(request, jws.header.kid)
@@ -123,9 +136,7 @@ class Gate:
         await self._spend(jws)
         return Signed(account, key, jws.payload, urls, source_of(request), jws.header.url, jws.header.kid)
 
-    async def with_key(self, request: Request) -> SignedByKey:
-        """A request signed by the key in its header (`jwk`)."""
-        jws, urls = self._open(request)
+    async def _with_key(self, request: Request, jws: UnverifiedJWS, urls: Urls) -> SignedByKey:
         if jws.header.jwk is None:
             raise Malformed("this resource takes a request with the key in it: `jwk`, not `kid` (RFC 8555 6.2)")
         check_key(jws.header.jwk.key, allow=ACCOUNT_KEYS)  # first, since a key that is refused may be a costly one

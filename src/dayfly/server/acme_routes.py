@@ -29,6 +29,7 @@ from dayfly.core.x509.pem import render_pem
 from dayfly.server.acme_accounts import AccountRoutes
 from dayfly.server.acme_gate import Bases, Gate, Signed
 from dayfly.server.acme_renewal_info import RenewalInfo
+from dayfly.server.acme_revocation import AcmeRevocation
 from dayfly.server.app import Header, Request, Response, Route
 
 JSON = b"application/json"
@@ -65,6 +66,7 @@ class AcmeRoutes:
                 ("POST", "/challenge/{authorization}/{type}", self.challenge, "acme_challenge"),
                 ("POST", "/certificate/{certificate}", self.certificate, "acme_certificate"),
                 ("GET", "/renewal-info/{certificate}", RenewalInfo(self._authority).answer, "acme_renewal_info"),
+                *AcmeRevocation(self._authority, self._gate).table(),
             )
         )
 

@@ -39,7 +39,17 @@ OTHER = "other"
 MOST_PROVISIONERS = 1_000  # labels since the start, those of provisioners that are gone included
 
 SIGNING_PATH = frozenset(
-    {"acme_new_account", "acme_new_order", "acme_challenge", "acme_finalize", "sign", "renew", "rekey", "revoke"}
+    {
+        "acme_new_account",
+        "acme_new_order",
+        "acme_challenge",
+        "acme_finalize",
+        "acme_revoke",
+        "sign",
+        "renew",
+        "rekey",
+        "revoke",
+    }
 )
 
 # What a refusal means for the caller's and for our objective; the key is the bare problem type.

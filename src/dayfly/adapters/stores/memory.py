@@ -17,10 +17,10 @@ from dayfly.core.acme.ordering import ORDER_LIFE
 from dayfly.core.events import CertificateIssued, Event, LoggedEvent
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import ID_REST, MOST_GONE, KeptDenial, once_more, share_of
-from dayfly.core.policy.renewal import SUPERSEDED
 from dayfly.core.settings.documents import Settings, apply_change
 from dayfly.core.transparency.entries import render_entry
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, extend, leaf_hash, render_frontier, root_hash
+from dayfly.core.x509.reasons import SUPERSEDED
 from dayfly.errors import Claimed, Conflict, NotFound
 from dayfly.ports import Changes, LogHead, OrderSlice, Receipt, Record, StoredEntry, StoredGroup
 
@@ -54,6 +54,10 @@ class MemoryAccounts:
         wanted = (provisioner, thumbprint)
         return next((one for one in self._rows.values() if (one.provisioner, one.thumbprint) == wanted), None)
 
+    async def accounts_of_key(self, thumbprint: str) -> tuple[Account, ...]:
+        """The accounts of all provisioners with this key."""
+        return tuple(one for one in self._rows.values() if one.thumbprint == thumbprint)
+
 
 class MemoryOrders:
     """Orders."""
@@ -82,6 +86,11 @@ class MemoryOrders:
         below = sorted((one for one in mine if before is None or one.id < before), key=lambda one: -one.id)
         orders = tuple(below[:limit])
         return OrderSlice(orders, orders[-1].id if len(orders) == limit else None)
+
+    async def account_orders(self, account_id: int, *, since: int, below: int, limit: int) -> tuple[Order, ...]:
+        """The account's orders with ids from `since` on and below `below`, newest first."""
+        found = [one for one in self._rows.values() if one.account_id == account_id and since <= one.id < below]
+        return tuple(sorted(found, key=lambda one: -one.id)[:limit])
 
     async def order_counts(self) -> dict[str, int]:
         """How many orders there are in each status."""
@@ -357,7 +366,8 @@ class MemoryStore:
             raise Claimed("this was used before")
         if any(revoked_in_line(self._certificates, one) for one in changes.unrevoked):
             raise Conflict("a certificate that was relied on, or one that it comes from, was revoked meanwhile")
-        if self._compromised & {one.spki_hash for one in changes.events if isinstance(one, CertificateIssued)}:
+        issued = {one.spki_hash for one in changes.events if isinstance(one, CertificateIssued)}
+        if self._compromised & {*issued, *changes.sound_keys}:
             raise Conflict("the key was reported as compromised meanwhile")
 
     def _table(self, record: Record) -> dict[int, Account] | dict[int, Order] | dict[int, Certificate]:

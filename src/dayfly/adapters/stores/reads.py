@@ -88,6 +88,11 @@ class AccountTable:
         row = self._reader.one(statement, provisioner, thumbprint)
         return None if row is None else rows.parse_account(row[0])
 
+    async def accounts_of_key(self, thumbprint: str) -> tuple[Account, ...]:
+        """The accounts of all provisioners with this key; the inner question is answered by an index alone."""
+        statement = "SELECT document FROM accounts WHERE id IN (SELECT id FROM accounts WHERE thumbprint = ?)"
+        return tuple(rows.parse_account(row[0]) for row in self._reader.all(statement, thumbprint))
+
 
 class OrderTable:
     """Orders."""
@@ -133,6 +138,14 @@ class OrderTable:
         if len(orders) == limit:
             return OrderSlice(orders, orders[-1].id)
         return OrderSlice(orders, None if edge is None else lowest + 1)
+
+    async def account_orders(self, account_id: int, *, since: int, below: int, limit: int) -> tuple[Order, ...]:
+        """The account's orders with ids from `since` on and below `below`, newest first."""
+        statement = (
+            "SELECT document FROM orders INDEXED BY orders_of_account WHERE account_id = ? AND id >= ? AND id < ? "
+            "ORDER BY id DESC LIMIT ?"
+        )
+        return tuple(rows.parse_order(row[0]) for row in self._reader.all(statement, account_id, since, below, limit))
 
     async def order_counts(self) -> dict[str, int]:
         """How many orders there are in each status."""

@@ -16,8 +16,8 @@ from dayfly.adapters.stores.log import entries_of
 from dayfly.core.acme.objects import Account, Certificate, Order
 from dayfly.core.events import CertificateIssued
 from dayfly.core.frozen import replace
-from dayfly.core.policy.renewal import SUPERSEDED
 from dayfly.core.settings.documents import SettingsChange, document_kind, document_name, render_document
+from dayfly.core.x509.reasons import SUPERSEDED
 from dayfly.errors import Claimed, Conflict
 from dayfly.ports import Changes, Claim, Record
 
@@ -113,6 +113,7 @@ def _conditions(changes: Changes) -> tuple[Condition, ...]:
     found += [_key_is_free(record) for record in changes.update if isinstance(record, Account)]
     found += map(_is_unclaimed, changes.claims)
     found += map(_line_is_good, changes.unrevoked)
+    found += map(_key_is_good, changes.sound_keys)
     found += [_key_is_good(event.spki_hash) for event in changes.events if isinstance(event, CertificateIssued)]
     return tuple(found)
 

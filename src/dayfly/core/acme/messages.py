@@ -72,6 +72,11 @@ class Urls:
         """RFC 8555 7.3.5."""
         return self.base + "/key-change"
 
+    @property
+    def revoke_cert(self) -> str:
+        """RFC 8555 7.6."""
+        return self.base + "/revoke-cert"
+
     def account(self, account_id: int) -> str:
         """The account's URL, which is also its `kid`."""
         return f"{self.base}/account/{render_id(account_id)}"
@@ -209,6 +214,7 @@ def render_directory(urls: Urls, *, meta: dict[str, Any], extra: tuple[str, str]
         "newOrder": urls.new_order,
         "renewalInfo": urls.renewal_info,
         "keyChange": urls.key_change,
+        "revokeCert": urls.revoke_cert,
         extra[0]: extra[1],
     }
     if meta:

@@ -19,7 +19,6 @@ from dayfly.core.policy.step import Situation, check_step_names, plan_step_valid
 from dayfly.core.problems import Unauthorized
 
 UNAUTHENTICATED = 401
-SUPERSEDED = 4  # reason code, RFC 5280 5.3.1: it was replaced, so what came of it stays good
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,12 @@ from dayfly.core.jose.encoding import EncodingError, strict_json_object
 from dayfly.core.policy.lifetimes import parse_duration, render_duration
 from dayfly.core.problems import BadCSR, Malformed, NotImplementedHere
 from dayfly.core.x509.pem import PEMError, parse_pem_block, render_pem
+from dayfly.core.x509.reasons import REASON_CODES
 from dayfly.errors import ClientError
 
 GO_ZERO_TIME = "0001-01-01T00:00:00Z"
 CSR_LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 MAX_DEPTH = 8
-REASON_CODES = frozenset(range(11)) - {6, 7, 8}  # RFC 5280 5.3.1, but for hold and release: a revocation is for ever
 PAGE, MAX_PAGE = 20, 100  # provisioners in an answer: the usual number and the most
 
 # What stock clients are told to speak; their own minimum is the same.

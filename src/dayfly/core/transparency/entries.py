@@ -7,6 +7,7 @@ What `render_entry` gives is what `parse_entry` takes, and nothing else.
 
     1 LogStarted         2 CertificateIssued   3 CertificateRevoked   4 AccountCreated
     5 AccountUpdated     6 AccountDeactivated  7 AccountKeyChanged    8 SettingChanged
+    9 AccountRevoked
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dayfly.core.events import (
     AccountCreated,
     AccountDeactivated,
     AccountKeyChanged,
+    AccountRevoked,
     AccountUpdated,
     CertificateIssued,
     CertificateRevoked,
@@ -115,6 +117,12 @@ class _SettingChanged(_Form, frozen=True, tag=8):
     digest: str
 
 
+class _AccountRevoked(_Form, frozen=True, tag=9):
+    account_id: _Id
+    provisioner: str
+    by: str
+
+
 # --- both ways --------------------------------------------------------------------------------------------------------
 
 
@@ -201,6 +209,7 @@ _AnyForm = (
     | _AccountDeactivated
     | _AccountKeyChanged
     | _SettingChanged
+    | _AccountRevoked
 )
 
 # Forms whose members are those of their event, one by one; `Any`, since the pairs are only related by their names.
@@ -211,6 +220,7 @@ _PAIRS: tuple[tuple[type[Any], type[Struct]], ...] = (
     (AccountDeactivated, _AccountDeactivated),
     (AccountKeyChanged, _AccountKeyChanged),
     (SettingChanged, _SettingChanged),
+    (AccountRevoked, _AccountRevoked),
 )
 _EVENTS: dict[type[Struct], type[Any]] = {form: event for event, form in _PAIRS}
 

@@ -19,6 +19,7 @@ from dayfly.core.events import CertificateIssued, CertificateRevoked
 from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import render_id
 from dayfly.core.transparency.findings import Findings
+from dayfly.core.x509.reasons import KEY_COMPROMISE
 
 _SHARED = (
     "serial", "fingerprint", "names", "not_before", "not_after", "provisioner", "owner", "rule", "profile",
@@ -115,8 +116,10 @@ class RowMatcher:
             self._highest = max(self._highest, certificate_id)
 
     def revoked(self, index: int, event: CertificateRevoked) -> None:
-        """Take up the entry of a revocation."""
-        self._revocations[event.certificate_id] = (index, event.at, event.reason)
+        """Take up the entry of a revocation; a later one for keyCompromise changes the reason, and not when it was."""
+        earlier = self._revocations.get(event.certificate_id)
+        at = event.at if earlier is None or event.reason != KEY_COMPROMISE else earlier[1]
+        self._revocations[event.certificate_id] = (index, at, event.reason)
 
     def later(self, event: CertificateIssued | CertificateRevoked) -> None:
         """Excuse a row for what was committed after the check began, now that all rows are read."""
@@ -124,6 +127,7 @@ class RowMatcher:
             self._rows.pop(event.certificate_id, None)
         else:
             self._revoked_rows.pop(event.certificate_id, None)
+            self._revocations.pop(event.certificate_id, None)
 
     def add_rows(self, rows: Iterable[CertificateFacts]) -> None:
         """Take up the next rows by id; none at all says that there are no more."""

@@ -14,6 +14,7 @@ from dayfly.core.events import (
     AccountCreated,
     AccountDeactivated,
     AccountKeyChanged,
+    AccountRevoked,
     AccountUpdated,
     CertificateIssued,
     CertificateRevoked,
@@ -90,6 +91,13 @@ PINNED: list[tuple[LoggedEvent, str]] = [
             f'"digest":"{HEX}"}}'
         ),
     ),
+    (
+        AccountRevoked(AT, 1, "internal-acme", "revocation of 7"),
+        (
+            '{"t":9,"v":1,"at":"2026-03-01T12:00:00Z","account_id":1,"provisioner":"internal-acme",'
+            '"by":"revocation of 7"}'
+        ),
+    ),
 ]
 REVOKED = PINNED[2][1]
 
@@ -125,6 +133,7 @@ EVENTS = st.one_of(
     st.builds(AccountDeactivated, times, ids, texts),
     st.builds(AccountKeyChanged, times, ids, texts, texts, texts),
     st.builds(SettingChanged, times, ids, texts, texts, st.sampled_from(SettingAction), texts),
+    st.builds(AccountRevoked, times, ids, texts, texts),
 )
 
 
