@@ -17,14 +17,14 @@ from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import uvloop
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn import Config
 
 from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.stores.sqlite import SqliteStore, open_sqlite
@@ -45,7 +45,8 @@ from dayfly.core.x509.csr import parse_csr
 from dayfly.core.x509.profile import ECDSA_SHA256, SERVICE, IssuerFacts, build
 from dayfly.ports import Changes, ValidationTarget
 from dayfly.server.app import Application, Request, Response, Route
-from dayfly.server.cycle import Cycle
+from dayfly.server.front import ListenerState, StrictProtocol
+from dayfly.server.limits import FrontLimits
 from factories import NAME, NOW, certificate, challenge, csr_der, dns, ec_key, order, ready_order, spki_of
 
 ROUNDS = 40
@@ -121,11 +122,21 @@ def issue_item() -> Callable[[], object]:
 
 
 def http_item() -> Callable[[], object]:
-    """Routing, the application and its answer, to a transport that throws it away."""
+    """Parsing, routing, the application and its answer, to a transport that throws it away."""
 
     class Nowhere(asyncio.Transport):
         def write(self, data: Any) -> None:  # noqa: ANN401 - the library's signature
             """Throw it away."""
+
+        def is_closing(self) -> bool:
+            """Never."""
+            return False
+
+        def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+            """There is no buffer."""
+
+        def pause_reading(self) -> None:
+            """Nothing comes by itself."""
 
     async def handler(_: Request) -> Response:
         return Response(200, b"{}")
@@ -133,18 +144,22 @@ def http_item() -> Callable[[], object]:
     app = Application(
         [Route("POST", "/acme/{provisioner}/order/{order}", handler)], new_request_id=lambda: "0123456789abcdef"
     )
-    headers = [(b"host", b"ca:9000"), (b"user-agent", b"b"), (b"content-type", b"application/jose+json")]
-    path = b"/acme/acme/order/00000b1e5f400000"
-    scope = {"type": "http", "method": "POST", "raw_path": path, "query_string": b"", "headers": headers,
-             "client": ("127.0.0.1", 1), "state": {}}  # fmt: skip
-    wire = Nowhere()
-    flow = FlowControl(wire)
-
-    def once() -> None:
-        cycle = Cycle(cast("Any", scope), b"{}", transport=wire, flow=flow, keep_alive=True, on_response=lambda: None)
-        drive(cycle.run(app, [(b"date", b"Thu, 26 Nov 2026 12:00:00 GMT")]))
-
-    return once
+    state = ListenerState()
+    state.date = b"date: Thu, 26 Nov 2026 12:00:00 GMT\r\n"
+    connection = StrictProtocol(
+        Config(app.respond, lifespan="off", log_config=None),
+        state,
+        uvloop.new_event_loop(),
+        respond=app.respond,
+        limits=FrontLimits(),
+        new_request_id=app.new_request_id,
+    )
+    connection.connection_made(Nowhere())
+    request = (
+        b"POST /acme/acme/order/00000b1e5f400000 HTTP/1.1\r\nHost: ca:9000\r\nUser-Agent: b\r\n"
+        b"Content-Type: application/jose+json\r\nAccept-Encoding: gzip\r\nContent-Length: 400\r\n\r\n" + b"x" * 400
+    )
+    return lambda: connection.data_received(request)
 
 
 def states_item() -> Callable[[], object]:

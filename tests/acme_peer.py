@@ -39,7 +39,7 @@ from dayfly.core.x509.hierarchy import build_intermediate, build_root
 from dayfly.ports import Changes, Location, Store, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
-from dayfly.server.app import Application
+from dayfly.server.app import Application, Request
 from dayfly.server.step_certificates import StepCertificates
 from dayfly.server.step_routes import StepRoutes
 from factories import NAME, NOW, csr_der, ec_key, settings
@@ -139,29 +139,21 @@ class Peer:
         headers: Any = (),
         certificate: bytes | None = None,
     ) -> Reply:
-        """One request, as uvicorn would hand it over; `certificate` is what the handshake verified."""
+        """One request, as the front would hand it over; `certificate` is what the handshake verified."""
         path, _, query = path.partition("?")
-        sent: list[Any] = []
-        scope: Any = {
-            "type": "http", "method": method, "raw_path": path.encode(), "path": path, "query_string": query.encode(),
-            "headers": [(b"host", b"ca.internal.example:9000"), (b"content-type", media_type.encode()), *headers],
-            "client": ("10.1.2.3", 40000), "state": {"peer_certificate": certificate},
-        }  # fmt: skip
-
-        async def receive() -> Any:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        await self.app(scope, receive, send)
-        start, content = sent[0], b"".join(one.get("body", b"") for one in sent[1:])
+        fields = {b"host": b"ca.internal.example:9000", b"content-type": media_type.encode()} | dict(headers)
+        given = fields.get(b"x-request-id", b"").decode() or self.app.new_request_id()
+        answer = await self.app.respond(
+            Request(method, path, {}, query.encode(), fields, body, ("10.1.2.3", 40000), certificate, given)
+        )
+        content = answer.body
         found: dict[str, str] = {}
-        for name, value in start["headers"]:  # several of one name are one list (RFC 9110 5.3)
-            found[name.decode()] = ", ".join(filter(None, (found.get(name.decode()), value.decode())))
-        assert start["status"] != 500, content
-        record(f"{method} {path}", kind="answer", said=content if start["status"] >= 400 else b"")
-        return Reply(start["status"], found, content)
+        for line in answer.lines.decode().splitlines():  # several of one name are one list (RFC 9110 5.3)
+            name, _, value = line.partition(": ")
+            found[name] = ", ".join(filter(None, (found.get(name), value)))
+        assert answer.status != 500, content
+        record(f"{method} {path}", kind="answer", said=content if answer.status >= 400 else b"")
+        return Reply(answer.status, found, content)
 
     def with_authority(self, **changes: Any) -> Peer:
         """The same CA with other ports, as after a restart: its store, and nothing of what it had in memory."""

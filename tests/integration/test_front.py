@@ -255,6 +255,7 @@ FAULTS = {
     "asterisk-form": (400, b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"),
     "no-host": (400, b"GET /echo HTTP/1.1\r\n\r\n"),
     "two-hosts": (400, GET[:-2] + b"Host: ca.internal.example\r\n\r\n"),
+    "two-authorizations": (400, GET[:-2] + b"Authorization: Bearer a\r\nAuthorization: Bearer a\r\n\r\n"),
     "empty-host": (400, b"GET /echo HTTP/1.1\r\nHost:\r\n\r\n"),
     "host-with-path": (400, b"GET /echo HTTP/1.1\r\nHost: a/b\r\n\r\n"),
     "host-with-user": (400, b"GET /echo HTTP/1.1\r\nHost: a@b\r\n\r\n"),

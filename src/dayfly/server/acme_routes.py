@@ -31,6 +31,7 @@ from dayfly.server.acme_gate import Bases, Gate, Signed
 from dayfly.server.acme_renewal_info import RenewalInfo
 from dayfly.server.acme_revocation import AcmeRevocation
 from dayfly.server.app import Header, Request, Response, Route
+from dayfly.server.exchange import render_headers
 
 JSON = b"application/json"
 PEM_CHAIN = b"application/pem-certificate-chain"
@@ -70,13 +71,13 @@ class AcmeRoutes:
             )
         )
 
-    def common_headers(self, request: Request) -> tuple[Header, ...]:
+    def common_headers(self, request: Request) -> bytes:
         """What every ACME answer carries, refused ones too: CORS, the directory link, and a nonce after a POST."""
         urls = self._bases.urls(request, request.params["provisioner"])
-        headers = _CORS if request.path.endswith("/directory") else _linked(urls)
+        lines = _CORS if request.path.endswith("/directory") else _linked(urls)
         if request.method == "POST":
-            return (*headers, (b"replay-nonce", self._authority.nonces.issue().encode()))
-        return headers
+            return b"%breplay-nonce: %b\r\n" % (lines, self._authority.nonces.issue().encode())
+        return lines
 
     # --- resources without an account ---------------------------------------------------------------------------------
 
@@ -188,17 +189,19 @@ class AcmeRoutes:
         return signed
 
 
-_CORS: tuple[Header, ...] = (
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"Link, Replay-Nonce, Location, Retry-After"),
+_CORS = render_headers(
+    (
+        (b"access-control-allow-origin", b"*"),
+        (b"access-control-expose-headers", b"Link, Replay-Nonce, Location, Retry-After"),
+    )
 )
 _NO_STORE: Header = (b"cache-control", b"no-store")
 _POLL: tuple[Header, ...] = ((b"retry-after", str(POLL_AFTER).encode()),)
 
 
 @lru_cache(maxsize=256)
-def _linked(urls: Urls) -> tuple[Header, ...]:
-    return (*_CORS, (b"link", f'<{urls.directory}>;rel="index"'.encode()))
+def _linked(urls: Urls) -> bytes:
+    return _CORS + render_headers(((b"link", f'<{urls.directory}>;rel="index"'.encode()),))
 
 
 def _id(request: Request, name: str) -> int:

@@ -1,4 +1,4 @@
-"""The ASGI application: one routing table, one place where errors become answers.
+"""The application: one routing table, one place where errors become answers.
 
 Rules: a path that is not canonical is not found, so no two spellings reach one handler; the handler decides, and
 nothing here holds a rule about certificates; every answer carries X-Request-Id, and what is not a refusal is logged
@@ -16,15 +16,12 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
 
 from dayfly.core.problems import MethodNotAllowed, NoSuchResource, PayloadTooLarge, Refused, ServiceUnavailable
 from dayfly.errors import SignerError, StoreError
-from dayfly.server.exchange import Dialect, Handler, Header, Request, Response, Route
+from dayfly.server.exchange import Answer, Dialect, Handler, Header, Request, Response, Route, render_headers
 from dayfly.server.problems import as_refused, render_refused
-
-if TYPE_CHECKING:
-    from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, HTTPScope, LifespanScope, Scope
 
 __all__ = ["Application", "Dialect", "Handler", "Header", "OnHandled", "Request", "Response", "Route", "RoutingTable"]
 
@@ -33,31 +30,47 @@ OnHandled = Callable[[str, int, str | None, float, Request], None]
 
 UNMATCHED = "unmatched"
 MAX_BODY = 64 * 1024
-"""Octets; the front has the same cap, this one holds whatever server stands before the application."""
+"""Octets; the front has the same cap, this one holds whatever stands before the application."""
 
 _SEGMENT = r"/[A-Za-z0-9_~@:!$'()*+,=&-][A-Za-z0-9_~@:!$'()*+,=&.-]*"
 _CANONICAL = re.compile(rf"(?:{_SEGMENT})+")
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _PARAMETER = re.compile(r"\{([a-z_]+)\}")
 _BODILESS = frozenset({204, 304})
 _logger = logging.getLogger("dayfly.server")
 
 
+_Pick = Callable[[tuple[str, ...]], tuple[str, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Resource:
-    """One pattern: its routes by method, and the names of its parameters with their places in the path.
+    """One pattern: its routes by method, the names of its parameters, and what takes them from a path's segments.
 
     Dialect and headers are those of the pattern's first route, so that a 405 has them too.
     """
 
     methods: dict[str, Route]
-    parameters: tuple[tuple[str, int], ...]
+    parameters: tuple[str, ...]
+    pick: _Pick
     allow: tuple[str, ...]
     dialect: Dialect
-    headers: Callable[[Request], tuple[Header, ...]] | None
+    headers: Callable[[Request], bytes] | None
 
 
-_Shape = tuple[tuple[int, ...], dict[tuple[str, ...], _Resource]]
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Patterns of one length with their literal segments in the same places, by these segments."""
+
+    literal: tuple[int, ...]
+    pick: _Pick
+    resources: dict[tuple[str, ...], _Resource]
+
+
+def _picker(places: Sequence[int]) -> _Pick:
+    """What takes the items in these places of a tuple, as a tuple, however many there are."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return itemgetter(slice(places[0], places[0] + 1) if places else slice(0))
 
 
 class RoutingTable:
@@ -82,15 +95,14 @@ class RoutingTable:
         resource = self._exact.get(path)
         if resource is not None:
             return resource
-        segments = path.split("/")
+        segments = tuple(path.split("/"))
         shapes = self._shapes.get(len(segments))
         if shapes is None or _CANONICAL.fullmatch(path) is None:
             return None
-        for literal, resources in shapes:
-            resource = resources.get(tuple([segments[place] for place in literal]))
+        for shape in shapes:
+            resource = shape.resources.get(shape.pick(segments))
             if resource is not None:
-                for name, place in resource.parameters:
-                    parameters[name] = segments[place]
+                parameters.update(zip(resource.parameters, resource.pick(segments), strict=True))
                 return resource
         return None
 
@@ -101,35 +113,36 @@ class RoutingTable:
     def _add(self, pattern: str, methods: dict[str, Route]) -> None:
         if "GET" in methods:
             methods.setdefault("HEAD", methods["GET"])
-        segments = pattern.split("/")
+        segments = tuple(pattern.split("/"))
         if len(segments) < 2 or segments[0]:
             raise ValueError(f"the pattern {pattern!r} does not begin with a slash")
-        names = [(match[1], place) for place, text in enumerate(segments) if (match := _PARAMETER.fullmatch(text))]
+        names = {place: match[1] for place, text in enumerate(segments) if (match := _PARAMETER.fullmatch(text))}
         first = next(iter(methods.values()))
-        resource = _Resource(methods, tuple(names), tuple(sorted(methods)), first.dialect, first.headers)
+        resource = _Resource(
+            methods, tuple(names.values()), _picker(tuple(names)), tuple(sorted(methods)), first.dialect, first.headers
+        )
         self._dialects.setdefault(segments[1], first.dialect)
         if names:
-            self._add_shape(segments, resource)
+            literal = tuple(place for place in range(1, len(segments)) if place not in names)
+            self._add_shape(segments, literal, resource)
         else:
             self._exact[pattern] = resource
 
-    def _add_shape(self, segments: list[str], resource: _Resource) -> None:
-        places = {place for _, place in resource.parameters}
-        literal = tuple(place for place in range(1, len(segments)) if place not in places)
+    def _add_shape(self, segments: tuple[str, ...], literal: tuple[int, ...], resource: _Resource) -> None:
         shapes = self._shapes.setdefault(len(segments), [])
-        resources = next((table for known, table in shapes if known == literal), None)
-        if resources is None:
-            resources = {}
-            shapes.append((literal, resources))
-            shapes.sort(key=lambda shape: -len(shape[0]))
-        key = tuple(segments[place] for place in literal)
-        if key in resources:
+        shape = next((one for one in shapes if one.literal == literal), None)
+        if shape is None:
+            shape = _Shape(literal, _picker(literal), {})
+            shapes.append(shape)
+            shapes.sort(key=lambda one: -len(one.literal))
+        key = shape.pick(segments)
+        if key in shape.resources:
             raise ValueError(f"two patterns match the same paths: {'/'.join(segments)}")
-        resources[key] = resource
+        shape.resources[key] = resource
 
 
 class Application:
-    """The bare ASGI application; `in_flight` is how many requests are being handled."""
+    """The application; `in_flight` is how many requests are being handled."""
 
     def __init__(
         self,
@@ -139,91 +152,72 @@ class Application:
         on_handled: OnHandled | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Compile the table; `monotonic` gives seconds, for durations only."""
+        """Compile the table; `new_request_id` is for requests that bring none; `monotonic` gives seconds."""
         self._table = RoutingTable(routes)
-        self._new_request_id = new_request_id
+        self.new_request_id = new_request_id
         self._on_handled = on_handled
         self._monotonic = monotonic
         self.in_flight = 0
 
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """One ASGI connection scope: http or lifespan; RuntimeError for any other."""
-        if scope["type"] == "http":
-            self.in_flight += 1
-            try:
-                await self._serve(scope, receive, send)
-            finally:
-                self.in_flight -= 1
-        elif scope["type"] == "lifespan":
-            await _lifespan(scope, receive, send)
-        else:
-            raise RuntimeError(f"scope {scope['type']!r} is not served here")
-
-    async def _serve(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def respond(self, request: Request) -> Answer:
+        """The answer to a request, whatever it is; ValueError where a handler gives a header that is none."""
         started = self._monotonic()
+        self.in_flight += 1
         try:
-            body = await _read_body(receive)
-        except ConnectionError:
-            return  # the client left before its request was whole: there is nobody to answer
-        request = self._request(scope, body or b"")
-        resource = self._table.find(request.path, request.params)
-        route = None if resource is None else resource.methods.get(request.method)
-        try:
-            response = await _answer(resource, route, request, whole=body is not None)
-        except Exception as error:  # noqa: BLE001 - the edge of the process: the client gets an answer, the log the error
-            dialect = self._table.dialect(request.path) if resource is None else resource.dialect
-            response = render_refused(_told(error, request), dialect, request_id=request.request_id)
-        await _send(send, request, response, _common_headers(resource, request))
+            resource = self._table.find(request.path, request.params)
+            route = None if resource is None else resource.methods.get(request.method)
+            try:
+                _check_body(request)
+                response = await _handler(resource, route)(request)
+            except Exception as error:  # noqa: BLE001 - the edge of the process: the client gets an answer, the log the error
+                dialect = self._table.dialect(request.path) if resource is None else resource.dialect
+                response = render_refused(_told(error, request), dialect, request_id=request.request_id)
+            answer = _render(request, response, _common_lines(resource, request))
+        finally:
+            self.in_flight -= 1
         if self._on_handled is not None:
             label = UNMATCHED if route is None else route.label
             _observe(self._on_handled, label, response, self._monotonic() - started, request)
-
-    def _request(self, scope: HTTPScope, body: bytes) -> Request:
-        headers: tuple[Header, ...] = tuple(scope["headers"])
-        given = _value(headers, b"x-request-id")
-        request_id = given.decode("ascii") if given and _REQUEST_ID.fullmatch(given) else self._new_request_id()
-        state: dict[str, Any] = scope.get("state") or {}
-        return Request(
-            scope["method"],
-            # what cannot be decoded has a character that no route and no canonical path has
-            (scope.get("raw_path") or b"").decode("ascii", "replace"),
-            {},
-            scope["query_string"],
-            headers,
-            body,
-            scope["client"] or ("", 0),
-            state.get("peer_certificate"),
-            request_id,
-        )
+        return answer
 
 
-def _value(headers: tuple[Header, ...], wanted: bytes) -> bytes:
-    for name, value in headers:
-        if name == wanted:
-            return value
-    return b""
-
-
-async def _answer(resource: _Resource | None, route: Route | None, request: Request, *, whole: bool) -> Response:
-    """What the handler answers; NoSuchResource, MethodNotAllowed (RFC 8555 6.3), PayloadTooLarge."""
+def _handler(resource: _Resource | None, route: Route | None) -> Handler:
+    """Who answers; NoSuchResource, MethodNotAllowed (RFC 8555 6.3)."""
+    if route is not None:
+        return route.handler
     if resource is None:
         raise NoSuchResource("There is nothing at this path.")
-    if route is None:
-        raise MethodNotAllowed("This resource does not take this method.", allow=resource.allow)
-    if not whole:
+    raise MethodNotAllowed("This resource does not take this method.", allow=resource.allow)
+
+
+def _check_body(request: Request) -> None:
+    """Raise PayloadTooLarge above the cap."""
+    if len(request.body) > MAX_BODY:
         raise PayloadTooLarge(f"The body is above {MAX_BODY} octets.")
-    return await route.handler(request)
 
 
-def _common_headers(resource: _Resource | None, request: Request) -> tuple[Header, ...]:
-    """The headers of every answer of the resource; a failure here costs the headers, never the answer."""
+def _common_lines(resource: _Resource | None, request: Request) -> bytes:
+    """The header lines of every answer of the resource; a failure here costs the headers, never the answer."""
     if resource is None or resource.headers is None:
-        return ()
+        return b""
     try:
         return resource.headers(request)
     except Exception:
         _logger.exception("request %s: no common headers for %s", request.request_id, request.path)
-        return ()
+        return b""
+
+
+def _render(request: Request, response: Response, common: bytes) -> Answer:
+    """The answer with its X-Request-Id, the route's headers, its own, and what tells of its body."""
+    own = render_headers(response.headers) if response.headers else b""
+    body = response.body
+    told = b""
+    if body:
+        told = b"content-length: %d\r\ncontent-type: %b\r\n" % (len(body), response.media_type)
+    elif response.status not in _BODILESS:
+        told = b"content-length: 0\r\n"
+    request_id = request.request_id.encode("ascii", "replace")
+    return Answer(response.status, b"x-request-id: %b\r\n%b%b%b" % (request_id, common, own, told), body)
 
 
 def _observe(on_handled: OnHandled, label: str, response: Response, seconds: float, request: Request) -> None:
@@ -244,39 +238,3 @@ def _told(error: Exception, request: Request) -> Refused:
     elif refused is not error:
         _logger.error("request %s: %s %s failed", request.request_id, request.method, request.path, exc_info=error)
     return refused
-
-
-async def _read_body(receive: ASGIReceiveCallable) -> bytes | None:
-    """The whole body; None if it is above the cap; ConnectionError if the client left."""
-    message = await receive()
-    if message["type"] == "http.request" and not message["more_body"] and len(message["body"]) <= MAX_BODY:
-        return message["body"]
-    parts = bytearray()
-    while message["type"] == "http.request":
-        parts += message["body"]
-        if len(parts) > MAX_BODY:
-            return None
-        if not message["more_body"]:
-            return bytes(parts)
-        message = await receive()
-    raise ConnectionError("the client left")
-
-
-async def _send(send: ASGISendCallable, request: Request, response: Response, common: tuple[Header, ...]) -> None:
-    headers = [(b"x-request-id", request.request_id.encode("ascii", "replace")), *common, *response.headers]
-    if response.status not in _BODILESS:
-        headers.append((b"content-length", b"%d" % len(response.body)))
-        if response.body:
-            headers.append((b"content-type", response.media_type))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers, "trailers": False})
-    await send({"type": "http.response.body", "body": response.body, "more_body": False})
-
-
-async def _lifespan(_scope: LifespanScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            await send({"type": "lifespan.startup.complete"})
-        elif message["type"] == "lifespan.shutdown":
-            await send({"type": "lifespan.shutdown.complete"})
-            return

@@ -7,7 +7,9 @@ answered once, as a problem document, and the connection is closed. No socket an
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from http import HTTPStatus
+from itertools import chain
 
 import msgspec
 
@@ -46,64 +48,61 @@ class FramingFault(DayflyError):
 class Incoming:
     """One request while it arrives; the methods are called in the order of the wire."""
 
-    __slots__ = (
-        "body", "chunked", "expects_continue", "head_done", "head_read", "headers", "keep_alive",
-        "length", "method", "overhead", "single", "size", "target", "version",
-    )  # fmt: skip
+    # What most requests leave as it is stands in the class: one is made for each request.
+    method = ""
+    version = ""
+    target = b""
+    size = 0
+    head_read = 0
+    head_done = False
+    length = 0
+    chunked = False
+    expects_continue = False
+    keep_alive = False
+    overhead = 0
+    body_size = 0
 
     def __init__(self) -> None:
         """Nothing has come yet."""
-        self.method = ""
-        self.version = ""
-        self.target = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.single: dict[bytes, bytes] = {}
-        self.size = 0
-        self.head_read = 0
-        self.head_done = False
-        self.length = 0
-        self.chunked = False
-        self.expects_continue = False
-        self.keep_alive = False
-        self.overhead = 0
-        self.body = bytearray()
+        self.headers: list[tuple[bytes, bytes]] = []  # lower-case names
+        self.fields: dict[bytes, bytes] = {}
+        self._parts: list[bytes] = []
+
+    @property
+    def body(self) -> bytes:
+        """The body as far as it has come."""
+        parts = self._parts
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     @property
     def accounted(self) -> int:
         """Octets that the parser has told us of: the rest of what was read is framing."""
-        return self.size + len(self.body)
+        told = self.size if self.head_done else len(self.target) + _octets(self.headers)
+        return told + self.body_size
 
     def add_target(self, part: bytes, limits: FrontLimits) -> None:
         """A piece of the request target; 414."""
         self.target += part
-        self.size += len(part)
         if len(self.target) > limits.target:
             raise FramingFault(414, f"The request target is above {limits.target} octets.")
 
-    def add_header(self, name: bytes, value: bytes) -> None:
-        """One header line; 400 for a trailer, and for a second one where two would be ambiguous."""
-        if self.head_done:
-            raise FramingFault(400, "Trailers are not accepted.")
-        name = name.lower()
-        self.size += len(name) + len(value) + 4  # colon, space, CR LF
-        if name in _SINGLE:
-            if name in self.single:
-                raise FramingFault(400, f"There are two {name.decode('ascii')} headers.")
-            self.single[name] = value
-        self.headers.append((name, value))
-
     def end_head(self, method: str, version: str, limits: FrontLimits, *, upgrade: bool) -> None:
-        """All headers are there: sizes (431), version, method (405), target, Host, framing (400, 413), Expect (417)."""
+        """All headers are there.
+
+        Sizes (431), ambiguous ones (400), version, method (405), target, Host, framing (400, 413), Expect (417).
+        """
+        self.size = len(self.target) + _octets(self.headers)
         self.head_done = True
         self.method, self.version = method, version
         self.check_head_size(limits)
+        self.fields = _fields(self.headers)
         if version not in {"1.1", "1.0"}:
             raise FramingFault(400, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
         if method not in METHODS:
             raise FramingFault(405, "No resource takes this method.")
         if _TARGET.fullmatch(self.target) is None:
             raise FramingFault(400, "The request target is not in origin form.")
-        host = self.single.get(b"host")
+        host = self.fields.get(b"host")
         if (host is None and version == "1.1") or (host is not None and _HOST.fullmatch(host) is None):
             raise FramingFault(
                 400, "The request needs exactly one Host header, a name or address with an optional port."
@@ -125,9 +124,10 @@ class Incoming:
 
     def add_body(self, part: bytes, limits: FrontLimits) -> None:
         """A piece of the body; 413."""
-        if len(self.body) + len(part) > limits.body:
+        self.body_size += len(part)
+        if self.body_size > limits.body:
             raise _too_large(limits)
-        self.body += part
+        self._parts.append(part)
 
     def add_overhead(self, octets: int, limits: FrontLimits) -> None:
         """What the framing of a chunked body took; 400."""
@@ -136,7 +136,7 @@ class Incoming:
             raise FramingFault(400, "The chunked framing takes too much: large chunk extensions, or tiny chunks.")
 
     def _check_framing(self, limits: FrontLimits, *, upgrade: bool) -> None:
-        coding, length = self.single.get(b"transfer-encoding"), self.single.get(b"content-length")
+        coding, length = self.fields.get(b"transfer-encoding"), self.fields.get(b"content-length")
         if coding is not None:
             if coding != b"chunked" or length is not None or self.version != "1.1":
                 raise FramingFault(400, "The only transfer coding is `chunked`, with HTTP/1.1, without Content-Length.")
@@ -152,7 +152,7 @@ class Incoming:
             raise FramingFault(400, "An upgrade cannot be asked for together with a body.")
 
     def _check_expect(self) -> None:
-        expect = self.single.get(b"expect")
+        expect = self.fields.get(b"expect")
         if expect is None:
             return
         if expect.lower() != b"100-continue":
@@ -165,13 +165,29 @@ class Incoming:
         return self.chunked or self.length > 0
 
 
+def _octets(headers: Sequence[tuple[bytes, bytes]]) -> int:
+    """What the lines take: colon, space, CR LF beside name and value."""
+    return sum(map(len, chain.from_iterable(headers))) + 4 * len(headers)
+
+
+def _fields(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The first header of each name; 400 for a second one where two would be ambiguous."""
+    fields = dict(headers)
+    if len(fields) == len(headers):
+        return fields
+    for name in _SINGLE & fields.keys():
+        if sum(one == name for one, _ in headers) > 1:
+            raise FramingFault(400, f"There are two {name.decode('ascii')} headers.")
+    return dict(reversed(headers))
+
+
 def render_fault(fault: FramingFault, *, request_id: str, date: bytes) -> bytes:
-    """The whole answer to a request that was refused at the front; `date` is the value of the Date header."""
+    """The whole answer to a request that was refused at the front; `date` is the line of the Date header."""
     body = msgspec.json.encode({"type": URN + "malformed", "detail": fault.message, "status": fault.status})
     phrase = HTTPStatus(fault.status).phrase.encode("ascii")
     lines = (
         b"HTTP/1.1 %d %b" % (fault.status, phrase),
-        b"date: " + date,
+        date.removesuffix(b"\r\n"),
         b"x-request-id: " + request_id.encode("ascii"),
         b"content-type: " + PROBLEM_JSON,
         b"content-length: %d" % len(body),

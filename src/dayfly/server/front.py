@@ -21,24 +21,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import types
+import re
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable
 from enum import Enum, auto
+from http import HTTPStatus
 from math import inf
-from typing import Any
 
 import httptools
 from uvicorn import Config
-from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from dayfly.server.cycle import Cycle
+from dayfly.server.eager import run_eagerly
+from dayfly.server.exchange import Answer, Request
 from dayfly.server.framing import FramingFault, Incoming, render_fault
 from dayfly.server.limits import FrontLimits, parse_peer
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode("ascii")) for status in HTTPStatus}
+_CLOSE = b"connection: close\r\n"
+_FAILED = Answer(500, b"content-type: text/plain\r\ncontent-length: 21\r\n", b"Internal Server Error")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _TICK = 0.002
 """The loop's clock steps in milliseconds: a timer this early is on time."""
 
@@ -59,21 +63,34 @@ class _NothingMoreError(Exception):
     """Octets behind the last request of a connection: not ours to read."""
 
 
+Respond = Callable[[Request], Awaitable[Answer]]
+"""What a request is handed to."""
+
+
+class ListenerState(ServerState):
+    """What the connections of a listener have in common."""
+
+    date = b""
+    """The line of the Date header."""
+
+
 class StrictProtocol(HttpToolsProtocol):
     """One connection; `on_closed` is called once, when it is gone."""
 
     def __init__(
         self,
         config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
+        listener: ListenerState,
+        loop: asyncio.AbstractEventLoop,
         *,
+        respond: Respond,
         limits: FrontLimits,
         new_request_id: Callable[[], str],
     ) -> None:
-        """As uvicorn makes it, with our limits; the ids are for the answers of the front itself."""
-        super().__init__(config, server_state, app_state, _loop)
+        """A connection of this listener; the ids are for requests that bring none."""
+        super().__init__(config, listener, {}, loop)
+        self._listener = listener
+        self._respond = respond
         self.limits = limits
         self.new_request_id = new_request_id
         self.on_closed: Callable[[], None] = _nothing
@@ -81,11 +98,15 @@ class StrictProtocol(HttpToolsProtocol):
         self.deadline = inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
-        self._message: Incoming | None = None
+        self._reading = Incoming()  # what httptools tells of,
+        self._message: Incoming | None = None  # and the same while it is not whole
         self._arrived: list[Incoming] = []
         self._ready: deque[Incoming] = deque()
         self._busy = False
-        self._current: Cycle | None = None
+        self._keep_alive = True  # after the answer that is due
+        self._gone = False
+        self._peer = ("", 0)
+        self._certificate: bytes | None = None
         self._last = False
         self._deaf = False
         self._fault: FramingFault | None = None
@@ -98,9 +119,8 @@ class StrictProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=self.limits.write_buffer)
         if self.client is not None:
-            self.client = (str(parse_peer(self.client[0])), self.client[1])
-        # uvicorn gives one dictionary to all connections: a copy, or the next peer would be taken for this one
-        self.app_state = {**self.app_state, "peer_certificate": _peer_certificate(transport)}
+            self._peer = (str(parse_peer(self.client[0])), self.client[1])
+        self._certificate = _peer_certificate(transport)
         self._arm(self.limits.head_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -110,8 +130,7 @@ class StrictProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
         self._ready.clear()
-        if self._current is not None:
-            self._current.disconnect()
+        self._gone = True
         super().connection_lost(exc)
         self.on_closed()
 
@@ -119,8 +138,8 @@ class StrictProtocol(HttpToolsProtocol):
         """Take no more requests; close now, or once the request being handled is answered."""
         self._last = self._deaf = True
         self._ready.clear()
-        if self._busy and self._current is not None:
-            self._current.keep_alive = False
+        if self._busy:
+            self._keep_alive = False
         else:
             self.transport.close()
 
@@ -175,6 +194,8 @@ class StrictProtocol(HttpToolsProtocol):
     def _count(self, accounted: int, octets: int) -> None:
         """Count what httptools did not tell: an unfinished head (431), the framing of chunks (400)."""
         message, arrived = self._message, self._arrived
+        if message is None and len(arrived) == 1 and not arrived[0].chunked:
+            return
         touched = arrived if message is None else [*arrived, message]
         chunked = next((place for place, one in enumerate(touched) if one.chunked), None)
         if chunked is not None:
@@ -201,19 +222,22 @@ class StrictProtocol(HttpToolsProtocol):
             raise _NothingMoreError
         if len(self._arrived) + len(self._ready) > self.limits.pipelined:
             raise FramingFault(400, f"More than {self.limits.pipelined} requests wait for their answers.")
-        self._message = Incoming()
+        self._reading = self._message = Incoming()
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request target."""
-        self._incoming.add_target(url, self.limits)
+        self._reading.add_target(url, self.limits)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header line."""
-        self._incoming.add_header(name, value)
+        """One header line; what is read at once bounds what is kept before the end of the head looks at sizes."""
+        message = self._reading
+        if message.head_done:
+            raise FramingFault(400, "Trailers are not accepted.")
+        message.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
-        message, parser = self._incoming, self.parser
+        message, parser = self._reading, self.parser
         message.end_head(
             parser.get_method().decode("ascii"),
             parser.get_http_version(),
@@ -224,20 +248,14 @@ class StrictProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
-        self._incoming.add_body(body, self.limits)
+        self._reading.add_body(body, self.limits)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        message = self._incoming
+        message = self._reading
         self._arrived.append(message)
         self._message = None
         self._last = not message.keep_alive
-
-    @property
-    def _incoming(self) -> Incoming:
-        if self._message is None:  # httptools begins every message, so this is a bug, and ends the connection
-            raise RuntimeError("httptools told of a request that it did not begin")
-        return self._message
 
     # --- requests go in, answers come out ---------------------------------------------------------------------------
 
@@ -254,69 +272,65 @@ class StrictProtocol(HttpToolsProtocol):
             self._wait()
 
     def _start(self, message: Incoming) -> None:
-        path, _, query = message.target.partition(b"?")
-        scope: HTTPScope = {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": message.version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme or "https",
-            "method": message.method,
-            "root_path": "",
-            "path": path.decode("ascii"),  # as sent: nothing is unquoted, the application takes canonical paths only
-            "raw_path": path,
-            "query_string": query,
-            "headers": message.headers,
-            "state": self.app_state.copy(),
-            "extensions": {},
-        }
-        cycle = Cycle(
-            scope,
-            bytes(message.body),
-            transport=self.transport,
-            flow=self.flow,
-            keep_alive=message.keep_alive,
-            on_response=self.on_response_complete,
-        )
-        self._current = cycle
         self._busy = True
+        self._keep_alive = message.keep_alive
         self.phase = Phase.BUSY
         if not self.flow.write_paused:  # else the reader of the answer before is slow, and its timeout goes on
             self.deadline = inf
-        self._run(cycle.run(self.app, self.server_state.default_headers))
+        run_eagerly(self._answer(self._request(message)), self.loop, self.tasks)
         if self._ready:
             self.flow.pause_reading()
 
-    def _run(self, handling: Coroutine[Any, None, None]) -> None:
-        """Run it at once up to where it waits, and from there as a task: most requests wait for nothing.
+    def _request(self, message: Incoming) -> Request:
+        path, _, query = message.target.partition(b"?")
+        given = message.fields.get(b"x-request-id")
+        return Request(
+            message.method,
+            path.decode("ascii"),  # as sent: nothing is unquoted, the application takes canonical paths only
+            {},
+            query,
+            message.fields,
+            message.body,
+            self._peer,
+            self._certificate,
+            given.decode("ascii") if given and _REQUEST_ID.fullmatch(given) else self.new_request_id(),
+        )
 
-        Until it has waited once there is no current task, so no `asyncio.timeout` either.
-        """
+    async def _answer(self, request: Request) -> None:
+        """Ask the application; whatever it does, the client hears something or loses the connection."""
+        answer = _FAILED
         try:
-            waiting = handling.send(None)
-        except StopIteration:
-            return
-        task = self.loop.create_task(_rest(handling, waiting))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+            given = await self._respond(request)
+            if self.flow.write_paused and not self._gone:
+                await self.flow.drain()
+            answer = given
+        except Exception:
+            _logger.exception("the application failed on a request")
+        finally:
+            self._write(answer, has_body=request.method != "HEAD")  # a HEAD has none (RFC 9110 9.3.2)
 
-    def on_response_complete(self) -> None:
-        """An answer is written: go on with what waits."""
-        self.server_state.total_requests += 1
+    def _write(self, answer: Answer, *, has_body: bool) -> None:
+        """Head and body in one piece, so that they are one TLS record; then go on with what waits."""
+        if self._gone:
+            return
         self._busy = False
+        keep_alive = self._keep_alive and answer is not _FAILED
+        body = answer.body if has_body else b""
+        head = _STATUS_LINES[answer.status] + self._listener.date + answer.lines
+        self.transport.write(b"%b%b\r\n%b" % (head, b"" if keep_alive else _CLOSE, body))
+        if not keep_alive:
+            self.transport.close()
         if not self.transport.is_closing():
             self.flow.resume_reading()
             self._advance()
 
     def _refuse(self, fault: FramingFault) -> None:
         request_id = self.new_request_id()
-        _logger.info("request %s from %s refused with %d: %s", request_id, self.client, fault.status, fault.message)
-        date = dict(self.server_state.default_headers).get(b"date", b"")
+        _logger.info("request %s from %s refused with %d: %s", request_id, self._peer, fault.status, fault.message)
         self._deaf = True
         self._fault = None
         self.phase = Phase.LINGER
-        self.transport.write(render_fault(fault, request_id=request_id, date=date))
+        self.transport.write(render_fault(fault, request_id=request_id, date=self._listener.date))
         if fault.expects_more:
             self._arm(self.limits.linger_timeout)
         else:
@@ -336,7 +350,7 @@ class StrictProtocol(HttpToolsProtocol):
                 self._enter(Phase.HEAD, self.limits.head_timeout)
         elif self.phase is not Phase.BODY:
             self._enter(Phase.BODY, self.limits.body_timeout)
-            if message.expects_continue and not message.body:
+            if message.expects_continue and not message.body_size:
                 self.transport.write(_CONTINUE)
 
     def _enter(self, phase: Phase, seconds: float) -> None:
@@ -396,22 +410,6 @@ def _peer_certificate(transport: asyncio.Transport) -> bytes | None:
         return None
     certificate: bytes | None = connection.getpeercert(binary_form=True)
     return certificate
-
-
-@types.coroutine
-def _rest(handling: Coroutine[Any, None, None], waiting: object) -> Generator[Any, None, None]:
-    """What is left of a coroutine that has begun and waits for `waiting`."""
-    while True:
-        try:
-            yield waiting
-        except BaseException as error:  # noqa: BLE001 - a cancellation belongs to the coroutine
-            try:
-                waiting = handling.throw(error)
-            except StopIteration:
-                return
-        else:
-            break
-    yield from handling
 
 
 def _nothing() -> None:

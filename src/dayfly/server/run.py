@@ -23,15 +23,13 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
 
 from uvicorn import Config
-from uvicorn.server import ServerState
 
 from dayfly.server.admission import Admission
-from dayfly.server.front import Phase, StrictProtocol
+from dayfly.server.app import Application
+from dayfly.server.front import ListenerState, Phase, StrictProtocol
 from dayfly.server.limits import FrontLimits
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGIApplication
-
     from dayfly.server.tls import SwappableContext
 
 GRACE = 8.0
@@ -60,7 +58,7 @@ class Share(Protocol):
 
 
 async def serve(
-    app: ASGIApplication,
+    app: Application,
     *,
     context: SwappableContext | None,
     sockets: Sequence[socket.socket],
@@ -100,7 +98,7 @@ class _Listener:
 
     def __init__(
         self,
-        app: ASGIApplication,
+        app: Application,
         context: SwappableContext | None,
         limits: FrontLimits,
         new_request_id: Callable[[], str],
@@ -112,7 +110,8 @@ class _Listener:
         self._new_request_id = new_request_id
         self._config = _configuration(app)
         self._tls = None if context is None else context.outer
-        self._state = ServerState()
+        self._app = app
+        self._state = ListenerState()
         self._admission = Admission(limits)
         self._half_open: dict[asyncio.Task[None], socket.socket] = {}
         self._gone = asyncio.Event()
@@ -242,7 +241,12 @@ class _Listener:
         def protocol() -> StrictProtocol:
             made.append(
                 StrictProtocol(
-                    self._config, self._state, {}, self._loop, limits=self._limits, new_request_id=self._new_request_id
+                    self._config,
+                    self._state,
+                    self._loop,
+                    respond=self._app.respond,
+                    limits=self._limits,
+                    new_request_id=self._new_request_id,
                 )
             )
             return made[0]
@@ -297,14 +301,14 @@ class _Listener:
 
     def _set_date(self) -> None:
         """Date is made once a second, for all answers (RFC 9110 6.6.1); agents compare their clock with it."""
-        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode("ascii"))]
+        self._state.date = b"date: %b\r\n" % formatdate(usegmt=True).encode("ascii")
         self._date_timer = self._loop.call_later(1.0, self._set_date)
 
 
-def _configuration(app: ASGIApplication) -> Config:
+def _configuration(app: Application) -> Config:
     """What is left of uvicorn's configuration: no logging set-up, no lifespan, no trust in X-Forwarded-*."""
     config = Config(
-        app,
+        app.respond,  # which the front calls itself
         http=StrictProtocol,
         ws="none",
         lifespan="off",
