@@ -7,7 +7,9 @@ accepts; what was linted can be taken once. Whatever is not expected is refused.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from ipaddress import ip_address
 
 import msgspec
@@ -173,7 +175,7 @@ def _common_name(subject: der.Element) -> str | None:
 def _check_extensions(element: der.Element, expected: _Expected) -> None:
     found: dict[bytes, tuple[bool, bytes]] = {}
     for one in der.read_all(element.content):
-        identifier, critical, value = _extension(one)
+        identifier, critical, value = _extension(one.whole)
         _need(identifier not in found, "an extension stands twice")
         found[identifier] = (critical, value)
     wanted = _wanted(expected)
@@ -182,8 +184,10 @@ def _check_extensions(element: der.Element, expected: _Expected) -> None:
         _need(found[identifier] == (critical, value), f"extension {identifier.hex()} is not what the plan says")
 
 
-def _extension(element: der.Element) -> tuple[bytes, bool, bytes]:
-    parts = der.read_all(der.read_one(element.whole, der.SEQUENCE).content)
+@lru_cache(maxsize=256)
+def _extension(octets: bytes) -> tuple[bytes, bool, bytes]:
+    """Identifier, criticality and value of an extension; most are the same octets in every draft, and are read once."""
+    parts = der.read_all(der.read_one(octets, der.SEQUENCE).content)
     critical = len(parts) == 3
     _need(len(parts) in {2, 3}, "an extension has another number of parts")
     _need(not critical or parts[1].whole == b"\x01\x01\xff", "a criticality is not TRUE")
@@ -194,26 +198,32 @@ def _extension(element: der.Element) -> tuple[bytes, bool, bytes]:
 def _wanted(expected: _Expected) -> dict[bytes, tuple[bool, bytes]]:
     """What must be there, and nothing else: identifier to criticality and value."""
     profile = expected.profile
-    wanted = {
-        _OIDS[_AKI]: (False, b"\x30" + _sized(b"\x80" + _sized(expected.issuer.key_id))),
-        _OIDS[_SKI]: (False, b"\x04" + _sized(_key_id(expected.spki))),
-        _OIDS[_KEY_USAGE]: (True, b"\x03\x02\x07\x80"),
-        _OIDS[_EKU]: (False, b"\x30" + _sized(b"".join(_oid(one) for one in profile.ekus))),
-        _OIDS[_SAN]: (expected.common_name is None, b"\x30" + _sized(b"".join(map(_name, expected.names)))),
-    }
+    wanted = dict(_constant(profile, expected.issuer.key_id))
+    wanted[_OIDS[_SKI]] = (False, b"\x04" + _sized(_key_id(expected.spki)))
+    wanted[_OIDS[_SAN]] = (expected.common_name is None, b"\x30" + _sized(b"".join(map(_name, expected.names))))
     if expected.validity.lifetime <= profile.no_rev_avail_up_to:
         wanted[_OIDS[_NO_REV_AVAIL]] = (False, b"\x05\x00")
     mark = expected.provisioner
     if mark is not None and profile.include_provisioner:
-        content = (
-            bytes((2, 1, mark.type))
-            + b"\x04"
-            + _sized(mark.name.encode())
-            + b"\x04"
-            + _sized(mark.credential_id.encode())
-        )
-        wanted[_OIDS[_PROVISIONER]] = (False, b"\x30" + _sized(content))
+        wanted[_OIDS[_PROVISIONER]] = (False, _marked(mark))
     return wanted
+
+
+@lru_cache(maxsize=64)
+def _constant(profile: Profile, issuer_key_id: bytes) -> Mapping[bytes, tuple[bool, bytes]]:
+    """What is the same in every certificate of a profile under an issuer."""
+    return {
+        _OIDS[_AKI]: (False, b"\x30" + _sized(b"\x80" + _sized(issuer_key_id))),
+        _OIDS[_KEY_USAGE]: (True, b"\x03\x02\x07\x80"),
+        _OIDS[_EKU]: (False, b"\x30" + _sized(b"".join(_oid(one) for one in profile.ekus))),
+    }
+
+
+@lru_cache(maxsize=1024)
+def _marked(mark: ProvisionerMark) -> bytes:
+    """The value of the provisioner extension."""
+    name, credential = _sized(mark.name.encode()), _sized(mark.credential_id.encode())
+    return b"\x30" + _sized(bytes((2, 1, mark.type)) + b"\x04" + name + b"\x04" + credential)
 
 
 # A second, independent writer, for comparison only: the first one is what is being judged.
