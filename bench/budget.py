@@ -12,12 +12,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+
+from dayfly.core.frozen import replace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 

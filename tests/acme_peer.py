@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -28,6 +28,7 @@ from dayfly.authority.context import Authority, Caps
 from dayfly.authority.log import sign_checkpoint, verify_log
 from dayfly.authority.settings import change_settings
 from dayfly.core.events import LogStarted
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import IdentifierType
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import KeyAlgorithm

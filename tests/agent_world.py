@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from dayfly.agent.status import AgentStatus, Board
 from dayfly.agent.tools import Tools
 from dayfly.agent.work import Worker
 from dayfly.core.deployment.states import State
+from dayfly.core.frozen import replace
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DIRECTORY = "https://ca.test/acme/x/directory"
@@ -246,7 +247,7 @@ class World:
         )
 
     def worker(self, **changes: object) -> Worker:
-        return Worker(replace(self.settings, **changes), self.tools())  # type: ignore[arg-type]  # a test's one deviation
+        return Worker(replace(self.settings, **changes), self.tools())
 
     def settle(self, worker: Worker, *, steps: int = 200) -> Progress:
         """Step, letting time pass where the worker waits, until it rests."""

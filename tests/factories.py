@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +22,7 @@ from dayfly.core.acme.objects import (
     Order,
     OrderStatus,
 )
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.jose.jwk import PublicKey, public_key_of
 from dayfly.core.policy.denials import KeptDenial

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from acme_peer import BASE, Client, Peer, Reply, make_peer
 from dayfly.authority.settings import change_settings
+from dayfly.core.frozen import replace
 from dayfly.core.jose.jwk import KeyAlgorithm, render_jwk, thumbprint_of
 from dayfly.core.jose.jws import sign_compact
 from dayfly.core.settings.documents import Document, Provisioner, ProvisionerType, SettingsChange

@@ -29,8 +29,7 @@ from dayfly.errors import DayflyError
 Record = Account | Order | Certificate
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """Something that may be used once, such as a token: `digest` (SHA-256) tells it, and is kept until `expires`."""
 
     digest: bytes
@@ -70,8 +69,7 @@ class Receipt(msgspec.Struct, frozen=True):
     log_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogHead:
+class LogHead(msgspec.Struct, frozen=True, gc=False):
     """The log as committed: number of entries, root hash (RFC 6962), and the bytes of the Merkle frontier."""
 
     size: int
@@ -79,8 +77,7 @@ class LogHead:
     frontier: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEntry:
+class StoredEntry(msgspec.Struct, frozen=True, gc=False):
     """One row of the log: its index, canonical bytes, and leaf hash."""
 
     index: int
@@ -88,8 +85,7 @@ class StoredEntry:
     leaf_hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StoredGroup:
+class StoredGroup(msgspec.Struct, frozen=True, gc=False):
     """One commit's mark in the log: its size and root hash after the group."""
 
     size: int
@@ -136,8 +132,7 @@ class AccountReads(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class OrderSlice:
+class OrderSlice(msgspec.Struct, frozen=True, gc=False):
     """Some orders, newest first, and the id below which the next ones are; None where there are no more."""
 
     orders: tuple[Order, ...]
@@ -369,8 +364,7 @@ class NoteSigner(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ValidatorSpec:
+class ValidatorSpec(msgspec.Struct, frozen=True, gc=False):
     """What a validator can prove: the challenge type, the identifier types, and whether a wildcard may be proved so."""
 
     type: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from dayfly.adapters.stores import open_store
 from dayfly.core.acme.objects import AccountStatus, Certificate, Order, OrderStatus
 from dayfly.core.events import AccountCreated, CertificateIssued, Event, IssueKind, OrderCreated
+from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import MOST_GONE, KeptDenial
 from dayfly.core.settings.documents import Owner, SettingsChange

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ca_world import CA
 from dayfly.adapters.stores import open_store
 from dayfly.core.events import CertificateIssued, IssueKind
+from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id
 from dayfly.ports import Changes
 from factories import certificate, dns

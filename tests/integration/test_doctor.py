@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from ca_world import CA, PASSWORD, dayfly, found
 from dayfly.adapters.inspection.server import ask_ready
 from dayfly.config import Address
 from dayfly.core.doctor.catalogue import Level
+from dayfly.core.frozen import replace
 from dayfly.errors import ConfigError
 from dayfly.wiring.doctor import Report, Request, examine
 from secrecy.searching import PLANTED
@@ -50,7 +50,7 @@ def codes(report: Report) -> set[str]:
 
 def look(home: Path, **changes: object) -> set[str]:
     """Examine a home; the codes of what is wrong with it."""
-    return codes(examine(replace(Request(home, moment()), **changes)))  # type: ignore[arg-type]  # fields of Request
+    return codes(examine(replace(Request(home, moment()), **changes)))
 
 
 def healthy(where: Path) -> CA:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import TimeOrderedIds
 from dayfly.authority.context import Caps
 from dayfly.authority.settings import change_settings
+from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.settings.documents import SettingsChange
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +17,7 @@ from acme_peer import BASE, Client, Peer, Reply
 from dayfly.authority.log import verify_log
 from dayfly.core.acme.objects import AccountStatus, Certificate
 from dayfly.core.events import AccountRevoked, CertificateRevoked
+from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.transparency.entries import parse_entry

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from dayfly.authority.context import Caps
 from dayfly.authority.log import verify_log
 from dayfly.authority.settings import change_settings
 from dayfly.core.acme.objects import AccountStatus
+from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.jwk import KeyAlgorithm
 from dayfly.core.jose.jws import sign_flattened

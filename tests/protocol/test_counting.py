@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from acme_peer import BASES, Client, Peer, make_peer
 from dayfly.adapters.observers.fleet import Fleet
 from dayfly.adapters.observers.prometheus import MOST_PROVISIONERS, OTHER, Metrics
+from dayfly.core.frozen import replace
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.app import Application

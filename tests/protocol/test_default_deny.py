@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 from acme_peer import BASE, BASES, Peer, Reply, can_issue, make_peer
 from dayfly.authority.challenges import Validations
 from dayfly.authority.limits import Limits
+from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_decode
 from dayfly.core.jose.jwk import thumbprint_of
 from dayfly.core.settings.documents import Owner, Provisioner, ProvisionerType, parse_document

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from dayfly.authority.denials import flush_denials, note_denials
 from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.settings import change_settings
 from dayfly.authority.upkeep import Upkeep
+from dayfly.core.frozen import replace
 from dayfly.core.policy.denials import KEPT, Asker, KeptDenial, share_of, smallest_rule_for
 from dayfly.core.policy.names import check_names, compile_rules
 from dayfly.core.problems import RejectedIdentifier

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from dayfly.authority.settings import change_settings
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.acme.renewal_info import parse_certificate_id, render_certificate_id
 from dayfly.core.events import CertificateIssued, CertificateRevoked, IssueKind
+from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.settings.documents import Owner, SettingsChange

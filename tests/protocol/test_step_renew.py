@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +20,7 @@ from dayfly.authority.holders import holder_of_connection
 from dayfly.authority.limits import Limits
 from dayfly.authority.renewals import renew
 from dayfly.core.acme.objects import Certificate
+from dayfly.core.frozen import replace
 from dayfly.core.ids import serial_row_id
 from dayfly.core.jose.jwk import KeyAlgorithm
 from dayfly.core.jose.jws import sign_compact

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,6 +15,7 @@ from cryptography import x509
 
 from acme_peer import BASE
 from dayfly.authority.limits import Limits
+from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.settings.documents import Claims, Owner, Provisioner, ProvisionerType

@@ -10,13 +10,14 @@ import hashlib
 import os
 import re
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from dayfly.agent.layout import Layout, create_file, make_directory, read_file, shred_file, sync_directory
+from dayfly.core.frozen import replace
 from dayfly.errors import AgentError
 
 _NUMBER = re.compile(r"[0-9]{6,12}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from dayfly.agent.layout import Layout
 from dayfly.agent.probing import Prober, TargetResult, look_until_mismatch
 from dayfly.agent.settings import AgentSettings, CertificateSettings
 from dayfly.agent.status import AgentStatus, CertificateStatus, load_status
+from dayfly.core.frozen import replace
 
 
 def look_now(layout: Layout, settings: AgentSettings, prober: Prober, *, now: datetime) -> tuple[AgentStatus, bool]:

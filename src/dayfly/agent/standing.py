@@ -6,7 +6,6 @@ what is on disk in `current` is the pair in service, whatever was planned.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import TypedDict, Unpack
 
@@ -20,6 +19,7 @@ from dayfly.agent.settings import CertificateSettings
 from dayfly.agent.status import CertificateStatus
 from dayfly.agent.tools import Tools
 from dayfly.core.deployment.states import State, check_move
+from dayfly.core.frozen import replace
 from dayfly.core.schedule import Timing
 
 

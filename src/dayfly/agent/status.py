@@ -7,7 +7,7 @@ snapshot is made from journal and generations, and only the last looks at the ta
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -18,6 +18,7 @@ from dayfly.agent.layout import Layout, read_file, replace_file
 from dayfly.agent.preflight import Check
 from dayfly.agent.probing import TargetResult
 from dayfly.agent.settings import AgentSettings, CertificateSettings
+from dayfly.core.frozen import replace
 
 #: Less than this share of life is a loud matter (agent.md 17, reliability.md G14).
 LOW = 0.2

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from dayfly.agent.status import AgentStatus, Board, load_status
 from dayfly.agent.tables import read_text_file
 from dayfly.agent.tools import Tools
 from dayfly.agent.work import Worker
+from dayfly.core.frozen import replace
 from dayfly.errors import ConfigError
 from dayfly.systemd import notify
 

@@ -18,7 +18,6 @@ what the journal says; whoever works holds the certificate's lock; a failure nev
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dayfly.agent import pacing
@@ -33,6 +32,7 @@ from dayfly.agent.settings import CertificateSettings
 from dayfly.agent.standing import Standing
 from dayfly.agent.tools import Tools
 from dayfly.core.deployment.states import State
+from dayfly.core.frozen import replace
 from dayfly.errors import DayflyError
 
 _SETTLED = (State.IDLE, State.SERVED)

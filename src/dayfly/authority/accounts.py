@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dayfly.authority.compromises import check_sound
 from dayfly.authority.context import Authority
@@ -10,6 +10,7 @@ from dayfly.core.acme.accounts import check_agreement, check_usable, plan_accoun
 from dayfly.core.acme.messages import AccountUpdate, NewAccount
 from dayfly.core.acme.objects import Account, AccountStatus, Order, OrderStatus
 from dayfly.core.acme.ordering import abandon_order, as_of
+from dayfly.core.frozen import replace
 from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.problems import AccountDoesNotExist, ExternalAccountRequired, ServiceUnavailable
 from dayfly.errors import Conflict

@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dayfly.authority.context import Authority
+from dayfly.core.frozen import replace
 from dayfly.core.policy.denials import (
     ID_OCTETS,
     KEPT,

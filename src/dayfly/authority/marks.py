@@ -8,16 +8,15 @@ of where marks are kept: in this process, and where there are several on a board
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
 
 import msgspec
 
 from dayfly.core.acme.objects import AuthorizationRef, StoredProblem
+from dayfly.core.frozen import replace
 from dayfly.ports import MARK_TEXT, MarkBoard
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True, gc=False):
     """A validation under way: whose, of which challenge type, the tries made, and the last try's error."""
 
     account_id: int

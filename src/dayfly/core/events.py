@@ -7,9 +7,10 @@ unlogged one reaches the observers only, since a stranger must not be able to gr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+import msgspec
 
 from dayfly.core.identifiers import Identifier
 
@@ -74,16 +75,14 @@ class SettingAction(StrEnum):
     REMOVE = "remove"
 
 
-@dataclass(frozen=True, slots=True)
-class LogStarted:
+class LogStarted(msgspec.Struct, frozen=True, gc=False):
     """The log began: always its first entry, and never another. `origin` is the name in its checkpoints."""
 
     at: datetime
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateIssued:
+class CertificateIssued(msgspec.Struct, frozen=True, gc=False):
     """A certificate was issued, and its row written.
 
     `fingerprint` is the SHA-256 of the certificate (DER), `spki_hash` that of its SubjectPublicKeyInfo, both in hex.
@@ -108,8 +107,7 @@ class CertificateIssued:
     spki_hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateRevoked:
+class CertificateRevoked(msgspec.Struct, frozen=True, gc=False):
     """A certificate was revoked at `at`, for a reason code of RFC 5280 5.3.1, by the one that `by` names."""
 
     at: datetime
@@ -119,8 +117,7 @@ class CertificateRevoked:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class AccountCreated:
+class AccountCreated(msgspec.Struct, frozen=True, gc=False):
     """An account was made for a key (RFC 8555 7.3); `thumbprint` is that of RFC 7638."""
 
     at: datetime
@@ -129,8 +126,7 @@ class AccountCreated:
     thumbprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class AccountUpdated:
+class AccountUpdated(msgspec.Struct, frozen=True, gc=False):
     """An account's contacts changed (RFC 8555 7.3.2)."""
 
     at: datetime
@@ -138,8 +134,7 @@ class AccountUpdated:
     provisioner: str
 
 
-@dataclass(frozen=True, slots=True)
-class AccountDeactivated:
+class AccountDeactivated(msgspec.Struct, frozen=True, gc=False):
     """An account was given up by its owner (RFC 8555 7.3.6)."""
 
     at: datetime
@@ -147,8 +142,7 @@ class AccountDeactivated:
     provisioner: str
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRevoked:
+class AccountRevoked(msgspec.Struct, frozen=True, gc=False):
     """An account was ended by the CA (RFC 8555 7.1.2), for what `by` names."""
 
     at: datetime
@@ -157,8 +151,7 @@ class AccountRevoked:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class AccountKeyChanged:
+class AccountKeyChanged(msgspec.Struct, frozen=True, gc=False):
     """An account has another key (RFC 8555 7.3.5)."""
 
     at: datetime
@@ -168,8 +161,7 @@ class AccountKeyChanged:
     old_thumbprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class SettingChanged:
+class SettingChanged(msgspec.Struct, frozen=True, gc=False):
     """A settings document was put or removed, which made `revision`.
 
     `kind` is provisioner, rule or owner; `digest` the SHA-256 (hex) of the canonical document, empty for a removal.
@@ -183,8 +175,7 @@ class SettingChanged:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderCreated:
+class OrderCreated(msgspec.Struct, frozen=True, gc=False):
     """An order was made, for `names` names."""
 
     at: datetime
@@ -192,8 +183,7 @@ class OrderCreated:
     names: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChallengeSettled:
+class ChallengeSettled(msgspec.Struct, frozen=True, gc=False):
     """A challenge of this `type` became valid or invalid, `seconds` after its validation began."""
 
     at: datetime
@@ -204,8 +194,7 @@ class ChallengeSettled:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHandled:
+class RequestHandled(msgspec.Struct, frozen=True, gc=False):
     """A request was answered, after `seconds`."""
 
     at: datetime

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+
+import msgspec
 
 from dayfly.core.problems import Malformed, UnsupportedIdentifier
 
@@ -50,8 +51,7 @@ class IdentifierType(StrEnum):
     CN = "cn"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Identifier:
+class Identifier(msgspec.Struct, frozen=True, gc=False, order=True):
     """A canonical name: a lower-case DNS name (`*.` in front of a wildcard), an address in RFC 5952 text, and the like.
 
     Of an e-mail address the domain is in lower case, of a URI scheme and host.

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 
 import msgspec
 
+from dayfly.core.frozen import replace
 from dayfly.core.problems import Refused
 from dayfly.server.exchange import Header, Request, Response, Route
 

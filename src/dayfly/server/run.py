@@ -18,12 +18,12 @@ import resource
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
 
 from uvicorn import Config
 
+from dayfly.core.frozen import replace
 from dayfly.server.admission import Admission
 from dayfly.server.app import Application
 from dayfly.server.front import ListenerState, Phase, StrictProtocol

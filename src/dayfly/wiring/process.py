@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -33,6 +33,7 @@ from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.upkeep import Upkeep
 from dayfly.config import Config
 from dayfly.core.events import Event
+from dayfly.core.frozen import replace
 from dayfly.errors import Unavailable
 from dayfly.ports import MarkBoard, Nonces, Store, Validator
 from dayfly.server.acme_gate import Bases

@@ -7,12 +7,13 @@ while the server runs changes, the rest is named as waiting for a restart.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 from dayfly.authority.context import Authority
 from dayfly.authority.limits import Limits
 from dayfly.authority.renewals_told import RenewalInfos
 from dayfly.config import Config, parse_config, read_config
+from dayfly.core.frozen import replace
 from dayfly.errors import ConfigError
 from dayfly.systemd import notify, notify_reloading
 from dayfly.wiring.place import ALONE, Place

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from dayfly.agent.hooks import HookOutcome
 from dayfly.agent.layout import Lock
 from dayfly.agent.settings import KeyType, Target
 from dayfly.core.deployment.states import State
+from dayfly.core.frozen import replace
 
 NEVER = HookOutcome(ok=False, text="exit 1")
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
 from typing import get_args
 
+import msgspec
 import pytest
 
 from dayfly.core.events import (
@@ -46,11 +46,10 @@ def test_kinds_of_issuance_and_actions_are_closed_sets() -> None:
 
 @pytest.mark.parametrize("kind", get_args(Event))
 def test_every_event_is_a_frozen_value_that_begins_with_its_time(kind: type) -> None:
-    """Every kind is a frozen dataclass with slots, whose first field is `at`."""
-    assert is_dataclass(kind)
-    assert fields(kind)[0].name == "at"
-    assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # typeshed does not know it
-    assert "__slots__" in vars(kind)
+    """Every kind is a frozen struct, whose first field is `at`."""
+    assert issubclass(kind, msgspec.Struct)
+    assert kind.__struct_fields__[0] == "at"
+    assert kind.__struct_config__.frozen
 
 
 def test_strangers_cannot_grow_the_log() -> None:

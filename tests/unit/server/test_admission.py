@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
+from dayfly.core.frozen import replace
 from dayfly.server.admission import Admission
 from dayfly.server.limits import FrontLimits
 

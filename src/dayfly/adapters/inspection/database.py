@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from urllib.parse import quote
 from dayfly.adapters.stores import migrations
 from dayfly.adapters.stores.log import check_head
 from dayfly.core.doctor.ca import DatabaseFacts
+from dayfly.core.frozen import replace
 from dayfly.core.settings.documents import Provisioner, parse_document
 from dayfly.core.transparency.checkpoint import NoteError, VerifierKey, open_note
 from dayfly.core.transparency.entries import EntryError, parse_entry

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from cryptography import x509
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dayfly.adapters.keyfiles import load_key
+from dayfly.core.frozen import replace
 from dayfly.core.x509.constraints import parse_constraints
 from dayfly.core.x509.lint import LintedCertificate
 from dayfly.core.x509.profile import IssuerFacts, issuer_facts

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus
 from dayfly.core.acme.ordering import ORDER_LIFE
 from dayfly.core.events import CertificateIssued, Event, LoggedEvent
+from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import ID_REST, MOST_GONE, KeptDenial, once_more, share_of
 from dayfly.core.settings.documents import Settings, apply_change

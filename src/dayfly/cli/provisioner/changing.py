@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from dayfly.adapters.provisionerkeys import new_provisioner_key, read_public_key
 from dayfly.cli.output import emit, tick
 from dayfly.cli.provisioner.flags import edit_of
 from dayfly.config import Config
+from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.lifetimes import render_duration
 from dayfly.core.policy.rules import Rule

@@ -7,12 +7,12 @@ provisioner and is found there by its key's thumbprint.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import datetime
 
 from dayfly.core.acme.messages import AccountUpdate, NewAccount
 from dayfly.core.acme.objects import Account, AccountStatus
 from dayfly.core.events import AccountCreated, AccountDeactivated, AccountUpdated
+from dayfly.core.frozen import replace
 from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.problems import InvalidContact, Malformed, Unauthorized, UnsupportedContact, UserActionRequired
 

@@ -6,7 +6,7 @@ inner one has `jwk`, the same `url`, and no nonce; a key is judged before any si
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ import msgspec
 from dayfly.core.acme.messages import parse_payload
 from dayfly.core.acme.objects import Account
 from dayfly.core.events import AccountKeyChanged
+from dayfly.core.frozen import replace
 from dayfly.core.jose.jwk import PublicKey, parse_jwk
 from dayfly.core.jose.jws import parse_flattened, verify
 from dayfly.core.policy.keys import ACCOUNT_KEYS, check_key

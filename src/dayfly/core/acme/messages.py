@@ -8,7 +8,6 @@ send it; URLs come from `Urls`, never from a request.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -36,8 +35,7 @@ PAYLOAD_DEPTH = 8
 _encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Urls:
+class Urls(msgspec.Struct, frozen=True, gc=False):
     """All URLs of one provisioner under one base URL, as `https://ca.internal.example:9000/acme/internal-acme`."""
 
     base: str

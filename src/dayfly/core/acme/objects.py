@@ -7,7 +7,6 @@ replaced; `version` is the number under which the row was read, and every update
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -57,8 +56,7 @@ class ChallengeStatus(StrEnum):
     INVALID = "invalid"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredProblem:
+class StoredProblem(msgspec.Struct, frozen=True, gc=False):
     """A problem kept with an object: the type without its URN prefix, the status, and our own text."""
 
     type: str
@@ -68,8 +66,7 @@ class StoredProblem:
     subproblems: tuple[StoredProblem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True, gc=False):
     """An account of one provisioner (RFC 8555 7.1.2); `jwk` is canonical JSON, `thumbprint` that of RFC 7638."""
 
     id: int
@@ -83,8 +80,7 @@ class Account:
     version: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(msgspec.Struct, frozen=True, gc=False):
     """One way to prove control of an identifier (RFC 8555 7.1.5, 8)."""
 
     type: str
@@ -95,8 +91,7 @@ class Challenge:
     attempts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Authorization:
+class Authorization(msgspec.Struct, frozen=True, gc=False):
     """The server's record that an account may speak for an identifier (RFC 8555 7.1.4).
 
     `identifier` keeps its `*.`; on the wire the wildcard is a flag of its own. `validated_by` is the challenge type
@@ -111,8 +106,7 @@ class Authorization:
     validated_address: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True, gc=False):
     """A request for a certificate (RFC 8555 7.1.3) with its authorizations.
 
     `replaces` is what the client named as its predecessor (RFC 9773 5), `predecessor_id` the row id of the certificate
@@ -143,8 +137,7 @@ class Order:
         return tuple(authorization.identifier for authorization in self.authorizations)
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(msgspec.Struct, frozen=True, gc=False):
     """An issued certificate as stored.
 
     `der` is the leaf alone, `issuer` the SHA-256 (hex) of its issuer's certificate. `serial` is the number in the

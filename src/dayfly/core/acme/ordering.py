@@ -7,7 +7,6 @@ order, and again at finalize; duplicates are merged; objects are read "as of now
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 
@@ -46,8 +45,7 @@ _OPEN = frozenset({OrderStatus.PENDING, OrderStatus.READY, OrderStatus.PROCESSIN
 _LIVE_AUTHORIZATIONS = frozenset({AuthorizationStatus.PENDING, AuthorizationStatus.VALID})
 
 
-@dataclass(frozen=True, slots=True)
-class ChallengeOffer:
+class ChallengeOffer(msgspec.Struct, frozen=True, gc=False):
     """A challenge type that can be offered: for which identifier types, and for wildcards or not."""
 
     type: str

@@ -10,11 +10,12 @@ rule can change makes no rule.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from dayfly.core.events import Reason
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier
 from dayfly.core.policy.names import (
     DEFAULT_DENY,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, parse_name
 from dayfly.core.policy.lifetimes import Lifetimes
 from dayfly.core.policy.names import Allowed, Denied, NameRules, Source, check_decisions, check_names, decide

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from dayfly.core.problems import BadPublicKey
@@ -61,8 +61,7 @@ def _generated(prime: int) -> frozenset[int]:
 _ROCA = tuple((prime, _generated(prime)) for prime in _ROCA_PRIMES)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFacts:
+class KeyFacts(msgspec.Struct, frozen=True, gc=False):
     """The type of an acceptable key."""
 
     type: KeyType

@@ -10,11 +10,14 @@ about.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import islice
 
+import msgspec
+
 from dayfly.core.events import Reason
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import MAX_NAME, Identifier, IdentifierType, parse_dns, uri_host
 from dayfly.core.policy.nearest import Hints, add_base, add_exact, add_network, near_names, near_network
 from dayfly.core.policy.rules import (
@@ -76,8 +79,7 @@ _SOURCE = "gives it, but not to this network"
 Source = IPv4Address | IPv6Address
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowed(msgspec.Struct, frozen=True, gc=False):
     """A name is allowed: by which rule, and whose it is."""
 
     rule: str

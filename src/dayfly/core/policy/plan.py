@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from dayfly.core.identifiers import Identifier
 from dayfly.core.policy.lifetimes import Validity
 from dayfly.core.policy.names import Allowed
 
 
-@dataclass(frozen=True, slots=True)
-class IssuePlan:
+class IssuePlan(msgspec.Struct, frozen=True, gc=False):
     """What shall be issued; `allowed` is the name rule that decided, the first name's.
 
     The common name is one of the names, or for the step API `subject`, a name beside them that met the same rules.

@@ -7,10 +7,11 @@ it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from dayfly.core.frozen import replace
 from dayfly.core.policy.rules import Rule
 from dayfly.core.settings.documents import (
     DEFAULT_CHALLENGES,

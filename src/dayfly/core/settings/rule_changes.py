@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
+from dayfly.core.frozen import replace
 from dayfly.core.policy.denials import KeptDenial, smallest_rule_for
 from dayfly.core.policy.names import may_be_given
 from dayfly.core.policy.rules import (

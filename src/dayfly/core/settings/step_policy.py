@@ -7,9 +7,9 @@ exclusions) stays as it is and is not shown; wildcards are on where all rules th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
+from dayfly.core.frozen import replace
 from dayfly.core.policy.rules import Rule, RuleAction, RuleKind, parse_target
 from dayfly.core.settings.documents import Settings, SettingsChange
 from dayfly.core.settings.rule_changes import IsPublicSuffix, RuleRequest, plan_rules

@@ -7,7 +7,6 @@ signed, and is good for one lint.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -34,8 +33,7 @@ ECDSA_SHA384 = tlv(SEQUENCE, oid("1.2.840.10045.4.3.3"))
 _ALGORITHMS = {"secp256r1": ECDSA_SHA256, "secp384r1": ECDSA_SHA384}
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(msgspec.Struct, frozen=True, gc=False):
     """What a certificate is for: `no_rev_avail_up_to` is the longest lifetime that goes without revocation."""
 
     name: str
@@ -54,8 +52,7 @@ def profile_hash(profile: Profile) -> str:
     return hashlib.sha256(msgspec.json.encode(document)).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class ProvisionerMark:
+class ProvisionerMark(msgspec.Struct, frozen=True, gc=False):
     """step's provisioner extension: type number, name, credential (step-compat.md part 9)."""
 
     type: int
@@ -63,8 +60,7 @@ class ProvisionerMark:
     credential_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class IssuerFacts:
+class IssuerFacts(msgspec.Struct, frozen=True, gc=False):
     """What of the issuing certificate goes into a leaf, and bounds it; DER but for times and hex.
 
     `constraints` are those of the issuing certificates, each of which a name has to meet.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 
@@ -43,6 +43,7 @@ from dayfly.core.doctor.ca import (
 from dayfly.core.doctor.files import judge_files, judge_modes, judge_password_file
 from dayfly.core.doctor.findings import Finding
 from dayfly.core.doctor.host import judge_clock, judge_host, judge_process
+from dayfly.core.frozen import replace
 from dayfly.core.transparency.checkpoint import parse_verifier_key
 from dayfly.core.x509.chain import ChainError, verify_for_any_use
 from dayfly.errors import ConfigError, DayflyError

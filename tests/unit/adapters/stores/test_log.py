@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from dayfly.adapters.stores.log import EMPTY_HEAD, check_head, entries_of, grow
 from dayfly.core.events import AccountCreated, OrderCreated
+from dayfly.core.frozen import replace
 from dayfly.core.transparency.entries import render_entry
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, leaf_hash, render_frontier, tree_head
 from dayfly.errors import Unavailable

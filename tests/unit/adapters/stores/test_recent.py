@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import mmap
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from dayfly.adapters.stores import open_store
 from dayfly.adapters.stores.recent import KEPT, ChangeCounter, RecentRows, count_changes, stop_counting
 from dayfly.adapters.stores.sqlite import SqliteStore
 from dayfly.core.acme.objects import Order, OrderStatus
+from dayfly.core.frozen import replace
 from dayfly.core.settings.documents import Owner, Settings, SettingsChange
 from dayfly.errors import NotFound
 from dayfly.ports import Changes

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from dayfly.adapters.stores import writer as writer_module
 from dayfly.adapters.stores.sqlite import SqliteStore, migrate
 from dayfly.adapters.stores.statements import plan_writes
 from dayfly.core.events import AccountCreated, Event
+from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id
 from dayfly.core.settings.documents import Owner, SettingsChange
 from dayfly.core.transparency.merkle import tree_head

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from dayfly.core.acme.challenges import (
@@ -18,6 +16,7 @@ from dayfly.core.acme.challenges import (
     stored_problem,
 )
 from dayfly.core.acme.objects import AuthorizationStatus, ChallengeStatus, Order, OrderStatus, StoredProblem
+from dayfly.core.frozen import replace
 from dayfly.core.problems import Connection, Dns, Malformed
 from factories import NOW, TOKEN, authorization, challenge, dns, order, ready_order, valid_authorization
 

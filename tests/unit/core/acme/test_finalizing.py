@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,6 +14,7 @@ from dayfly.core.acme.finalizing import (
     refused_by_lint,
 )
 from dayfly.core.acme.objects import Order, OrderStatus, StoredProblem
+from dayfly.core.frozen import replace
 from dayfly.core.policy.plan import IssuePlan
 from dayfly.core.problems import BadCSR, OrderNotReady, RejectedIdentifier
 from dayfly.core.provisioners import grant_for

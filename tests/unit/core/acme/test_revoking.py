@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
@@ -17,6 +16,7 @@ from dayfly.core.acme.revoking import (
     revoke_account,
 )
 from dayfly.core.events import AccountRevoked, CertificateRevoked
+from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.problems import AlreadyRevoked, BadRevocationReason, Malformed
 from factories import NAME, NOW, account, authorization, certificate, dns, ready_order, valid_authorization

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +25,7 @@ from dayfly.core.doctor.ca import (
 )
 from dayfly.core.doctor.catalogue import Level
 from dayfly.core.doctor.findings import Finding
+from dayfly.core.frozen import replace
 from factories import NOW
 
 DAY = timedelta(days=1)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from dayfly.core.doctor.catalogue import Level
 from dayfly.core.doctor.client import AgentFacts, CertificateFact, ClientFacts, judge_agent, judge_client
+from dayfly.core.frozen import replace
 from factories import NOW
 
 CERTIFICATE = CertificateFact("web", "served", "", 0.6)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from dayfly.core.doctor.catalogue import Level
 from dayfly.core.doctor.files import FileFacts, KeyFact, PathFact, Role, judge_files, judge_password_file
 from dayfly.core.doctor.findings import Finding, Mend
+from dayfly.core.frozen import replace
 
 ISSUER = KeyFact("intermediate", "/h/secrets/intermediate_ca_key", encrypted=True, opens=True, matches=True)
 LOG = KeyFact("log", "/h/secrets/log_key", encrypted=True, opens=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +18,7 @@ from dayfly.core.doctor.host import (
     judge_host,
     judge_process,
 )
+from dayfly.core.frozen import replace
 from factories import NOW
 
 HEALTHY = HostFacts(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_common_name, parse_name
 from dayfly.core.policy.names import Allowed, Denied, Rule, RuleAction, RuleError, RuleKind, compile_rules, decide
 from dayfly.core.policy.names import smallest_rule as smallest

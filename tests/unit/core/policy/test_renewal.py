@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
+from dayfly.core.frozen import replace
 from dayfly.core.policy.grant import Grant
 from dayfly.core.policy.lifetimes import Lifetimes
 from dayfly.core.policy.plan import IssuePlan

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
 
+from dayfly.core.frozen import replace
 from dayfly.core.policy.rules import Rule, RuleAction, RuleError, RuleKind, check_rule, parse_network, parse_pattern
 from dayfly.errors import ConfigError
 

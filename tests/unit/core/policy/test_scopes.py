@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
 
 import pytest
 
 from dayfly.core.events import Reason
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
 from dayfly.core.policy.grant import Grant, check_granted, decide_granted, within_scopes
 from dayfly.core.policy.keys import KeyType

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import msgspec
 import pytest
 
+from dayfly.core.frozen import replace
 from dayfly.core.jose.jwk import render_jwk, thumbprint_of
 from dayfly.core.policy.grant import Grant
 from dayfly.core.policy.lifetimes import Lifetimes

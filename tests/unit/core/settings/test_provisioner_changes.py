@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from dayfly.core.frozen import replace
 from dayfly.core.policy.names import Rule, RuleKind
 from dayfly.core.settings.documents import DEFAULT_CHALLENGES, Claims, Provisioner, ProvisionerType, apply_change
 from dayfly.core.settings.provisioner_changes import (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import parse_name
 from dayfly.core.policy.names import Allowed, Rule, RuleAction, RuleKind, decide
 from dayfly.core.policy.rules import RuleError, parse_target

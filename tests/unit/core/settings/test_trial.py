@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from dayfly.core.events import Reason
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import parse_name
 from dayfly.core.policy.names import Rule, RuleKind
 from dayfly.core.problems import Malformed

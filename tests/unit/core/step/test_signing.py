@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_address
 
 import msgspec
 import pytest
 
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_name
 from dayfly.core.policy.grant import Grant
 from dayfly.core.policy.names import Rule, RuleKind, compile_rules

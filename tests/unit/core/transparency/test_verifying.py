@@ -6,7 +6,7 @@ The log under test has groups of one to six entries and three checkpoints; every
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import combinations
@@ -28,6 +28,7 @@ from dayfly.core.events import (
     SettingAction,
     SettingChanged,
 )
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.transparency.checkpoint import (
     Checkpoint,

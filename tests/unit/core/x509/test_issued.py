@@ -21,6 +21,7 @@ from pkilint import loader
 from pkilint.pkix import certificate, extension, name
 from pkilint.validation import ValidationFindingSeverity
 
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.lifetimes import Validity
 from dayfly.core.x509 import lint
@@ -192,12 +193,7 @@ def test_life_above_seven_days_goes_without_norevavail__rfc9608() -> None:
 
 def test_year_2050_takes_generalized_time__rfc5280_4_1_2_5() -> None:
     """From 2050 on times are GeneralizedTime."""
-    far = ISSUER.__class__(
-        **{
-            **{field: getattr(ISSUER, field) for field in ISSUER.__slots__},
-            "not_after": NOW.replace(year=2060),
-        }
-    )
+    far = replace(ISSUER, not_after=NOW.replace(year=2060))
     arguments = Plan(issuer=far).arguments | {
         "validity": Validity(NOW.replace(year=2050), NOW.replace(year=2050) + timedelta(hours=1))
     }

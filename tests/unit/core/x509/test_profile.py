@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
+from dayfly.core.frozen import replace
 from dayfly.core.x509.profile import CLIENT_AUTH, SERVER_TLS, SERVICE, profile_hash
 
 
