@@ -70,21 +70,22 @@ class RingNonces:
         rings, worker = self._rings, sealed.instance[-1]
         if worker >= len(rings.instances) or sealed.instance != rings.instances[worker]:
             return False
-        octet = rings.octet(worker, sealed.counter)
         if rings.shared is None:
-            return self._test_and_set(worker, sealed.counter, octet)
+            return self._test_and_set(worker, sealed.counter)
+        octet = rings.octet(worker, sealed.counter)
         rings.shared.lock(octet)
         try:
-            return self._test_and_set(worker, sealed.counter, octet)
+            return self._test_and_set(worker, sealed.counter)
         finally:
             rings.shared.unlock(octet)
 
-    def _test_and_set(self, worker: int, counter: int, octet: int) -> bool:
+    def _test_and_set(self, worker: int, counter: int) -> bool:
         rings = self._rings
-        issued, bit = rings.issued[worker], 1 << (counter % rings.places & 7)
-        if not issued - rings.good <= counter < issued or rings.spent[octet] & bit:
+        issued, octet, bit = rings.issued[worker], rings.octet(worker, counter), 1 << (counter % rings.places & 7)
+        spent = rings.spent[octet]
+        if spent & bit or not issued - rings.good <= counter < issued:
             return False
-        rings.spent[octet] |= bit
+        rings.spent[octet] = spent | bit
         return True
 
     def _clear(self, octet: int) -> None:

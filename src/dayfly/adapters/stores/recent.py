@@ -18,7 +18,6 @@ from __future__ import annotations
 import itertools
 import mmap
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -28,8 +27,7 @@ from dayfly.core.settings.documents import Settings
 from dayfly.ports import Record
 
 KEPT = 4096  # rows of a kind
-_COUNTER = 2  # the third word of the header
-_FRAMES = slice(16, 40)  # its octets with mxFrame, nPage, aFrameCksum and aSalt
+_STATE = slice(8, 40)  # the header's octets from iChange to aSalt: with mxFrame, nPage and aFrameCksum
 _WORDS = 1 << 32
 _HEADER = 48  # octets
 
@@ -48,18 +46,18 @@ class ChangeCounter:
         """`path` is the shared memory's file."""
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         self._shared = mmap.mmap(self._descriptor, _HEADER, prot=mmap.PROT_READ)
-        self._view = memoryview(self._shared)
-        self._words = self._view.cast("I")
         self.users = 0
 
     def __call__(self) -> int:
-        """The state now; one that is read while somebody writes it is no state, and differs from the next."""
-        return self._words[_COUNTER] | int.from_bytes(self._shared[_FRAMES], sys.byteorder) << 32
+        """The state now; one that is read while somebody writes it is no state, and differs from the next.
+
+        SQLite writes the header in the machine's own order: on a big-endian one no commit looks like the one after
+        another, so nothing is served from here, which is slow and never wrong.
+        """
+        return int.from_bytes(self._shared[_STATE], "little")
 
     def close(self) -> None:
         """Let go of the memory."""
-        self._words.release()
-        self._view.release()
         self._shared.close()
         os.close(self._descriptor)
 

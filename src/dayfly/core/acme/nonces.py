@@ -16,6 +16,7 @@ INSTANCE_OCTETS = 4
 COUNTER_OCTETS = 8
 MAC_OCTETS = 15  # with the rest 27 octets, 36 characters, no padding bits
 KEY_OCTETS = 32
+_BODY_OCTETS = INSTANCE_OCTETS + COUNTER_OCTETS
 
 
 class SealedCounter(msgspec.Struct, frozen=True):
@@ -37,9 +38,7 @@ def unseal(key: bytes, nonce: str) -> SealedCounter | None:
         data = b64u_decode(nonce)
     except EncodingError:
         return None
-    if len(data) != INSTANCE_OCTETS + COUNTER_OCTETS + MAC_OCTETS:
-        return None
-    body, mac = data[:-MAC_OCTETS], data[-MAC_OCTETS:]
-    if not hmac.compare_digest(mac, blake2s(body, digest_size=MAC_OCTETS, key=key).digest()):
-        return None
-    return SealedCounter(body[:INSTANCE_OCTETS], int.from_bytes(body[INSTANCE_OCTETS:]))
+    body = data[:_BODY_OCTETS]
+    if not hmac.compare_digest(data[_BODY_OCTETS:], blake2s(body, digest_size=MAC_OCTETS, key=key).digest()):
+        return None  # one of another length too: what is left of it is no MAC
+    return SealedCounter(data[:INSTANCE_OCTETS], int.from_bytes(body[INSTANCE_OCTETS:]))
