@@ -142,7 +142,8 @@ class Peer:
     ) -> Reply:
         """One request, as the front would hand it over; `certificate` is what the handshake verified."""
         path, _, query = path.partition("?")
-        fields = {b"host": b"ca.internal.example:9000", b"content-type": media_type.encode()} | dict(headers)
+        own = {b"host": b"ca.internal.example:9000", b"content-type": media_type.encode()}
+        fields = dict(headers) | own  # the first of a name counts, as at the front
         given = fields.get(b"x-request-id", b"").decode() or self.app.new_request_id()
         answer = await self.app.respond(
             Request(method, path, {}, query.encode(), fields, body, ("10.1.2.3", 40000), certificate, given)

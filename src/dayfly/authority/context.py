@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -82,20 +82,65 @@ class SingleFlight:
         """Nothing is under way yet."""
         self._locks: dict[int, tuple[asyncio.Lock, int]] = {}
 
-    @asynccontextmanager
-    async def alone(self, key: int) -> AsyncIterator[None]:
+    def alone(self, key: int) -> AbstractAsyncContextManager[None]:
         """Wait for this key's turn and hold it; the lock goes when nobody wants it any more."""
-        lock, users = self._locks.get(key, (asyncio.Lock(), 0))
+        return _Alone(self, key)
+
+    async def enter(self, key: int) -> None:
+        """Wait for the turn."""
+        lock, users = self._locks.get(key) or (asyncio.Lock(), 0)
         self._locks[key] = (lock, users + 1)
         try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks[key]
-            if users == 1:
-                del self._locks[key]
-            else:
-                self._locks[key] = (lock, users - 1)
+            await lock.acquire()
+        except BaseException:
+            self._forget(key)
+            raise
+
+    def leave(self, key: int) -> None:
+        """Give the turn to the next."""
+        self._locks[key][0].release()
+        self._forget(key)
+
+    def _forget(self, key: int) -> None:
+        lock, users = self._locks[key]
+        if users == 1:
+            del self._locks[key]
+        else:
+            self._locks[key] = (lock, users - 1)
+
+
+class _Alone:
+    """A turn while it is held."""
+
+    __slots__ = ("_flight", "_key")
+
+    def __init__(self, flight: SingleFlight, key: int) -> None:
+        self._flight = flight
+        self._key = key
+
+    async def __aenter__(self) -> None:
+        await self._flight.enter(self._key)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._flight.leave(self._key)
+
+
+class Grants:
+    """What each ACME provisioner grants, made once for the settings of a revision."""
+
+    def __init__(self) -> None:
+        """Nobody has asked yet."""
+        self._settings: Settings | None = None
+        self._known: dict[str, Grant] = {}
+
+    def find(self, settings: Settings, provisioner: str) -> Grant | None:
+        """The grant of the named provisioner; None where it grants nothing, or is not there, which is not kept."""
+        if settings is not self._settings:
+            self._settings, self._known = settings, {}
+        grant = self._known.get(provisioner) or grant_for(settings, provisioner)
+        if grant is not None:
+            self._known[provisioner] = grant
+        return grant
 
 
 @dataclass(slots=True)
@@ -124,12 +169,17 @@ class Authority:
     limits: Limits = field(default_factory=Limits)
     renewal_infos: RenewalInfos = field(default_factory=RenewalInfos)
     explanation_url: str = ""
+    grants: Grants = field(default_factory=Grants)
+    _offered: tuple[object, tuple[ChallengeOffer, ...]] = field(default=(None, ()), init=False)
 
     @property
     def offers(self) -> tuple[ChallengeOffer, ...]:
-        """The challenge types that this CA has validators for."""
-        specs = [validator.spec for validator in self.validators.values()]
-        return tuple(ChallengeOffer(spec.type, spec.identifier_types, spec.wildcards) for spec in specs)
+        """The challenge types that this CA has validators for, gathered once for each set of them."""
+        if self._offered[0] is not self.validators:
+            specs = [validator.spec for validator in self.validators.values()]
+            offers = [ChallengeOffer(spec.type, spec.identifier_types, spec.wildcards) for spec in specs]
+            self._offered = (self.validators, tuple(offers))
+        return self._offered[1]
 
     def token(self) -> str:
         """A fresh challenge token (RFC 8555 8)."""
@@ -142,7 +192,7 @@ class Authority:
     async def acme_grant(self, provisioner: str) -> tuple[Settings, Grant]:
         """The settings as of now, and what the named ACME provisioner grants; NoSuchResource where there is none."""
         settings = await self.store.settings.settings()
-        grant = grant_for(settings, provisioner)
+        grant = self.grants.find(settings, provisioner)
         if grant is None:
             raise NoSuchResource("there is no such ACME provisioner here, or it is disabled")
         return settings, grant

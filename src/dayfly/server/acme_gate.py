@@ -75,13 +75,7 @@ class Bases:
 
     def urls(self, request: Request, provisioner: str) -> Urls:
         """The URLs of a provisioner as this request shall see them."""
-        base = self._by_host.get(request.header(b"host") or b"", self._first)
-        return self.urls_under(base, provisioner)
-
-    @staticmethod
-    def urls_under(base: str, provisioner: str) -> Urls:
-        """The URLs of a provisioner under one base URL."""
-        return _urls(base, provisioner)
+        return _urls(self._by_host.get(request.fields.get(b"host", b""), self._first), provisioner)
 
     def has(self, url: str, path: str) -> bool:
         """Is it the URL of this path, under any of the base URLs?"""
@@ -133,7 +127,7 @@ class Gate:
         key = self._key(account)
         verify(jws.signing_input, jws.signature, key=key, alg=jws.header.alg)
         check_usable(account)
-        await self._spend(jws)
+        await self._authority.nonces.spend(_nonce(jws))
         return Signed(account, key, jws.payload, urls, source_of(request), jws.header.url, jws.header.kid)
 
     async def _with_key(self, request: Request, jws: UnverifiedJWS, urls: Urls) -> SignedByKey:
@@ -141,11 +135,11 @@ class Gate:
             raise Malformed("this resource takes a request with the key in it: `jwk`, not `kid` (RFC 8555 6.2)")
         check_key(jws.header.jwk.key, allow=ACCOUNT_KEYS)  # first, since a key that is refused may be a costly one
         verify(jws.signing_input, jws.signature, key=jws.header.jwk, alg=jws.header.alg)
-        await self._spend(jws)
+        await self._authority.nonces.spend(_nonce(jws))
         return SignedByKey(jws.header.jwk, jws.payload, urls, source_of(request), jws.header.url)
 
     def _open(self, request: Request) -> tuple[UnverifiedJWS, Urls]:
-        if request.header(b"content-type") != JOSE:
+        if request.fields.get(b"content-type") != JOSE:
             raise UnsupportedMediaType("the Content-Type must be application/jose+json (RFC 8555 6.2)")
         if len(request.body) > MAX_BODY:
             raise PayloadTooLarge(f"the body is larger than {MAX_BODY} octets")
@@ -178,10 +172,12 @@ class Gate:
             self._keys.popitem(last=False)
         return key
 
-    async def _spend(self, jws: UnverifiedJWS) -> None:
-        if jws.header.nonce is None:
-            raise BadNonce("the request has no nonce")
-        await self._authority.nonces.spend(jws.header.nonce)
+
+def _nonce(jws: UnverifiedJWS) -> str:
+    """The nonce; BadNonce where there is none."""
+    if jws.header.nonce is None:
+        raise BadNonce("the request has no nonce")
+    return jws.header.nonce
 
 
 def source_of(request: Request) -> Source | None:

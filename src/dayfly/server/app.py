@@ -162,13 +162,14 @@ class Application:
     async def respond(self, request: Request) -> Answer:
         """The answer to a request, whatever it is; ValueError where a handler gives a header that is none."""
         started = self._monotonic()
+        resource = self._table.find(request.path, request.params)
+        route = None if resource is None else resource.methods.get(request.method)
         self.in_flight += 1
         try:
-            resource = self._table.find(request.path, request.params)
-            route = None if resource is None else resource.methods.get(request.method)
             try:
-                _check_body(request)
-                response = await _handler(resource, route)(request)
+                if route is None or len(request.body) > MAX_BODY:
+                    raise _unanswerable(resource, route)  # noqa: TRY301 - told as what a handler raises is
+                response = await route.handler(request)
             except Exception as error:  # noqa: BLE001 - the edge of the process: the client gets an answer, the log the error
                 dialect = self._table.dialect(request.path) if resource is None else resource.dialect
                 response = render_refused(_told(error, request), dialect, request_id=request.request_id)
@@ -181,19 +182,13 @@ class Application:
         return answer
 
 
-def _handler(resource: _Resource | None, route: Route | None) -> Handler:
-    """Who answers; NoSuchResource, MethodNotAllowed (RFC 8555 6.3)."""
-    if route is not None:
-        return route.handler
+def _unanswerable(resource: _Resource | None, route: Route | None) -> Refused:
+    """Why no handler is asked: NoSuchResource, MethodNotAllowed (RFC 8555 6.3), PayloadTooLarge."""
     if resource is None:
-        raise NoSuchResource("There is nothing at this path.")
-    raise MethodNotAllowed("This resource does not take this method.", allow=resource.allow)
-
-
-def _check_body(request: Request) -> None:
-    """Raise PayloadTooLarge above the cap."""
-    if len(request.body) > MAX_BODY:
-        raise PayloadTooLarge(f"The body is above {MAX_BODY} octets.")
+        return NoSuchResource("There is nothing at this path.")
+    if route is None:
+        return MethodNotAllowed("This resource does not take this method.", allow=resource.allow)
+    return PayloadTooLarge(f"The body is above {MAX_BODY} octets.")
 
 
 def _common_lines(resource: _Resource | None, request: Request) -> bytes:

@@ -108,7 +108,8 @@ class Incoming:
                 400, "The request needs exactly one Host header, a name or address with an optional port."
             )
         self._check_framing(limits, upgrade=upgrade)
-        self._check_expect()
+        if b"expect" in self.fields:
+            self._check_expect(self.fields[b"expect"])
 
     def add_unfinished_head(self, octets: int, limits: FrontLimits) -> None:
         """What was read of a head that goes on: the parser keeps an unfinished header to itself; 431."""
@@ -117,7 +118,7 @@ class Incoming:
 
     def check_head_size(self, limits: FrontLimits) -> None:
         """The head so far; 431."""
-        if max(self.size, self.head_read) > limits.head:
+        if self.size > limits.head or self.head_read > limits.head:
             raise FramingFault(431, f"The request head is above {limits.head} octets.")
         if len(self.headers) > limits.header_count:
             raise FramingFault(431, f"There are more than {limits.header_count} headers.")
@@ -151,10 +152,7 @@ class Incoming:
             # an upgrade is ignored, but the parser takes what follows such a head for the other protocol
             raise FramingFault(400, "An upgrade cannot be asked for together with a body.")
 
-    def _check_expect(self) -> None:
-        expect = self.fields.get(b"expect")
-        if expect is None:
-            return
+    def _check_expect(self, expect: bytes) -> None:
         if expect.lower() != b"100-continue":
             raise FramingFault(417, "The only expectation that can be met is 100-continue.")
         self.expects_continue = self.version == "1.1" and self.has_body

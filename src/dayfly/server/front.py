@@ -153,7 +153,7 @@ class StrictProtocol(HttpToolsProtocol):
         accounted = 0 if self._message is None else self._message.accounted
         self._fault = self._parse(data)
         arrived = self._arrived
-        if self._fault is None:
+        if self._fault is None and (self._message is not None or len(arrived) != 1 or arrived[0].chunked):
             try:
                 self._count(accounted, len(data))
             except FramingFault as fault:
@@ -194,8 +194,6 @@ class StrictProtocol(HttpToolsProtocol):
     def _count(self, accounted: int, octets: int) -> None:
         """Count what httptools did not tell: an unfinished head (431), the framing of chunks (400)."""
         message, arrived = self._message, self._arrived
-        if message is None and len(arrived) == 1 and not arrived[0].chunked:
-            return
         touched = arrived if message is None else [*arrived, message]
         chunked = next((place for place, one in enumerate(touched) if one.chunked), None)
         if chunked is not None:
@@ -321,7 +319,8 @@ class StrictProtocol(HttpToolsProtocol):
         if not keep_alive:
             self.transport.close()
         if not self.transport.is_closing():
-            self.flow.resume_reading()
+            if self.flow.read_paused:
+                self.flow.resume_reading()
             self._advance()
 
     def _refuse(self, fault: FramingFault) -> None:

@@ -12,7 +12,7 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import cryptography
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -33,6 +33,8 @@ from dayfly.core.events import (
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 LIFE_SHARES = (0.3, 0.4, 0.5, 0.6, 0.66, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
+
+_LOGGED = frozenset(get_args(LoggedEvent))
 
 OTHER = "other"
 """The label of what is in no closed set."""
@@ -130,8 +132,9 @@ class Metrics:
     def notify(self, events: Sequence[Event]) -> None:
         """Count committed events."""
         for event in events:
-            if isinstance(event, LoggedEvent):
-                self._logged[type(event).__name__] += 1
+            kind = type(event)
+            if kind in _LOGGED:
+                self._logged[kind.__name__] += 1
             if isinstance(event, CertificateIssued):
                 self._count_issued(event)
             elif isinstance(event, CertificateRevoked):

@@ -43,7 +43,7 @@ class Growth:
 def entries_of(events: Iterable[Event]) -> tuple[Entry, ...]:
     """The entries of the logged ones among these events; EntryError."""
     bodies = [render_entry(event) for event in events if isinstance(event, LoggedEvent)]
-    return tuple((leaf_hash(body), body) for body in bodies)
+    return tuple([(leaf_hash(body), body) for body in bodies])
 
 
 def grow(frontier: Frontier, entries: Sequence[Entry]) -> Growth:

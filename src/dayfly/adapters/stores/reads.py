@@ -4,7 +4,7 @@ Rules: a read takes microseconds, or a page; nothing here writes but `add_checkp
 
 Single rows are read through the writer's connection while that is in no transaction: SQLite drops the page cache of
 every other connection at each commit, so there a row takes 70 us, and here 15 at most. What another process commits,
-SQLite sees on either. Pages go through a connection of their own: they shall not fill that cache.
+SQLite sees on either. Pages of rows go through a connection of their own: they shall not fill that cache.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from dayfly.core.transparency.merkle import EMPTY_FRONTIER, EMPTY_ROOT, render_f
 from dayfly.errors import NotFound, Unavailable
 from dayfly.ports import LogHead, OrderSlice, StoredEntry, StoredGroup
 
+FEW = 32  # rows
 LIST_ROWS = 2_000  # orders of all accounts that one look at a list reads, in about a millisecond
 CLOCK_BACK = 3_600_000 << 22  # an hour in ids: a clock that was set back may make an order older than its account
 TOP = (1 << 63) - 1  # above every id
@@ -53,10 +54,18 @@ class Reader:
             raise Unavailable(f"the database cannot be read: {error}") from error
         return row
 
+    def few(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """All rows of a statement that gives no more than FEW; Unavailable."""
+        return self._all(self._idle() or self.connection, statement, values)
+
     def all(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """All rows; Unavailable."""
+        return self._all(self.connection, statement, values)
+
+    @staticmethod
+    def _all(connection: sqlite3.Connection, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         try:
-            found: list[tuple[Any, ...]] = self.connection.execute(statement, values).fetchall()
+            found: list[tuple[Any, ...]] = connection.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise Unavailable(f"the database cannot be read: {error}") from error
         return found
@@ -115,12 +124,13 @@ class OrderTable:
         return order
 
     async def open_orders(self, account_id: int, *, limit: int) -> tuple[Order, ...]:
-        """The account's pending and ready orders, newest first."""
+        """The account's pending and ready orders, newest first; a few are read where single rows are."""
+        read = self._reader.few if limit <= FEW else self._reader.all
         statement = (
             "SELECT document FROM orders WHERE account_id = ? AND status IN ('pending', 'ready') "
             "ORDER BY id DESC LIMIT ?"
         )
-        return tuple(rows.parse_order(row[0]) for row in self._reader.all(statement, account_id, limit))
+        return tuple([rows.parse_order(row[0]) for row in read(statement, account_id, limit)])
 
     async def count_open_orders(self, account_id: int, *, since: int) -> int:
         """How many orders of the account with ids from `since` on are pending or ready."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from dayfly.core.acme.objects import Account, Certificate, Order
+from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.denials import KeptDenial
 
@@ -17,6 +17,8 @@ _accounts = msgspec.json.Decoder(Account)
 _orders = msgspec.json.Decoder(Order)
 _denials = msgspec.json.Decoder(KeptDenial)
 _names = msgspec.json.Decoder(list[tuple[IdentifierType, str]])
+
+_STATUS: dict[str, str] = {one: one.value for one in OrderStatus}  # plain texts, which SQLite takes as they are
 
 CERTIFICATE_COLUMNS = (
     "id, serial, issuer, not_before, not_after, provisioner, owner, rule, profile, profile_hash, account_id, order_id, "
@@ -36,7 +38,7 @@ def parse_account(document: bytes) -> Account:
 
 def order_row(order: Order) -> tuple[Any, ...]:
     """id, account_id, status, version, document."""
-    return order.id, order.account_id, order.status.value, order.version, _encode(order)
+    return order.id, order.account_id, _STATUS[order.status], order.version, _encode(order)
 
 
 def parse_order(document: bytes) -> Order:
@@ -61,7 +63,7 @@ def parse_denial(document: bytes) -> KeptDenial:
 
 def certificate_row(certificate: Certificate) -> tuple[Any, ...]:
     """The columns of CERTIFICATE_COLUMNS; the serial is hex, since it is wider than any column."""
-    names = _encode([(name.type.value, name.value) for name in certificate.names]).decode()
+    names = _encode([(name.type, name.value) for name in certificate.names]).decode()
     return (
         certificate.id,
         f"{certificate.serial:x}",

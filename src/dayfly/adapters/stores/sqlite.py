@@ -217,11 +217,12 @@ class SqliteEngine:
         """Open and migrate."""
         self.connection = _connect(path, timeout=5.0)
         self._path = path
+        self._names = str(path), f"{path}-wal"
         try:
             migrate(self.connection)
             self.connection.execute("PRAGMA busy_timeout=0")
             self.connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-            self._files = _files_of(path)
+            self._files = _files_of(*self._names)
             self._counter = count_changes(path)
         except (sqlite3.Error, Unavailable):
             self.connection.close()
@@ -293,7 +294,7 @@ class SqliteEngine:
         try:
             for condition in writes.conditions:
                 if self.connection.execute(condition.question, condition.values).fetchone() != condition.answer:
-                    raise condition.kind(condition.otherwise)
+                    raise condition.broken()
             for statement, values in writes.statements:
                 self.connection.execute(statement, values)
         except sqlite3.IntegrityError as error:
@@ -380,7 +381,7 @@ class SqliteEngine:
 
         What is written to a file without a name is gone with this process: nothing may be acknowledged on it (R5).
         """
-        if _files_of(self._path) != self._files:
+        if _files_of(*self._names) != self._files:
             raise Unavailable(
                 "the database file was replaced, moved or removed under the running CA",
                 hint="stop the CA, put the right file and its -wal in place, then start it again",
@@ -406,14 +407,14 @@ class SqliteEngine:
         return Unavailable("the database cannot be written: the disk is full", hint="make room on the disk")
 
 
-def _files_of(path: Path) -> tuple[tuple[int, int] | None, ...]:
+def _files_of(database: str, log: str) -> tuple[tuple[int, int] | None, ...]:
     """Device and inode of the file and of its write-ahead log; None for one that is not there."""
-    return _identity(path), _identity(f"{path}-wal")
+    return _identity(database), _identity(log)
 
 
-def _identity(path: Path | str) -> tuple[int, int] | None:
+def _identity(name: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 - the write-ahead log's name is a string, and this runs for each group
+        found = os.stat(name)  # noqa: PTH116 - a string is quicker, and this runs for each group
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -25,13 +25,20 @@ Statement = tuple[str, tuple[Any, ...]]
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """A question, the one row (or None) under which the set may be written, and what to raise otherwise."""
+    """A question, the one row (or None) under which the set may be written, and what to raise otherwise.
+
+    The text of `otherwise` may show the values: most conditions hold, and their texts are never made.
+    """
 
     question: str
     values: tuple[Any, ...]
     answer: tuple[Any, ...] | None
     otherwise: str
     kind: type[Conflict] = Conflict
+
+    def broken(self) -> Conflict:
+        """The error where the answer is another."""
+        return self.kind(self.otherwise.format(*self.values))
 
 
 class Writes(msgspec.Struct, frozen=True):
@@ -48,7 +55,10 @@ class Writes(msgspec.Struct, frozen=True):
 
 
 _TABLES: dict[type, str] = {Account: "accounts", Order: "orders", Certificate: "certificates"}
-_VERSION_OF = {one: f"SELECT version FROM {table} WHERE id = ?" for one, table in _TABLES.items()}  # noqa: S608 - ours
+_VERSION_OF = {
+    one: (f"SELECT version FROM {table} WHERE id = ?", f"{one.__name__.lower()} {{:016x}} changed meanwhile")  # noqa: S608 - ours
+    for one, table in _TABLES.items()
+}
 _REVISION = "SELECT revision FROM settings_revision"
 _RAISE_REVISION = "UPDATE settings_revision SET revision = revision + 1"
 _ACCOUNT_OF_KEY = "SELECT 1 FROM accounts WHERE provisioner = ? AND thumbprint = ?"
@@ -123,8 +133,8 @@ def _revision_is(revision: int) -> Condition:
 
 
 def _version_is(record: Record) -> Condition:
-    what = f"{type(record).__name__.lower()} {record.id:016x} changed meanwhile"
-    return Condition(_VERSION_OF[type(record)], (record.id,), (record.version,), what)
+    question, otherwise = _VERSION_OF[type(record)]
+    return Condition(question, (record.id,), (record.version,), otherwise)
 
 
 def _key_is_new(account: Account) -> Condition:
@@ -142,7 +152,7 @@ def _is_unclaimed(claim: Claim) -> Condition:
 
 
 def _line_is_good(certificate_id: int) -> Condition:
-    what = f"a certificate that {certificate_id:016x} comes from was revoked meanwhile"
+    what = "a certificate that {:016x} comes from was revoked meanwhile"
     return Condition(REVOKED_IN_LINE, (certificate_id,), None, what)
 
 

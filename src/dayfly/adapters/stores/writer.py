@@ -13,10 +13,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
+import msgspec
+
+from dayfly.adapters.stores.thread import Beside
 from dayfly.core.events import Event
 from dayfly.errors import Conflict, StoreError, Unavailable
 
@@ -64,8 +66,7 @@ class Engine(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct):
     """One piece of work, and who waits for it."""
 
     work: Callable[[], Any]
@@ -89,7 +90,7 @@ class GroupWriter:
         self._on_fatal = on_fatal
         self._waiting: deque[_Waiting] = deque()
         self._running: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dayfly-commit")
+        self._beside = Beside("dayfly-commit")
         self._closed = False
         self.broken: Exception | None = None
 
@@ -113,7 +114,7 @@ class GroupWriter:
         self._closed = True
         while self._running is not None:
             await asyncio.wait([self._running])
-        self._thread.shutdown()
+        self._beside.close()
 
     async def _run(self) -> None:
         try:
@@ -151,12 +152,12 @@ class GroupWriter:
         size = 0
         try:
             if not self._engine.try_begin():
-                await self._in_thread(self._engine.wait_begin, LOCK_WAIT)
+                await self._beside.run(partial(self._engine.wait_begin, LOCK_WAIT))
             self._engine.begun()
             done, lost = self._apply(group)
             if done:
                 size = self._engine.finish()
-                await self._in_thread(self._engine.commit)
+                await self._beside.run(self._engine.commit)
                 self._engine.committed()
             else:
                 self._engine.rollback()
@@ -215,9 +216,6 @@ class GroupWriter:
         _fail([*group, *self._waiting], _failed())
         self._waiting.clear()
         self._on_fatal(error)
-
-    async def _in_thread(self, call: Callable[..., None], *arguments: object) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
 
 class ConstraintBroken(StoreError):

@@ -51,10 +51,11 @@ def plan_finalize(
     5. The validity is within the grant and the issuer's.
     """
     check_ready(order)
-    _check_names_equal(order, csr)
+    names = order.identifiers
+    _check_names_equal(names, csr)
     if csr.spki == account_spki:
         raise BadCSR("the certificate's key is the account's key; make another one (RFC 8555 11.1)")
-    allowed = check_granted(grant, order.identifiers, source=source)
+    allowed = check_granted(grant, names, source=source)
     validity = plan_validity(
         now,
         lifetimes=grant.lifetimes,
@@ -63,18 +64,18 @@ def plan_finalize(
         issuer_not_after=issuer_not_after,
     )
     return IssuePlan(
-        names=order.identifiers,
+        names=names,
         spki=csr.spki,
         validity=validity,
-        common_name=choose_common_name(order.identifiers, asked=csr.common_name, force=grant.force_cn),
+        common_name=choose_common_name(names, asked=csr.common_name, force=grant.force_cn),
         profile=grant.profile,
         provisioner=grant.provisioner,
         allowed=allowed[0],
     )
 
 
-def _check_names_equal(order: Order, csr: CSRFacts) -> None:
-    wanted = frozenset(order.identifiers)
+def _check_names_equal(names: tuple[Identifier, ...], csr: CSRFacts) -> None:
+    wanted = frozenset(names)
     if csr.names == wanted:
         return
     missing = sorted(one.value for one in wanted - csr.names)

@@ -15,7 +15,7 @@ import msgspec
 from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import parse_id, render_id
 
-_AUTHORIZATION_ID = re.compile(r"([0-9a-f]{16})-([0-9]{1,3})")
+_AUTHORIZATION_ID = re.compile(r"([0-9a-f]{16})-(0|[1-9][0-9]{0,2})")
 
 
 class AccountStatus(StrEnum):
@@ -134,7 +134,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     @property
     def identifiers(self) -> tuple[Identifier, ...]:
         """The names that the order asks for, in the order of its authorizations."""
-        return tuple(authorization.identifier for authorization in self.authorizations)
+        return tuple([authorization.identifier for authorization in self.authorizations])
 
 
 class Certificate(msgspec.Struct, frozen=True, gc=False):
@@ -180,7 +180,5 @@ def render_authorization_ref(ref: AuthorizationRef) -> str:
 def parse_authorization_ref(text: str) -> AuthorizationRef | None:
     """The reference in `text`, or None where it is none."""
     match = _AUTHORIZATION_ID.fullmatch(text)
-    order_id = parse_id(match[1]) if match else None
-    if match is None or order_id is None or (len(match[2]) > 1 and match[2][0] == "0"):
-        return None
-    return AuthorizationRef(order_id, int(match[2]))
+    order_id = None if match is None else parse_id(match[1])
+    return None if match is None or order_id is None else AuthorizationRef(order_id, int(match[2]))

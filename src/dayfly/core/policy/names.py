@@ -72,6 +72,7 @@ PRIVATE_PARENTS = frozenset(
 )
 PRIVATE_SUFFIXES = frozenset({"home.arpa"})  # RFC 8375
 
+REMEMBERED = 4096  # names
 NEAR_NAMES = 8  # candidates that a denial asks the rules about, so that its cost has a bound
 
 _SOURCE = "gives it, but not to this network"
@@ -109,6 +110,7 @@ class NameRules:
 
     `denied_in` has the exact deny rules by the parent of their name: a wildcard there would stand for that name too.
     `others` has the rules of the other kinds by kind and pattern.
+    `given` remembers what was allowed lately, whoever asked from wherever: a name is judged again when it is issued.
     """
 
     exact: dict[str, list[_Compiled]] = field(default_factory=dict)
@@ -119,6 +121,7 @@ class NameRules:
     others: dict[tuple[RuleKind, str], list[_Compiled]] = field(default_factory=dict)
     prefixes: dict[int, list[int]] = field(default_factory=lambda: {4: [], 6: []})
     hints: Hints = field(default_factory=Hints)
+    given: dict[tuple[Identifier, str], Allowed] = field(default_factory=dict, compare=False, repr=False)
 
 
 def compile_rules(rules: Iterable[Rule]) -> NameRules:
@@ -182,6 +185,9 @@ def decide(rules: NameRules, identifier: Identifier, *, provisioner: str, source
     3. Else the first allow rule that takes the wildcard, the name and the source.
     4. Else the default: no; if a rule came near, the denial says what it lacks, and whose it is.
     """
+    known = rules.given.get((identifier, provisioner))
+    if known is not None:
+        return known
     found = _decide(rules, identifier, provisioner=provisioner, source=source)
     if isinstance(found, Allowed):
         return found
@@ -205,12 +211,23 @@ def _decide(rules: NameRules, identifier: Identifier, *, provisioner: str, sourc
     for one in matching:
         lacking = _lacking(one, identifier, source)
         if not lacking:
-            return Allowed(one.rule.id, one.rule.owner)
+            return _remembered(rules, identifier, provisioner, matching, Allowed(one.rule.id, one.rule.owner))
         if near.reason is Reason.NAME_NOT_ALLOWED:
             reason = Reason.SOURCE_NOT_ALLOWED if lacking == _SOURCE else Reason.NAME_NOT_ALLOWED
             why = f"rule {one.rule.id} of {one.rule.owner} {lacking}"
             near = Denied(Denial(DEFAULT_DENY, one.rule.owner), reason, why)
     return near
+
+
+def _remembered(
+    rules: NameRules, identifier: Identifier, provisioner: str, matching: Sequence[_Compiled], allowed: Allowed
+) -> Allowed:
+    """The same, kept for the next look where it holds for every source; bounded by forgetting all at once."""
+    if not any(one.sources for one in matching):
+        if len(rules.given) >= REMEMBERED:
+            rules.given.clear()
+        rules.given[identifier, provisioner] = allowed
+    return allowed
 
 
 def _lacking(one: _Compiled, identifier: Identifier, source: Source | None) -> str:
@@ -332,7 +349,7 @@ def check_decisions(decisions: Sequence[tuple[Identifier, Allowed | Denied]]) ->
     """What allows each name, in order; RejectedIdentifier names all that are denied (RFC 8555 6.7.1)."""
     denied = [(one, found) for one, found in decisions if isinstance(found, Denied)]
     if not denied:
-        return tuple(found for _, found in decisions if isinstance(found, Allowed))
+        return tuple([found for _, found in decisions if isinstance(found, Allowed)])
     subproblems = [
         Subproblem(RejectedIdentifier.type, _told(one, found), one, replace(found.denial, reason=found.reason))
         for one, found in denied

@@ -134,10 +134,17 @@ def _check_fields(tbs: bytes, expected: _Expected) -> None:
 
 
 def _check_validity(element: der.Element, expected: Validity) -> None:
-    begin, end, *more = der.read_all(der.read_one(element.whole, der.SEQUENCE).content)
+    begin, end = _times(element.whole)
+    _need(begin == expected.not_before, "notBefore is another one")
+    _need(end == expected.not_after, "notAfter is another one")
+
+
+@lru_cache(maxsize=256)
+def _times(octets: bytes) -> tuple[datetime, datetime]:
+    """The first and the last second; drafts of one second have the same octets, and are read once."""
+    begin, end, *more = der.read_all(der.read_one(octets, der.SEQUENCE).content)
     _need(not more, "the validity has more than two times")
-    _need(_time(begin) == expected.not_before, "notBefore is another one")
-    _need(_time(end) == expected.not_after, "notAfter is another one")
+    return _time(begin), _time(end)
 
 
 def _time(element: der.Element) -> datetime:
@@ -163,9 +170,9 @@ def _moment(year: int, text: str) -> datetime:
 
 def _common_name(subject: der.Element) -> str | None:
     """The CN of a subject that holds nothing else; None for an empty one."""
-    name = der.read_one(subject.whole, der.SEQUENCE)
-    if not name.content:
+    if subject.whole == b"\x30\x00":
         return None
+    name = der.read_one(subject.whole, der.SEQUENCE)
     attribute = der.read_one(der.read_one(name.content, der.SET).content, der.SEQUENCE)
     kind, value = der.read_all(attribute.content)
     _need(kind.whole == der.oid(_COMMON_NAME) and value.tag == der.UTF8_STRING, "the subject is no plain CN")
@@ -176,12 +183,14 @@ def _check_extensions(element: der.Element, expected: _Expected) -> None:
     found: dict[bytes, tuple[bool, bytes]] = {}
     for one in der.read_all(element.content):
         identifier, critical, value = _extension(one.whole)
-        _need(identifier not in found, "an extension stands twice")
+        if identifier in found:
+            raise LintRefused("an extension stands twice")
         found[identifier] = (critical, value)
     wanted = _wanted(expected)
-    _need(found.keys() == wanted.keys(), "an extension is missing, or one is extra")
-    for identifier, (critical, value) in wanted.items():
-        _need(found[identifier] == (critical, value), f"extension {identifier.hex()} is not what the plan says")
+    if found != wanted:
+        _need(found.keys() == wanted.keys(), "an extension is missing, or one is extra")
+        other = next(identifier for identifier in wanted if found[identifier] != wanted[identifier])
+        raise LintRefused(f"extension {other.hex()} is not what the plan says")
 
 
 @lru_cache(maxsize=256)

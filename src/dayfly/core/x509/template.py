@@ -6,6 +6,7 @@ Rules: nothing in here decides; what comes out is read back by the lint before i
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from ipaddress import ip_address
 
 from dayfly.core.identifiers import Identifier, IdentifierType
@@ -48,8 +49,9 @@ def time(moment: datetime) -> bytes:
     return tlv(GENERALIZED_TIME, text.encode())
 
 
+@lru_cache(maxsize=256)
 def validity(not_before: datetime, not_after: datetime) -> bytes:
-    """The Validity sequence."""
+    """The Validity sequence; certificates of one second have the same."""
     return tlv(SEQUENCE, time(not_before) + time(not_after))
 
 

@@ -12,6 +12,7 @@ from dayfly.core.events import Reason
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
 from dayfly.core.policy.names import (
+    REMEMBERED,
     Allowed,
     Denied,
     NameRules,
@@ -200,6 +201,29 @@ def test_rule_bound_to_networks_gives_to_them_alone__security_4() -> None:
         assert found.reason is Reason.SOURCE_NOT_ALLOWED
         assert found.why == "rule r1 of web-team gives it, but not to this network"
     assert ask(rules(bound, "a.web.corp"), "a.web.corp", source=None) == Allowed("r2", "web-team")
+
+
+def test_name_given_to_one_network_is_asked_about_for_the_next() -> None:
+    """What depends on the source is decided each time, also where another rule, or another provisioner, gives it."""
+    bound = replace(RULE, sources=("10.0.0.0/8",))
+    elsewhere = ip_address("192.0.2.1")
+    index = rules(bound)
+    assert ask(index, "a.web.corp") == Allowed("r1", "web-team")
+    assert denied(index, "a.web.corp", source=elsewhere).reason is Reason.SOURCE_NOT_ALLOWED
+    both = rules(bound, replace(RULE, id="r2", pattern="**.corp"))
+    assert ask(both, "a.web.corp", source=elsewhere) == Allowed("r2", "web-team")
+    assert ask(both, "a.web.corp") == Allowed("r1", "web-team")
+    one = rules(replace(RULE, provisioner="acme"))
+    assert ask(one, "a.web.corp") == Allowed("r1", "web-team")
+    assert denied(one, "a.web.corp", provisioner="other").reason is Reason.NAME_NOT_ALLOWED
+
+
+def test_what_is_remembered_of_names_is_bounded() -> None:
+    """However many names are asked for, and the answers stay the same."""
+    index = rules("**.web.corp")
+    for number in range(2 * REMEMBERED + 1):
+        assert ask(index, f"n{number}.web.corp") == ask(index, f"n{number}.web.corp") == Allowed("r1", "web-team")
+        assert len(index.given) <= REMEMBERED
 
 
 def test_source_is_the_reason_before_any_other_that_a_rule_lacks() -> None:
