@@ -35,6 +35,9 @@ class _Queues(Generic[Key]):
 
     @staticmethod
     async def _take(queues: list[asyncio.Semaphore]) -> None:
+        if len(queues) == 1:
+            await queues[0].acquire()
+            return
         while True:
             awaited = next((queue for queue in queues if queue.locked()), queues[0])
             await awaited.acquire()

@@ -91,13 +91,14 @@ class Bases:
 
 
 class Gate:
-    """Authenticates ACME requests for one CA; keeps parsed account keys, at most 10,000 of them."""
+    """Authenticates ACME requests for one CA; keeps parsed account keys and `kid`s, at most 10,000 each."""
 
     def __init__(self, authority: Authority, bases: Bases) -> None:
         """Nothing is cached yet."""
         self._authority = authority
         self._bases = bases
         self._keys: OrderedDict[int, tuple[bytes, PublicKey]] = OrderedDict()
+        self._kids: dict[tuple[str, str], int] = {}
 
     async def with_account(self, request: Request) -> Signed:
         """A request signed by an account's key (`kid`).
@@ -150,7 +151,8 @@ class Gate:
 
     async def _account(self, request: Request, kid: str) -> Account:
         provisioner = request.params["provisioner"]
-        account_id = self._bases.parse_kid(kid, provisioner)
+        known = self._kids.get((provisioner, kid))
+        account_id = known or self._bases.parse_kid(kid, provisioner)
         if account_id is None:
             raise AccountDoesNotExist("`kid` is not the URL of an account of this provisioner")
         try:
@@ -159,7 +161,15 @@ class Gate:
             raise AccountDoesNotExist("there is no such account") from None
         if account.provisioner != provisioner:
             raise AccountDoesNotExist("there is no such account")
+        if known is None:
+            self._keep_kid(provisioner, kid, account_id)
         return account
+
+    def _keep_kid(self, provisioner: str, kid: str, account_id: int) -> None:
+        """Only those of accounts that there are, so that nobody fills memory with long ones."""
+        if len(self._kids) >= CACHED_KEYS:
+            self._kids.clear()
+        self._kids[provisioner, kid] = account_id
 
     def _key(self, account: Account) -> PublicKey:
         """The account's parsed key; a rolled-over one differs in its bytes and is parsed anew."""

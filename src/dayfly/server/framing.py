@@ -52,7 +52,6 @@ class Incoming:
     method = ""
     version = ""
     target = b""
-    size = 0
     head_read = 0
     head_done = False
     length = 0
@@ -77,8 +76,12 @@ class Incoming:
     @property
     def accounted(self) -> int:
         """Octets that the parser has told us of: the rest of what was read is framing."""
-        told = self.size if self.head_done else len(self.target) + _octets(self.headers)
-        return told + self.body_size
+        return self.size + self.body_size
+
+    @property
+    def size(self) -> int:
+        """Octets of the head as the parser has told it: a line takes four beside name and value."""
+        return len(self.target) + sum(map(len, chain.from_iterable(self.headers))) + 4 * len(self.headers)
 
     def add_target(self, part: bytes, limits: FrontLimits) -> None:
         """A piece of the request target; 414."""
@@ -86,15 +89,15 @@ class Incoming:
         if len(self.target) > limits.target:
             raise FramingFault(414, f"The request target is above {limits.target} octets.")
 
-    def end_head(self, method: str, version: str, limits: FrontLimits, *, upgrade: bool) -> None:
-        """All headers are there.
+    def end_head(self, method: str, version: str, limits: FrontLimits, *, upgrade: bool, read: int) -> None:
+        """All headers are there, after `read` octets at most: sizes are looked at where that is above the cap.
 
         Sizes (431), ambiguous ones (400), version, method (405), target, Host, framing (400, 413), Expect (417).
         """
-        self.size = len(self.target) + _octets(self.headers)
         self.head_done = True
         self.method, self.version = method, version
-        self.check_head_size(limits)
+        if self.head_read + read > limits.head or len(self.headers) > limits.header_count:
+            self.check_head_size(limits)
         self.fields = _fields(self.headers)
         if version not in {"1.1", "1.0"}:
             raise FramingFault(400, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
@@ -118,7 +121,7 @@ class Incoming:
 
     def check_head_size(self, limits: FrontLimits) -> None:
         """The head so far; 431."""
-        if self.size > limits.head or self.head_read > limits.head:
+        if max(self.size, self.head_read) > limits.head:
             raise FramingFault(431, f"The request head is above {limits.head} octets.")
         if len(self.headers) > limits.header_count:
             raise FramingFault(431, f"There are more than {limits.header_count} headers.")
@@ -161,11 +164,6 @@ class Incoming:
     def has_body(self) -> bool:
         """Does a body follow the head?"""
         return self.chunked or self.length > 0
-
-
-def _octets(headers: Sequence[tuple[bytes, bytes]]) -> int:
-    """What the lines take: colon, space, CR LF beside name and value."""
-    return sum(map(len, chain.from_iterable(headers))) + 4 * len(headers)
 
 
 def _fields(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

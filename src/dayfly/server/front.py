@@ -102,6 +102,7 @@ class StrictProtocol(HttpToolsProtocol):
         self._message: Incoming | None = None  # and the same while it is not whole
         self._arrived: list[Incoming] = []
         self._ready: deque[Incoming] = deque()
+        self._read = 0  # octets, in the read that httptools has before it
         self._busy = False
         self._keep_alive = True  # after the answer that is due
         self._gone = False
@@ -150,6 +151,7 @@ class StrictProtocol(HttpToolsProtocol):
         if self._deaf:
             self._discard(len(data))
             return
+        self._read = len(data)
         accounted = 0 if self._message is None else self._message.accounted
         self._fault = self._parse(data)
         arrived = self._arrived
@@ -218,7 +220,7 @@ class StrictProtocol(HttpToolsProtocol):
         """A request begins."""
         if self._last:
             raise _NothingMoreError
-        if len(self._arrived) + len(self._ready) > self.limits.pipelined:
+        if (self._arrived or self._ready) and len(self._arrived) + len(self._ready) > self.limits.pipelined:
             raise FramingFault(400, f"More than {self.limits.pipelined} requests wait for their answers.")
         self._reading = self._message = Incoming()
 
@@ -241,6 +243,7 @@ class StrictProtocol(HttpToolsProtocol):
             parser.get_http_version(),
             self.limits,
             upgrade=parser.should_upgrade(),
+            read=self._read,
         )
         message.keep_alive = message.version == "1.1" and parser.should_keep_alive()
 

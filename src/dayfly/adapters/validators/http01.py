@@ -35,6 +35,7 @@ _LOCATION = re.compile(
     r"(?:(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?)?"
     r"(?P<path>/[!-~]*)?"
 )
+_LENGTH = re.compile(rb"[0-9]{1,19}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[^\r\n]{0,100})?\r\n")
 
 
@@ -222,7 +223,7 @@ async def _read_body(reader: asyncio.StreamReader, headers: dict[bytes, bytes]) 
     wanted = MAX_BODY + 1
     length = headers.get(b"content-length")
     if length is not None:
-        if re.fullmatch(rb"[0-9]{1,19}", length) is None:
+        if _LENGTH.fullmatch(length) is None:
             raise ValueError("content length")
         wanted = min(wanted, int(length))
         return await reader.readexactly(wanted)

@@ -16,11 +16,12 @@ from ipaddress import ip_address
 from dayfly.adapters.validators.dnsclient import dns_failure
 from dayfly.adapters.validators.resolver import Resolver
 from dayfly.core.identifiers import Identifier, IdentifierType
-from dayfly.core.policy.addresses import IPAddress, Network, judge, unwrap
+from dayfly.core.policy.addresses import IPAddress, Network, Verdict, judge, unwrap
 from dayfly.core.problems import Connection
 from dayfly.ports import Location, ValidationFailed
 
 DIAL_TIMEOUT = 5.0  # seconds, for one address
+JUDGED = 4096  # addresses whose verdicts are kept
 MAX_DIALLED = 16  # addresses of one name; all are judged, and more are not needed
 
 
@@ -49,6 +50,7 @@ class Reach:
         self._resolver = resolver
         self._hosts = {name: ip_address(address) for name, address in hosts.items()}
         self._allow = allow
+        self._verdicts: dict[IPAddress, Verdict] = {}
         self._own_listeners = own_listeners
         self._own_ports = own_ports
 
@@ -85,10 +87,19 @@ class Reach:
             raise ValidationFailed(
                 problem, transient=False, operator_note=f"refused {address} port {port}: own listener"
             )
-        verdict = judge(address, allow=self._allow)
+        verdict = self._judge(address)
         if not verdict.allowed:
             problem = Connection(f"{identifier.value} leads to an address that this CA may not dial: {verdict.reason}")
             raise ValidationFailed(problem, transient=False, operator_note=_note(address, verdict.opens_with))
+
+    def _judge(self, address: IPAddress) -> Verdict:
+        """May it be dialled? What was judged lately is not judged again: networks do not change while this lives."""
+        verdict = self._verdicts.get(address)
+        if verdict is None:
+            if len(self._verdicts) >= JUDGED:
+                self._verdicts.clear()
+            verdict = self._verdicts[address] = judge(address, allow=self._allow)
+        return verdict
 
     def _is_own(self, address: IPAddress, port: int) -> bool:
         return (address, port) in self._own_listeners or (port in self._own_ports and _is_local(address))
@@ -112,9 +123,10 @@ def _is_local(address: IPAddress) -> bool:
 
 
 async def _dial(address: IPAddress, port: int) -> Connected:
+    host = str(address)
     try:
         async with asyncio.timeout(DIAL_TIMEOUT):
-            reader, writer = await asyncio.open_connection(str(address), port, limit=32 * 1024)
+            reader, writer = await asyncio.open_connection(host, port, limit=32 * 1024)
     except TimeoutError:
         what = f"no connection to {address} port {port} within {DIAL_TIMEOUT:.0f} s"
         raise ValidationFailed(Connection(what), transient=True) from None
@@ -123,4 +135,4 @@ async def _dial(address: IPAddress, port: int) -> Connected:
         raise ValidationFailed(
             Connection(f"connecting to {address} port {port}: {why[:100].lower()}"), transient=True
         ) from None
-    return Connected(reader, writer, f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}")
+    return Connected(reader, writer, f"{host}:{port}" if address.version == 4 else f"[{host}]:{port}")

@@ -109,13 +109,13 @@ def parse_flattened(body: bytes, *, algorithms: AbstractSet[KeyAlgorithm] = DEFA
     The cap on the body is the caller's; the work here is linear in it.
     """
     members = _split_members(body)
-    octets = _protected_octets(members.protected)
+    octets, payload, signature = _decode_members(members)
     header = _usual_header(octets, algorithms) or _parse_protected(_header_object(octets), algorithms)
     return UnverifiedJWS(
         header,
-        _decode("the payload", members.payload),
+        payload,
         f"{members.protected}.{members.payload}".encode("ascii"),
-        _decode("the signature", members.signature),
+        signature,
     )
 
 
@@ -209,6 +209,17 @@ def _split_unusual_members(body: bytes) -> _Members:
         if type(members.get(member)) is not str:
             raise Malformed(f"the JWS's {member} is missing or not a string")
     return _Members(members["protected"], members["payload"], members["signature"])
+
+
+def _decode_members(members: _Members) -> tuple[bytes, bytes, bytes]:
+    """Protected header, payload and signature; Malformed says which of them is not base64url."""
+    if len(members.protected) <= _MAX_PROTECTED:
+        try:
+            return b64u_decode(members.protected), b64u_decode(members.payload), b64u_decode(members.signature)
+        except EncodingError:
+            pass
+    header = _protected_octets(members.protected)
+    return header, _decode("the payload", members.payload), _decode("the signature", members.signature)
 
 
 def _decode(what: str, text: str) -> bytes:

@@ -76,7 +76,8 @@ def _ecdsa_verifier(facts: _Ecdsa) -> Callable[[LoadedKey, bytes, bytes], None]:
     octets, order, scheme = facts.octets, facts.order, facts.scheme
 
     def check(key: LoadedKey, signature: bytes, data: bytes) -> None:
-        _check_length(signature, 2 * octets)
+        if len(signature) != 2 * octets:
+            _check_length(signature, 2 * octets)
         r, s = int.from_bytes(signature[:octets], "big"), int.from_bytes(signature[octets:], "big")
         if not (0 < r < order and 0 < s < order):
             raise Malformed("r or s of the signature is not between 1 and n - 1")
