@@ -145,11 +145,12 @@ def build_intermediate_request(
 
 def check_root(der: bytes, *, now: datetime) -> None:
     """Raise HierarchyError where a certificate cannot be the root above an issuing one."""
-    root = _load(der, "the root")
+    root = load_authority(der, "the root")
     if root.issuer != root.subject:
         raise HierarchyError("the root is not self-signed; name the root itself, and its intermediates in the chain")
-    _check_signed(root, root, "the root")
-    _check_authority(root, "the root", below=1, now=now)
+    check_signed(root, root, "the root")
+    check_authority(root, "the root", below=1)
+    _check_now(root, "the root", now)
 
 
 def check_issuing_chain(chain: Sequence[bytes], root: bytes, *, spki: bytes, now: datetime) -> None:
@@ -160,27 +161,29 @@ def check_issuing_chain(chain: Sequence[bytes], root: bytes, *, spki: bytes, now
     3. Every signature up to the root verifies.
     """
     check_root(root, now=now)
-    certificates = [_load(der, "a certificate of the chain") for der in chain]
+    certificates = [load_authority(der, "a certificate of the chain") for der in chain]
     if not certificates:
         raise HierarchyError("the chain holds no issuing certificate besides the root")
     found = certificates[0].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if found != spki:
         raise HierarchyError("the first certificate of the chain is for another key than the one that was made here")
-    for below, (one, issuer) in enumerate(pairwise([*certificates, _load(root, "the root")])):
+    for below, (one, issuer) in enumerate(pairwise([*certificates, load_authority(root, "the root")])):
         what = "the issuing certificate" if below == 0 else "an intermediate above it"
-        _check_authority(one, what, below=below, now=now)
-        _check_signed(one, issuer, what)
+        check_authority(one, what, below=below)
+        _check_now(one, what, now)
+        check_signed(one, issuer, what)
 
 
-def _load(der: bytes, what: str) -> x509.Certificate:
+def load_authority(der: bytes, what: str) -> x509.Certificate:
+    """The certificate; HierarchyError where it cannot be read."""
     try:
         return x509.load_der_x509_certificate(der)
     except UNREADABLE:
         raise HierarchyError(f"{what} is not a certificate that can be read") from None
 
 
-def _check_authority(certificate: x509.Certificate, what: str, *, below: int, now: datetime) -> None:
-    """A CA's certificate, valid now, under which `below` more CAs may stand (RFC 5280 4.2.1.9, 4.2.1.3)."""
+def check_authority(certificate: x509.Certificate, what: str, *, below: int) -> None:
+    """Raise HierarchyError unless it is a CA's, under which `below` more may stand (RFC 5280 4.2.1.9, 4.2.1.3)."""
     try:
         basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
         usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
@@ -190,12 +193,16 @@ def _check_authority(certificate: x509.Certificate, what: str, *, below: int, no
         raise HierarchyError(f"{what} may not sign certificates: CA:TRUE and keyCertSign are needed")
     if basic.path_length is not None and basic.path_length < below:
         raise HierarchyError(f"{what} allows {basic.path_length} CAs below it, and there are {below}")
+
+
+def _check_now(certificate: x509.Certificate, what: str, now: datetime) -> None:
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         end = f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
         raise HierarchyError(f"{what} is not valid now; it ends at {end}")
 
 
-def _check_signed(certificate: x509.Certificate, issuer: x509.Certificate, what: str) -> None:
+def check_signed(certificate: x509.Certificate, issuer: x509.Certificate, what: str) -> None:
+    """Raise HierarchyError unless `issuer` has signed it."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except UNSIGNED:
