@@ -21,6 +21,7 @@ from dayfly.core.acme.objects import (
     ChallengeStatus,
     Order,
     OrderStatus,
+    SharedAuthorization,
 )
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType
@@ -106,6 +107,20 @@ def order(**changes: Any) -> Order:
 def ready_order(**changes: Any) -> Order:
     """The same order with its authorization proved."""
     made = order(status=OrderStatus.READY, authorizations=(valid_authorization(),))
+    return replace(made, **changes)
+
+
+def shared_authorization(name: str = NAME, **changes: Any) -> SharedAuthorization:
+    """A pending authorization of account 7 in a row of its own, good for an hour once it is valid."""
+    row_id = changes.pop("id", 0x5566)
+    made = SharedAuthorization(
+        id=row_id,
+        account_id=7,
+        provisioner="acme",
+        authorization=authorization(name, row_id=row_id),
+        created_at=NOW,
+        good_for=timedelta(hours=1),
+    )
     return replace(made, **changes)
 
 

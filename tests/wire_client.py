@@ -95,10 +95,11 @@ class Client:
     ca: CA
     key: ec.EllipticCurvePrivateKey = field(default_factory=ec_key)
     kid: str | None = None
+    provisioner: str = "acme"
 
     def url(self, path: str) -> str:
         """The URL of an ACME path of this CA."""
-        return f"{self.ca.url}/acme/acme/{path}"
+        return f"{self.ca.url}/acme/{self.provisioner}/{path}"
 
     def nonce(self, wire: Wire) -> str:
         """A fresh nonce of the worker at the other end."""

@@ -25,6 +25,7 @@ from dayfly.errors import ConfigError
 VERSION = 1
 MAX_OCTETS = 1024 * 1024
 MAX_DNS_NAMES = 20
+MAX_ALTERNATES = 8
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]*):(?P<port>[0-9]{1,5})")
 _MISSING = re.compile(r"Object missing required field `(?P<key>[^`]*)`(?: - at `\$(?P<at>[^`]*)`)?")
@@ -73,6 +74,7 @@ class Config:
     limits_enabled: bool
     explanation_url: str = ""
     chaos: Chaos | None = None
+    issuer_alternates: tuple[Path, ...] = ()
 
     @property
     def base_urls(self) -> tuple[str, ...]:
@@ -88,6 +90,7 @@ def _url_host(name: Identifier) -> str:
 class _Issuer(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     certificate: str
     key: str
+    alternates: list[str] = []
 
 
 class _Log(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -191,6 +194,7 @@ def _validate(file: _File, *, home: Path) -> Config:
         limits_enabled=file.limits.enabled,
         explanation_url=_explanation_url(file.renewal_info.explanation_url),
         chaos=_chaos(file.chaos) if file.chaos is not None else None,
+        issuer_alternates=_alternates(file.issuer.alternates, home),
     )
 
 
@@ -206,6 +210,13 @@ def _chaos(table: _Chaos) -> Chaos:
         if not low <= value <= high:
             raise ConfigError(f"chaos.{key}", f"found {value}, expected {low:g} to {high:g}")
     return Chaos(table.bad_nonces, table.delay, table.reuse, table.orders_page, table.retry_after)
+
+
+def _alternates(texts: list[str], home: Path) -> tuple[Path, ...]:
+    """Files with other chains for the issuing key; clients try them one by one, so there are few."""
+    if len(texts) > MAX_ALTERNATES:
+        raise ConfigError("issuer.alternates", f"found {len(texts)} files, at most {MAX_ALTERNATES} are read")
+    return tuple(home / text for text in texts)
 
 
 def _explanation_url(text: str) -> str:

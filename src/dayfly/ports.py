@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from dayfly.core.acme.objects import Account, AuthorizationRef, Certificate, Order
+from dayfly.core.acme.objects import Account, AuthorizationRef, Certificate, Order, SharedAuthorization
 from dayfly.core.events import Event
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.denials import KeptDenial
@@ -26,7 +26,7 @@ from dayfly.core.x509.lint import LintedCertificate
 from dayfly.core.x509.profile import IssuerFacts
 from dayfly.errors import DayflyError
 
-Record = Account | Order | Certificate
+Record = Account | Order | Certificate | SharedAuthorization
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
@@ -166,9 +166,38 @@ class OrderReads(Protocol):
         """The account's orders with ids from `since` on and below `below`, in whatever status, newest first: a page."""
         ...
 
+    async def orders(self, *, before: int | None, limit: int) -> tuple[Order, ...]:
+        """Orders of all accounts with ids below `before`, newest first, at most `limit`: a page."""
+        ...
+
     async def order_counts(self) -> dict[str, int]:
         """How many orders there are in each status, by the status's word; for metrics."""
         ...
+
+
+class AuthorizationReads(Protocol):
+    """Authorizations in rows of their own, as committed."""
+
+    async def authorization(self, row_id: int) -> SharedAuthorization:
+        """The one with this id; NotFound."""
+        ...
+
+    async def live_authorizations(
+        self, account_id: int, identifiers: Sequence[Identifier], *, now: datetime
+    ) -> tuple[SharedAuthorization, ...]:
+        """The account's pending and valid ones for these names that end after `now`.
+
+        By name as asked, newest first, of one name at most LIVE_ONES.
+        """
+        ...
+
+    async def count_pending(self, account_id: int, *, now: datetime) -> int:
+        """How many of the account's are pending and end after `now`."""
+        ...
+
+
+LIVE_ONES = 8
+"""Of one name; an account has one or two."""
 
 
 class CertificateReads(Protocol):
@@ -281,14 +310,15 @@ class Store(Protocol):
     Any number of coroutines of one event loop may use it at once. Reads see committed rows only. `commit` returns only
     when the group that holds the changes is durable, log entries included; if it raises, nothing of this change set has
     happened (Conflict, Unavailable), and other change sets of the same group are not harmed. `prune` removes what
-    retention says is over, in slices of at most `limit` rows of a kind, and gives the number removed: orders whose
-    `expires` lies before `orders_before`, claims whose `expires` lies before `claims_before`; never certificates,
-    accounts or log entries. `check` raises Unavailable when the
+    retention says is over, in slices of at most `limit` rows of a kind, and gives the number removed: orders and
+    authorizations whose `expires` lies before `orders_before`, claims whose `expires` lies before `claims_before`;
+    never certificates, accounts or log entries. `check` raises Unavailable when the
     store cannot be used.
     """
 
     accounts: AccountReads
     orders: OrderReads
+    authorizations: AuthorizationReads
     certificates: CertificateReads
     renewals: RenewalReads
     claims: ClaimReads

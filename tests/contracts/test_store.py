@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 from dayfly.adapters.stores import open_store
-from dayfly.core.acme.objects import AccountStatus, Certificate, Order, OrderStatus
+from dayfly.core.acme.objects import (
+    AccountStatus,
+    AuthorizationStatus,
+    Certificate,
+    Order,
+    OrderStatus,
+    SharedAuthorization,
+)
 from dayfly.core.events import AccountCreated, CertificateIssued, Event, IssueKind, OrderCreated
 from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id
@@ -21,7 +28,7 @@ from dayfly.core.settings.documents import Owner, SettingsChange
 from dayfly.core.transparency.merkle import parse_frontier, root_hash, tree_head
 from dayfly.errors import Claimed, ConfigError, Conflict, NotFound
 from dayfly.ports import Changes, Claim, Store
-from factories import NOW, account, certificate, denial, order
+from factories import NOW, account, certificate, denial, dns, order, shared_authorization
 
 Scenario = Callable[[Store, list[Event]], Coroutine[Any, Any, None]]
 
@@ -84,6 +91,8 @@ def test_newest_id_is_the_highest_of_all_rows(play: Play) -> None:
         assert await store.newest_id() == 90
         await store.commit(Changes(insert=(numbered(91),)))
         assert await store.newest_id() == 91
+        await store.commit(Changes(insert=(shared_authorization(id=92),)))
+        assert await store.newest_id() == 92
 
     play(scenario)
 
@@ -92,7 +101,12 @@ def test_missing_row_is_not_found(play: Play) -> None:
     """A missing row is NotFound; a missing key is None."""
 
     async def scenario(store: Store, _: list[Event]) -> None:
-        for read in (store.accounts.account, store.orders.order, store.certificates.certificate):
+        for read in (
+            store.accounts.account,
+            store.orders.order,
+            store.certificates.certificate,
+            store.authorizations.authorization,
+        ):
             with pytest.raises(NotFound):
                 await read(1)
         assert await store.accounts.account_by_key("acme", "nobody") is None
@@ -324,6 +338,51 @@ def test_accounts_of_a_key_are_those_of_all_provisioners(play: Play) -> None:
     play(scenario)
 
 
+def test_all_orders_come_in_pages_newest_first(play: Play) -> None:
+    """Of every account, in whatever state."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        rows = [numbered(number, account_id=number % 2, status=OrderStatus.INVALID) for number in range(1, 6)]
+        await store.commit(Changes(insert=tuple(rows)))
+        first = await store.orders.orders(before=None, limit=3)
+        assert first == (rows[4], rows[3], rows[2])
+        assert await store.orders.orders(before=first[-1].id, limit=3) == (rows[1], rows[0])
+
+    play(scenario)
+
+
+def test_live_authorizations_are_found_by_account_and_name_newest_first(play: Play) -> None:
+    """Pending and valid ones that have not ended; of one name at most eight; other accounts' are not among them."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        def row(number: int, name: str, **changes: Any) -> SharedAuthorization:
+            made = shared_authorization(name, id=number)
+            return replace(made, authorization=replace(made.authorization, **changes))
+
+        dead = [
+            row(50 + place, "b.example", status=AuthorizationStatus(one))
+            for place, one in enumerate(("invalid", "deactivated"))
+        ]
+        rows = [row(number, "a.example") for number in range(1, 11)]
+        await store.commit(Changes(insert=(*rows, row(20, "b.example", status=AuthorizationStatus.VALID), *dead)))
+        await store.commit(
+            Changes(insert=(replace(row(21, "b.example"), account_id=8), row(22, "b.example", expires=NOW)))
+        )
+        found = await store.authorizations.live_authorizations(7, (dns("b.example"), dns("a.example")), now=NOW)
+        assert [one.id for one in found] == [20, 10, 9, 8, 7, 6, 5, 4, 3]
+        assert found[0] == row(20, "b.example", status=AuthorizationStatus.VALID)
+        assert await store.authorizations.count_pending(7, now=NOW) == 10
+        assert await store.authorizations.count_pending(7, now=NOW + timedelta(hours=2)) == 0
+        valid = replace(rows[9], authorization=replace(rows[9].authorization, status=AuthorizationStatus.VALID))
+        await store.commit(Changes(update=(valid,)))
+        assert await store.authorizations.authorization(10) == replace(valid, version=1)
+        assert await store.authorizations.count_pending(7, now=NOW) == 9
+        with pytest.raises(Conflict):
+            await store.commit(Changes(insert=(numbered(99),), unchanged=(rows[9],)))
+
+    play(scenario)
+
+
 def test_certificates_come_in_pages_and_live_ones_alone_if_asked(play: Play) -> None:
     """Pages by id; expired and revoked ones are not live."""
 
@@ -391,6 +450,24 @@ def test_prune_takes_old_orders_in_slices_and_nothing_else(play: Play) -> None:
         assert [await store.claims.is_claimed(one.digest) for one in claims] == [False, False, True, True]
         assert (await store.orders.order(new)).id == new
         assert (await store.certificates.certificate(old)).id == old
+
+    play(scenario)
+
+
+def test_prune_takes_ended_authorizations_in_slices(play: Play) -> None:
+    """By their end, whenever they were made; those that end later stay."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        rows = [shared_authorization(id=number) for number in range(1, 6)]
+        late = shared_authorization(id=9)
+        late = replace(late, authorization=replace(late.authorization, expires=NOW + timedelta(days=7)))
+        await store.commit(Changes(insert=(*rows, late)))
+        edge = NOW + timedelta(hours=2)
+        gone = [await store.prune(orders_before=edge, claims_before=NOW, limit=3) for _ in range(3)]
+        assert gone == [3, 2, 0]
+        assert await store.authorizations.authorization(9) == late
+        with pytest.raises(NotFound):
+            await store.authorizations.authorization(1)
 
     play(scenario)
 

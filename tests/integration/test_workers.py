@@ -284,6 +284,24 @@ def test_finalize_fifty_times_over_two_workers_gives_one_certificate__f4(
     assert ca.sql("SELECT count(*) FROM certificates WHERE order_id = ?", row) == [(1,)]
 
 
+def test_shared_authorization_is_the_same_at_every_worker__acme_o17(ca: CA, wires: list[Wire]) -> None:
+    """Proved at one it makes an order ready at the other; given up at one, no order of the other gets a certificate."""
+    ca.dayfly("ca", "provisioner", "add", "sharing", "--type", "ACME", "--reuse-authorizations", "1h")
+    one, other = wires
+    client = Client(ca, provisioner="sharing")
+    assert client.register(one).status == 201
+    first = ready_order(ca, client, one)
+    assert client.post(other, first.json["finalize"], client.finalize_payload(first)).json["status"] == "valid"
+    again = client.order(other, NAME)
+    assert (again.status, again.json["status"]) == (201, "ready")
+    assert again.json["authorizations"] == first.json["authorizations"]
+    assert client.post(one, again.headers["location"]).json["status"] == "ready"
+    given_up = client.post(one, again.json["authorizations"][0], {"status": "deactivated"})
+    assert given_up.json["status"] == "deactivated"
+    refused = client.post(other, again.json["finalize"], client.finalize_payload(again))
+    assert (refused.status, refused.problem) == (403, "orderNotReady")
+
+
 def test_token_fifty_times_over_two_workers_signs_once__t2(ca: CA) -> None:
     """One 201, the rest 401: the token is claimed by the commit, whichever worker it reaches."""
     password = ca.home / "secrets" / "provisioner_password"

@@ -12,7 +12,7 @@ import asyncio
 from dayfly.authority.context import Authority
 from dayfly.authority.revocations import ITSELF, TRIES, being_changed, revoke_once
 from dayfly.core.acme.accounts import check_usable
-from dayfly.core.acme.objects import Account, Certificate, Order
+from dayfly.core.acme.objects import Account, AuthorizationStatus, Certificate
 from dayfly.core.acme.ordering import ORDER_LIFE
 from dayfly.core.acme.revoking import AskedRevocation, Revoker, authorized_names
 from dayfly.core.events import Reason
@@ -24,7 +24,7 @@ from dayfly.core.x509.leaf import read_leaf
 from dayfly.core.x509.reasons import KEY_COMPROMISE
 from dayfly.core.x509.unreadable import UNREADABLE
 from dayfly.errors import Conflict, NotFound
-from dayfly.ports import Changes
+from dayfly.ports import Changes, Record
 
 PAGE = 100  # orders
 MOST_PAGES = 20  # the newest 2,000 orders of the last hour are looked at for authorizations
@@ -37,13 +37,13 @@ async def revoke_by_account(authority: Authority, account: Account, asked: Asked
 
     1. The certificate is one of ours, octet by octet (NoSuchResource, Unauthorized, Malformed).
     2. It was issued to the account; or the account holds valid authorizations for all names in it (Unauthorized, 403).
-    3. The commit holds on the account and on the orders that those authorizations stand in.
+    3. The commit holds on the account and on the rows that those authorizations stand in.
     """
     for _ in range(TRIES):
         certificate = await _find(authority, asked.der)
-        relying: tuple[Account | Order, ...] = (account,)
+        relying: tuple[Record, ...] = (account,)
         if certificate.account_id != account.id:
-            relying = (account, *await _authorizing_orders(authority, account, certificate))
+            relying = (account, *await _authorizing_records(authority, account, certificate))
             _check_reason(asked.reason)
         revoker = Revoker(f"account {render_id(account.id)}")
         try:
@@ -103,15 +103,20 @@ async def _find(authority: Authority, der: bytes) -> Certificate:
     raise Unauthorized("the certificate has issuer and serial of one that this CA issued, and is not that one")
 
 
-async def _authorizing_orders(authority: Authority, account: Account, certificate: Certificate) -> tuple[Order, ...]:
-    """Orders of the account whose valid authorizations cover all names of the certificate; Unauthorized (403).
+async def _authorizing_records(authority: Authority, account: Account, certificate: Certificate) -> tuple[Record, ...]:
+    """Rows of the account whose valid authorizations cover all names of the certificate; Unauthorized (403).
 
-    An authorization lives as long as its order, so only what was ordered within an order's life is looked at: by an
-    index, newest first, in pages.
+    First authorizations in rows of their own, then those of orders: such a one lives as long as its order, so only what
+    was ordered within an order's life is looked at: by an index, newest first, in pages.
     """
     now = authority.clock.now()
     since, below = make_id(int((now - ORDER_LIFE).timestamp() * 1000), 0, 0), BEYOND
-    lacking, relied = set(certificate.names), []
+    lacking, relied = set(certificate.names), list[Record]()
+    for row in await authority.store.authorizations.live_authorizations(account.id, certificate.names, now=now):
+        one = row.authorization
+        if one.status is AuthorizationStatus.VALID and one.identifier in lacking:
+            relied.append(row)
+            lacking.remove(one.identifier)
     for _ in range(MOST_PAGES):
         page = await authority.store.orders.account_orders(account.id, since=since, below=below, limit=PAGE)
         for order in page:

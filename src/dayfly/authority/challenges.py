@@ -2,7 +2,7 @@
 
 Rules: one validation of an authorization at a time, whichever of its challenges was answered first (`marks`); tries
 take turns (`turns`), and the time that a try waits for its turn is none of its own; an outcome is committed against
-the order as it is then; whatever happens, an answered challenge settles.
+the authorization as it is then; whatever happens, an answered challenge settles.
 """
 
 from __future__ import annotations
@@ -13,17 +13,23 @@ from functools import partial
 
 from dayfly.authority.attempts import Attempts
 from dayfly.authority.context import Authority, SingleFlight
+from dayfly.authority.holding import Held, SettledBy, load_held, settled_rows
 from dayfly.authority.marks import Mark, Marks
-from dayfly.authority.orders import load_order
 from dayfly.authority.turns import Turns
 from dayfly.core.acme.challenges import (
     find_challenge,
     key_authorization,
     needs_validation,
-    settle,
     stored_problem,
 )
-from dayfly.core.acme.objects import Account, Authorization, AuthorizationRef, Challenge, ChallengeStatus, Order
+from dayfly.core.acme.objects import (
+    Account,
+    Authorization,
+    AuthorizationRef,
+    Challenge,
+    ChallengeStatus,
+    render_authorization_ref,
+)
 from dayfly.core.events import ChallengeSettled, Outcome, Reason
 from dayfly.core.frozen import replace
 from dayfly.core.problems import NoSuchResource, Refused, ServiceUnavailable
@@ -58,34 +64,30 @@ class Validations:
         """How many validations are waiting or running."""
         return len(self._marks)
 
-    def overlay(self, order: Order) -> Order:
-        """The order with what is known in memory: challenges that are being validated show as processing."""
-        marks = [self._marks.find(AuthorizationRef(order.id, index)) for index in range(len(order.authorizations))]
-        if not any(marks):
-            return order
-        shown = (_shown(one, mark) for one, mark in zip(order.authorizations, marks, strict=True))
-        return replace(order, authorizations=tuple(shown))
+    def overlay(self, held: Held) -> Authorization:
+        """The authorization with what is known in memory: a challenge that is being validated shows as processing."""
+        return _shown(held.authorization, self._marks.find(held.ref))
 
-    async def answer(self, account: Account, ref: AuthorizationRef, challenge_type: str) -> Order:
-        """The order after the client said that its answer is ready; a validation runs from now on."""
-        order = await load_order(self._authority, account, ref.order_id)
-        challenge = _challenge_of(order, ref, challenge_type)
-        if self._marks.find(ref) or not needs_validation(order, order.authorizations[ref.index], challenge):
-            return self.overlay(order)
+    async def answer(self, account: Account, ref: AuthorizationRef, challenge_type: str) -> Authorization:
+        """The authorization after the client said that its answer is ready; a validation runs from now on."""
+        held = await load_held(self._authority, account, ref)
+        challenge = _challenge_of(held, challenge_type)
+        if self._marks.find(ref) or not needs_validation(held.order, held.authorization, challenge):
+            return self.overlay(held)
         self._check_room(account)
         if self._marks.set(ref, Mark(account.id, challenge_type)):
             if self._authority.board is not None and not await self._is_still_due(account, ref, challenge):
-                return self.overlay(await load_order(self._authority, account, ref.order_id))
-            task = asyncio.get_running_loop().create_task(self._run(account, order, ref, challenge))
+                return self.overlay(await load_held(self._authority, account, ref))
+            task = asyncio.get_running_loop().create_task(self._run(account, held, challenge))
             self._tasks[ref] = task
             task.add_done_callback(partial(self._forget, ref))
-        return self.overlay(order)
+        return self.overlay(held)
 
     async def _is_still_due(self, account: Account, ref: AuthorizationRef, challenge: Challenge) -> bool:
         """Was it not settled by another process between our look and our mark? The mark goes where it was."""
         try:
-            order = await load_order(self._authority, account, ref.order_id)
-            is_due = needs_validation(order, order.authorizations[ref.index], challenge)
+            held = await load_held(self._authority, account, ref)
+            is_due = needs_validation(held.order, held.authorization, challenge)
         except BaseException:
             self._marks.clear(ref)
             raise
@@ -120,47 +122,41 @@ class Validations:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run(self, account: Account, order: Order, ref: AuthorizationRef, challenge: Challenge) -> None:
+    async def _run(self, account: Account, held: Held, challenge: Challenge) -> None:
         try:
-            await self._validate(account, order, ref, challenge)
+            await self._validate(account, held, challenge)
         except (Unavailable, NotFound) as error:
             # The challenge is pending again, and the client's next answer starts it anew.
             _LOG.warning("validation outcome not stored: %s", error)
         finally:
-            self._marks.clear(ref)
+            self._marks.clear(held.ref)
 
     def _forget(self, ref: AuthorizationRef, task: asyncio.Task[None]) -> None:
         """A task has ended; the next one for this authorization may be there already."""
         if self._tasks.get(ref) is task:
             del self._tasks[ref]
 
-    async def _validate(self, account: Account, order: Order, ref: AuthorizationRef, challenge: Challenge) -> None:
+    async def _validate(self, account: Account, held: Held, challenge: Challenge) -> None:
         """Try until there is an outcome that counts, and commit it."""
-        target = _target(account, order, ref, challenge)
+        target = _target(account, held, challenge)
         attempts = Attempts(self._authority, self._turns, target, challenge_type=challenge.type, account_id=account.id)
 
         def show(tries: int, problem: Refused) -> None:
-            self._marks.change(ref, Mark(account.id, challenge.type, tries, stored_problem(problem)))
+            self._marks.change(held.ref, Mark(account.id, challenge.type, tries, stored_problem(problem)))
 
         outcome = await attempts.outcome(show)
         if isinstance(outcome, ValidationFailed):
-            _log_failure(order, ref, outcome)
-        await self._record(order, ref, challenge, outcome=outcome, attempts=attempts)
+            _log_failure(held.ref, outcome)
+        await self._record(held, challenge, outcome=outcome, attempts=attempts)
 
     async def _record(
-        self,
-        order: Order,
-        ref: AuthorizationRef,
-        challenge: Challenge,
-        *,
-        outcome: Validated | ValidationFailed,
-        attempts: Attempts,
+        self, held: Held, challenge: Challenge, *, outcome: Validated | ValidationFailed, attempts: Attempts
     ) -> None:
         """Commit the outcome; while the store cannot be used, a few times more."""
         for pause in (*COMMIT_PAUSES, None):
             try:
-                async with self._settling.alone(order.id):
-                    await self._settle(order, ref, challenge, outcome=outcome, attempts=attempts)
+                async with self._settling.alone(held.ref.order_id):
+                    await self._settle(held, challenge, outcome=outcome, attempts=attempts)
             except Unavailable as error:
                 if pause is None:
                     raise
@@ -170,44 +166,33 @@ class Validations:
                 return
 
     async def _settle(
-        self,
-        order: Order,
-        ref: AuthorizationRef,
-        challenge: Challenge,
-        *,
-        outcome: Validated | ValidationFailed,
-        attempts: Attempts,
+        self, held: Held, challenge: Challenge, *, outcome: Validated | ValidationFailed, attempts: Attempts
     ) -> None:
-        """Commit the outcome against the order as it is; siblings in this process take turns, others may come first."""
+        """Commit the outcome against what is stored now; siblings in this process take turns, others may come first."""
         authority = self._authority
         failure = outcome.problem if isinstance(outcome, ValidationFailed) else None
+        address = outcome.address if isinstance(outcome, Validated) else ""
+        by = SettledBy(challenge.type, failure, address, attempts.made)
         for _ in range(COMMIT_TRIES):
             now = authority.clock.now()
-            settled = settle(
-                await authority.store.orders.order(order.id),
-                ref.index,
-                challenge.type,
-                failure=failure,
-                address=outcome.address if isinstance(outcome, Validated) else "",
-                attempts=attempts.made,
-                now=now,
-            )
-            if settled is None:
+            settled = await settled_rows(authority, held.ref, by, now)
+            if not settled:
                 return
             event = ChallengeSettled(
                 now,
                 challenge.type,
-                order.provisioner,
+                held.provisioner,
                 Outcome.DENIED if failure else Outcome.OK,
                 Reason.CHALLENGE_FAILED if failure else Reason.OK,
                 (now - (attempts.began or now)).total_seconds(),
             )
             try:
-                await authority.store.commit(Changes(update=(settled,), events=(event,)))
+                await authority.store.commit(Changes(update=settled, events=(event,)))
             except Conflict:
                 continue
             return
-        raise Unavailable(f"order {order.id:016x} kept changing while its validation was being recorded")
+        what = render_authorization_ref(held.ref)
+        raise Unavailable(f"authorization {what} kept changing while its validation was being recorded")
 
 
 async def _ended(task: asyncio.Task[None], seconds: float) -> None:
@@ -228,9 +213,9 @@ async def _ended(task: asyncio.Task[None], seconds: float) -> None:
         task.remove_done_callback(wake)
 
 
-def _target(account: Account, order: Order, ref: AuthorizationRef, challenge: Challenge) -> ValidationTarget:
+def _target(account: Account, held: Held, challenge: Challenge) -> ValidationTarget:
     """What to look for; a wildcard is proved by the name below its `*.` (RFC 8555 7.1.4)."""
-    identifier = order.authorizations[ref.index].identifier
+    identifier = held.authorization.identifier
     return ValidationTarget(
         replace(identifier, value=identifier.value.removeprefix("*.")),
         challenge.token,
@@ -238,10 +223,8 @@ def _target(account: Account, order: Order, ref: AuthorizationRef, challenge: Ch
     )
 
 
-def _challenge_of(order: Order, ref: AuthorizationRef, challenge_type: str) -> Challenge:
-    if ref.index >= len(order.authorizations):
-        raise NoSuchResource("there is no such challenge")
-    challenge = find_challenge(order.authorizations[ref.index], challenge_type)
+def _challenge_of(held: Held, challenge_type: str) -> Challenge:
+    challenge = find_challenge(held.authorization, challenge_type)
     if challenge is None:
         raise NoSuchResource("there is no such challenge")
     return challenge
@@ -260,13 +243,12 @@ def _shown(authorization: Authorization, mark: Mark | None) -> Authorization:
     return replace(authorization, challenges=challenges)
 
 
-def _log_failure(order: Order, ref: AuthorizationRef, failure: ValidationFailed) -> None:
+def _log_failure(ref: AuthorizationRef, failure: ValidationFailed) -> None:
     """For the operator: what the client may not see, with the setting that would open a refused address."""
     _LOG.info(
         "challenge failed",
         extra={
-            "order": f"{order.id:016x}",
-            "authorization": ref.index,
+            "authorization": render_authorization_ref(ref),
             "problem": failure.problem.type,
             "detail": failure.problem.detail,
             "note": failure.operator_note,

@@ -18,6 +18,7 @@ from dayfly.core.policy.grant import Grant
 from dayfly.core.problems import NoSuchResource
 from dayfly.core.provisioners import grant_for
 from dayfly.core.settings.documents import Settings
+from dayfly.core.x509.alternates import AlternateChain
 from dayfly.ports import Clock, Entropy, Ids, MarkBoard, Nonces, NoteSigner, Observer, Signer, Store, Validator
 
 TOKEN_OCTETS = 24  # 192 bits; RFC 8555 8 asks for 128
@@ -145,7 +146,7 @@ class Grants:
 
 @dataclass(slots=True)
 class Authority:
-    """The ports of one CA, and the roots (DER) that its certificates chain to.
+    """The ports of one CA, the roots (DER) that its certificates chain to, and other chains that they have.
 
     `explanation_url` is where a client's owner reads why a certificate should be renewed early (RFC 9773 4.2). Only
     wiring changes any of it, when the configuration is reloaded: `validators`, `caps` and `explanation_url`.
@@ -161,6 +162,7 @@ class Authority:
     validators: Mapping[str, Validator]
     observer: Observer
     roots: tuple[bytes, ...] = ()
+    alternates: tuple[AlternateChain, ...] = ()
     caps: Caps = field(default_factory=Caps)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     board: MarkBoard | None = None

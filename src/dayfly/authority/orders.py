@@ -7,12 +7,15 @@ at most one certificate, because the commit is conditional on the version read.
 from __future__ import annotations
 
 import hashlib
+import logging
 
+from dayfly.authority.authorizations import as_rows_say, rows_of, shared_by
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
 from dayfly.authority.issuing import issue
 from dayfly.authority.replacing import find_predecessor, take_credit
 from dayfly.core.acme.accounts import check_usable
+from dayfly.core.acme.authorizations import row_ids_of
 from dayfly.core.acme.finalizing import check_ready, issued, plan_finalize, refused_by_lint
 from dayfly.core.acme.messages import NewOrder
 from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus
@@ -29,13 +32,15 @@ from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id, render_id
 from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.policy.denials import Asker
-from dayfly.core.problems import NoSuchResource, RateLimited, ServerInternal, ServiceUnavailable
+from dayfly.core.problems import NoSuchResource, RateLimited, ServiceUnavailable
 from dayfly.core.provisioners import mark_for
 from dayfly.core.x509.constraints import check_constraints
 from dayfly.core.x509.csr import CSRFacts, parse_csr
 from dayfly.core.x509.lint import LintRefused
 from dayfly.errors import Conflict, NotFound
 from dayfly.ports import Changes
+
+_LOG = logging.getLogger("dayfly.authority")
 
 REUSE_LOOKS_AT = 20  # newest open orders of the account: a client that loops asks for the same thing again at once
 TRIES = 4
@@ -50,6 +55,8 @@ async def load_order(authority: Authority, account: Account, order_id: int) -> O
         raise NoSuchResource("there is no such order") from None
     if order.account_id != account.id:
         raise NoSuchResource("there is no such order")
+    if row_ids_of(order):
+        return as_rows_say(authority, order, await rows_of(authority, order))
     return as_of(order, authority.clock.now())
 
 
@@ -77,7 +84,9 @@ async def _new_order_once(
     predecessor = await find_predecessor(authority, account, request)
     for candidate in await authority.store.orders.open_orders(account.id, limit=REUSE_LOOKS_AT):
         if is_same_request(candidate, request, now=now):
-            return candidate, False
+            known = await load_order(authority, account, candidate.id)
+            if is_same_request(known, request, now=now):  # by its rows, if it has some
+                return known, False
     is_renewal = take_credit(authority, predecessor)
     if not is_renewal:
         await _check_open_orders(authority, account)
@@ -96,8 +105,14 @@ async def _new_order_once(
         check_constraints(authority.signer.issuer.constraints, request.identifiers)  # else finalize could only refuse
     if predecessor is not None:
         order = replace(order, predecessor_id=predecessor.id, is_renewal=is_renewal)
+    order, relied_on, made = await shared_by(authority, order, grant)
     await authority.store.commit(
-        Changes(insert=(order,), unchanged=(account,), events=(event,), settings_revision=settings.revision)
+        Changes(
+            insert=(order, *made),
+            unchanged=(account, *relied_on),
+            events=(event,),
+            settings_revision=settings.revision,
+        )
     )
     return order, True
 
@@ -137,7 +152,8 @@ async def finalize(
 
     1. One finalize of an order at a time in this process.
     2. The same CSR on a finished order gives the order again; another one is OrderNotReady.
-    3. Plan under today's settings, issue, and commit certificate, order and log entry together.
+    3. Plan under today's settings, issue, and commit certificate, order and log entry together. Where our own lint
+       refuses, the order is invalid, and that is the answer: nothing that the client can do would mend it.
     4. A lost race starts over from what is stored now; the signature made is dropped unseen.
     """
     digest = hashlib.sha256(csr_der).hexdigest()
@@ -172,6 +188,9 @@ async def _finalize_once(
     source: Source | None,
 ) -> Order:
     settings, grant = await authority.acme_grant(order.provisioner)
+    rows = await rows_of(authority, order)
+    if rows:  # what they say now is what the commit holds them to
+        order = as_rows_say(authority, order, rows)
     plan = plan_finalize(
         order,
         csr,
@@ -192,17 +211,16 @@ async def _finalize_once(
             parent_id=order.predecessor_id,
         )
     except LintRefused as error:
-        refused = Changes(update=(refused_by_lint(order),), settings_revision=settings.revision)
-        await authority.store.commit(refused)
-        raise ServerInternal(
-            "the certificate did not pass the CA's own checks; nothing was issued", retry_after=60
-        ) from error
+        _LOG.error("the lint refused a certificate", extra={"order": render_id(order.id), "detail": error.message})
+        refused = refused_by_lint(order)
+        await authority.store.commit(Changes(update=(refused,), settings_revision=settings.revision))
+        return replace(refused, version=refused.version + 1)
     done = issued(order, certificate_id=made.certificate.id, csr_digest=digest)
     await authority.store.commit(
         Changes(
             insert=(made.certificate,),
             update=(done,),
-            unchanged=(account,),
+            unchanged=(account, *rows),
             events=(made.event,),
             settings_revision=settings.revision,
         )
@@ -225,7 +243,7 @@ async def give_up_authorization(authority: Authority, account: Account, order_id
     """The order after its owner deactivated one authorization (RFC 8555 7.5.2)."""
     for _ in range(TRIES):
         order = await load_order(authority, account, order_id)
-        if index >= len(order.authorizations):
+        if index >= len(order.authorizations) or order.authorizations[index].row_id is not None:
             raise NoSuchResource("there is no such authorization")
         changed = deactivate_authorization(order, index)
         try:

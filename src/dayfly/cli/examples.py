@@ -57,6 +57,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "ca list": ("dayfly ca list --expiring 4h",),
     "ca log verify": ("dayfly ca log verify --json",),
+    "ca order list": (
+        "dayfly ca order list --state invalid",
+        "dayfly ca order list --name '**.internal.example' --json",
+    ),
+    "ca order show": ("dayfly ca order show 0000d1f2a3b40000",),
     "ca policy allow": (
         "dayfly ca policy allow '*.web.internal.example' --owner web-team",
         "dayfly ca policy allow --denial 4F2A",

@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "init": ("dayfly.cli.ca_init:init", "Make a new certificate authority."),
         "list": ("dayfly.cli.ca_list:list_certificates", "List certificates."),
         "log": ("dayfly.cli.log:log", "Look into the append-only log."),
+        "order": ("dayfly.cli.order:order", "Look at ACME orders."),
         "policy": ("dayfly.cli.policy:policy", "Show, test and change the name rules."),
         "provisioner": ("dayfly.cli.provisioner:provisioner", "Manage provisioners."),
         "rekey": ("dayfly.cli.ca_renew:rekey", "Renew a certificate for a new key."),

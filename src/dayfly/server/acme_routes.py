@@ -12,21 +12,19 @@ from dayfly.authority import orders
 from dayfly.authority.challenges import Validations
 from dayfly.authority.context import Authority
 from dayfly.core.acme import messages
-from dayfly.core.acme.challenges import POLL_AFTER, find_challenge
+from dayfly.core.acme.challenges import POLL_AFTER
 from dayfly.core.acme.directory import directory_meta
 from dayfly.core.acme.messages import Urls, parse_payload
 from dayfly.core.acme.objects import (
-    AuthorizationRef,
-    ChallengeStatus,
     Order,
     OrderStatus,
-    parse_authorization_ref,
 )
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.problems import Malformed, NoSuchResource
-from dayfly.core.x509.pem import render_pem
 from dayfly.server.acme_accounts import AccountRoutes
+from dayfly.server.acme_authorizations import AuthorizationRoutes
+from dayfly.server.acme_certificates import CertificateRoutes
 from dayfly.server.acme_gate import Bases, Gate, Signed
 from dayfly.server.acme_renewal_info import RenewalInfo
 from dayfly.server.acme_revocation import AcmeRevocation
@@ -34,7 +32,6 @@ from dayfly.server.app import Header, Request, Response, Route
 from dayfly.server.exchange import render_headers
 
 JSON = b"application/json"
-PEM_CHAIN = b"application/pem-certificate-chain"
 PREFIX = "/acme/{provisioner}"
 
 
@@ -47,7 +44,6 @@ class AcmeRoutes:
         self._validations = validations
         self._bases = bases
         self._gate = Gate(authority, bases)
-        self._pem_chain = "".join(render_pem(der) for der in authority.signer.chain)
 
     def routes(self) -> tuple[Route, ...]:
         """The table of routes; the paths are those of step-ca, so that saved account URLs survive a replacement."""
@@ -63,9 +59,8 @@ class AcmeRoutes:
                 ("POST", "/new-order", self.new_order, "acme_new_order"),
                 ("POST", "/order/{order}", self.order, "acme_order"),
                 ("POST", "/order/{order}/finalize", self.finalize, "acme_finalize"),
-                ("POST", "/authz/{authorization}", self.authorization, "acme_authz"),
-                ("POST", "/challenge/{authorization}/{type}", self.challenge, "acme_challenge"),
-                ("POST", "/certificate/{certificate}", self.certificate, "acme_certificate"),
+                *AuthorizationRoutes(self._authority, self._validations, self._gate).table(),
+                *CertificateRoutes(self._authority, self._gate).table(),
                 ("GET", "/renewal-info/{certificate}", RenewalInfo(self._authority).answer, "acme_renewal_info"),
                 *AcmeRevocation(self._authority, self._gate).table(),
             )
@@ -84,12 +79,13 @@ class AcmeRoutes:
     async def directory(self, request: Request) -> Response:
         """GET directory (RFC 8555 7.1.1)."""
         provisioner = request.params["provisioner"]
-        settings, _ = await self._authority.acme_grant(provisioner)
+        settings, grant = await self._authority.acme_grant(provisioner)
         found = settings.find_provisioner(provisioner)
         noise = b64u_encode(self._authority.entropy.octets(9))
         body = messages.render_directory(
             self._bases.urls(request, provisioner),
             meta={} if found is None else directory_meta(found),
+            pre_authorization=grant.pre_authorization,
             extra=(noise, "clients ignore keys that they do not know (RFC 8555 7.1.1)"),
         )
         return Response(200, body, media_type=JSON, headers=((b"cache-control", b"no-cache"),))
@@ -143,45 +139,6 @@ class AcmeRoutes:
         )
         return _order_response(order, signed.urls)
 
-    async def authorization(self, request: Request) -> Response:
-        """POST authorization: read it, or give it up (RFC 8555 7.5, 7.5.2)."""
-        signed = await self._gate.with_account(request)
-        ref = _ref(request)
-        if signed.is_read:
-            order = await orders.load_order(self._authority, signed.account, ref.order_id)
-            if await self._validations.settled(ref):
-                order = await orders.load_order(self._authority, signed.account, ref.order_id)
-        else:
-            if parse_payload(signed.payload, messages.AuthorizationUpdate).status != "deactivated":
-                raise Malformed("an authorization's status can only be changed to deactivated")
-            order = await orders.give_up_authorization(self._authority, signed.account, ref.order_id, ref.index)
-        order = self._validations.overlay(order)
-        if ref.index >= len(order.authorizations):
-            raise NoSuchResource("there is no such authorization")
-        authorization = order.authorizations[ref.index]
-        waiting = any(one.status is ChallengeStatus.PROCESSING for one in authorization.challenges)
-        body = messages.render_authorization(authorization, ref, signed.urls)
-        return Response(200, body, media_type=JSON, headers=_POLL if waiting else ())
-
-    async def challenge(self, request: Request) -> Response:
-        """POST challenge: start the validation, or read (RFC 8555 7.5.1)."""
-        signed = await self._gate.with_account(request)
-        ref, challenge_type = _ref(request), request.params["type"]
-        if signed.is_read:
-            stored = await orders.load_order(self._authority, signed.account, ref.order_id)
-            order = self._validations.overlay(stored)
-        else:
-            _check_answer(signed.payload)
-            order = await self._validations.answer(signed.account, ref, challenge_type)
-        return _challenge_response(order, ref, challenge_type, signed.urls)
-
-    async def certificate(self, request: Request) -> Response:
-        """POST-as-GET certificate: the leaf and its chain, without the root (RFC 8555 7.4.2)."""
-        signed = await self._read(request)
-        certificate = await orders.load_certificate(self._authority, signed.account, _id(request, "certificate"))
-        body = (render_pem(certificate.der) + self._pem_chain).encode()
-        return Response(200, body, media_type=PEM_CHAIN)
-
     async def _read(self, request: Request) -> Signed:
         signed = await self._gate.with_account(request)
         if not signed.is_read:
@@ -211,34 +168,8 @@ def _id(request: Request, name: str) -> int:
     return row_id
 
 
-def _ref(request: Request) -> AuthorizationRef:
-    ref = parse_authorization_ref(request.params["authorization"])
-    if ref is None:
-        raise NoSuchResource("there is no such authorization")
-    return ref
-
-
-def _check_answer(payload: bytes) -> None:
-    """A challenge is answered with an object; a legacy key authorization in it is refused (acme.md part 3.6)."""
-    answer = parse_payload(payload, messages.ChallengeAnswer)
-    if answer.key_authorization is not None:
-        raise Malformed("the answer must be {}; keyAuthorization belongs to a draft before RFC 8555")
-
-
 def _order_response(order: Order, urls: Urls) -> Response:
     headers: tuple[Header, ...] = ((b"location", urls.order(order.id).encode()),)
     if order.status is OrderStatus.PROCESSING:
         headers += _POLL
     return Response(200, messages.render_order(order, urls), media_type=JSON, headers=headers)
-
-
-def _challenge_response(order: Order, ref: AuthorizationRef, challenge_type: str, urls: Urls) -> Response:
-    if ref.index >= len(order.authorizations):
-        raise NoSuchResource("there is no such challenge")
-    challenge = find_challenge(order.authorizations[ref.index], challenge_type)
-    if challenge is None:
-        raise NoSuchResource("there is no such challenge")
-    headers: tuple[Header, ...] = ((b"link", f'<{urls.authorization(ref)}>;rel="up"'.encode()),)
-    if challenge.status is ChallengeStatus.PROCESSING:
-        headers += _POLL
-    return Response(200, messages.render_challenge(challenge, ref, urls), media_type=JSON, headers=headers)

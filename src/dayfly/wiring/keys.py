@@ -18,6 +18,9 @@ from dayfly.adapters.signers.notekey import NoteKeySigner, open_note_signer
 from dayfly.adapters.system import SystemClock
 from dayfly.config import Config
 from dayfly.core.transparency.checkpoint import parse_verifier_key
+from dayfly.core.x509.alternates import AlternateChain, make_alternate_chain
+from dayfly.core.x509.hierarchy import HierarchyError
+from dayfly.core.x509.profile import IssuerFacts
 from dayfly.errors import ConfigError
 from dayfly.wiring.chaos import check_chaos
 from dayfly.wiring.commands import verifier_key_of
@@ -27,11 +30,12 @@ _LOG = logging.getLogger("dayfly.server")
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The opened keys of a CA, and the roots (DER) that clients trust."""
+    """The opened keys of a CA, the roots (DER) that clients trust, and the other chains to its issuer."""
 
     signer: KeyFileSigner
     notes: NoteKeySigner
     roots: tuple[bytes, ...]
+    alternates: tuple[AlternateChain, ...] = ()
 
 
 def open_keys(config: Config, password: bytes | None) -> Keys:
@@ -45,7 +49,25 @@ def open_keys(config: Config, password: bytes | None) -> Keys:
     check_chaos(config, (*signer.chain, *roots))
     _check_issuer(signer, SystemClock().now())
     _warn_of_root_key(config)
-    return Keys(signer, notes, roots)
+    return Keys(signer, notes, roots, _alternates(config, signer.issuer))
+
+
+def _alternates(config: Config, issuer: IssuerFacts) -> tuple[AlternateChain, ...]:
+    """The chains of `issuer.alternates`; ConfigError for one that fits no leaf. One that has ended is told, no more."""
+    found = []
+    for path in config.issuer_alternates:
+        try:
+            chain = make_alternate_chain(_read_certificates(path, "issuer.alternates"), issuer)
+        except HierarchyError as error:
+            hint = (
+                "the file holds the issuing certificate as the other CA signed it, then those above, without the root"
+            )
+            raise ConfigError("issuer.alternates", f"{path}: {error.message}", hint=hint) from None
+        if chain.not_after <= SystemClock().now():
+            told = {"path": str(path), "ended": f"{chain.not_after:%Y-%m-%d %H:%M} UTC"}
+            _LOG.warning("an alternate chain has ended, and is not offered", extra=told)
+        found.append(chain)
+    return tuple(found)
 
 
 def _read_certificates(path: Path, key: str) -> tuple[bytes, ...]:

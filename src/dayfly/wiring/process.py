@@ -175,6 +175,7 @@ async def build_process(
         observer=counting,
         caps=caps_of(config, place),
         roots=keys.roots,
+        alternates=keys.alternates,
         board=board,
         limits=Limits(enabled=config.limits_enabled),
         explanation_url=config.explanation_url,

@@ -26,6 +26,7 @@ LIVE = frozenset({"validation", "limits_enabled", "explanation_url"})
 KEYS = {
     "issuer_certificate": "issuer.certificate",
     "issuer_key": "issuer.key",
+    "issuer_alternates": "issuer.alternates",
     "log_key": "log.key",
     "metrics": "metrics.address",
     "limits_enabled": "limits.enabled",

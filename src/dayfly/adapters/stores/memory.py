@@ -11,10 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus
+from dayfly.core.acme.objects import (
+    Account,
+    AuthorizationStatus,
+    Certificate,
+    Order,
+    OrderStatus,
+    SharedAuthorization,
+)
 from dayfly.core.acme.ordering import ORDER_LIFE
 from dayfly.core.events import CertificateIssued, Event, LoggedEvent
 from dayfly.core.frozen import replace
+from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import ID_REST, MOST_GONE, KeptDenial, once_more, share_of
 from dayfly.core.settings.documents import Settings, apply_change
@@ -22,9 +30,10 @@ from dayfly.core.transparency.entries import render_entry
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, extend, leaf_hash, render_frontier, root_hash
 from dayfly.core.x509.reasons import SUPERSEDED
 from dayfly.errors import Claimed, Conflict, NotFound
-from dayfly.ports import Changes, LogHead, OrderSlice, Receipt, Record, StoredEntry, StoredGroup
+from dayfly.ports import LIVE_ONES, Changes, LogHead, OrderSlice, Receipt, Record, StoredEntry, StoredGroup
 
 _OPEN = frozenset({OrderStatus.PENDING, OrderStatus.READY})
+_LIVE_AUTHORIZATIONS = frozenset({AuthorizationStatus.PENDING, AuthorizationStatus.VALID})
 _LISTED = frozenset(OrderStatus) - {OrderStatus.INVALID}
 
 
@@ -92,12 +101,51 @@ class MemoryOrders:
         found = [one for one in self._rows.values() if one.account_id == account_id and since <= one.id < below]
         return tuple(sorted(found, key=lambda one: -one.id)[:limit])
 
+    async def orders(self, *, before: int | None, limit: int) -> tuple[Order, ...]:
+        """A page of all orders, newest first."""
+        keys = sorted((key for key in self._rows if before is None or key < before), reverse=True)
+        return tuple(self._rows[key] for key in keys[:limit])
+
     async def order_counts(self) -> dict[str, int]:
         """How many orders there are in each status."""
         return dict(Counter(one.status.value for one in self._rows.values()))
 
     def _open(self, account_id: int) -> list[Order]:
         return [one for one in self._rows.values() if one.account_id == account_id and one.status in _OPEN]
+
+
+class MemoryAuthorizations:
+    """Authorizations in rows of their own."""
+
+    def __init__(self, rows: dict[int, SharedAuthorization]) -> None:
+        """Read these rows."""
+        self._rows = rows
+
+    async def authorization(self, row_id: int) -> SharedAuthorization:
+        """The one with this id; NotFound."""
+        if row_id not in self._rows:
+            raise NotFound(f"no authorization {row_id:016x}")
+        return self._rows[row_id]
+
+    async def live_authorizations(
+        self, account_id: int, identifiers: Sequence[Identifier], *, now: datetime
+    ) -> tuple[SharedAuthorization, ...]:
+        """The account's pending and valid ones for these names that end after `now`."""
+        found: list[SharedAuthorization] = []
+        for name in identifiers:
+            mine = [one for one in self._live(account_id, now) if one.authorization.identifier == name]
+            found += sorted(mine, key=lambda one: -one.id)[:LIVE_ONES]
+        return tuple(found)
+
+    async def count_pending(self, account_id: int, *, now: datetime) -> int:
+        """How many of the account's are pending and end after `now`."""
+        return sum(one.authorization.status == "pending" for one in self._live(account_id, now))
+
+    def _live(self, account_id: int, now: datetime) -> list[SharedAuthorization]:
+        mine = [one for one in self._rows.values() if one.account_id == account_id]
+        return [
+            one for one in mine if one.authorization.expires > now and one.authorization.status in _LIVE_AUTHORIZATIONS
+        ]
 
 
 class MemoryCertificates:
@@ -290,11 +338,13 @@ class MemoryStore:
         self._notify = notify
         self._accounts: dict[int, Account] = {}
         self._orders: dict[int, Order] = {}
+        self._authorizations: dict[int, SharedAuthorization] = {}
         self._certificates: dict[int, Certificate] = {}
         self._claims: dict[bytes, datetime] = {}
         self._compromised: set[str] = set()
         self.accounts = MemoryAccounts(self._accounts)
         self.orders = MemoryOrders(self._orders)
+        self.authorizations = MemoryAuthorizations(self._authorizations)
         self.certificates = MemoryCertificates(self._certificates, self._compromised)
         self.renewals = MemoryRenewals(self._certificates)
         self.claims = MemoryClaims(self._claims)
@@ -318,7 +368,7 @@ class MemoryStore:
         return Receipt(size)
 
     async def prune(self, *, orders_before: datetime, claims_before: datetime, limit: int) -> int:
-        """Remove orders and claims that expired before a moment."""
+        """Remove orders, authorizations and claims that expired before a moment."""
         edge = make_id(int((orders_before - ORDER_LIFE).timestamp() * 1000), 0, 0)
         orders = sorted(key for key in self._orders if key < edge)[:limit]
         for key in orders:
@@ -326,14 +376,17 @@ class MemoryStore:
         claims = [digest for digest, expires in self._claims.items() if expires < claims_before][:limit]
         for digest in claims:
             del self._claims[digest]
-        return len(orders) + len(claims)
+        old = [key for key, one in self._authorizations.items() if one.authorization.expires < orders_before][:limit]
+        for key in old:
+            del self._authorizations[key]
+        return len(orders) + len(old) + len(claims)
 
     async def check(self) -> None:
         """It can always be used."""
 
     async def newest_id(self) -> int:
         """The highest row id there is."""
-        return max((*self._accounts, *self._orders, *self._certificates), default=0)
+        return max((*self._accounts, *self._orders, *self._certificates, *self._authorizations), default=0)
 
     async def size_bytes(self) -> int:
         """It takes no space on a disk."""
@@ -370,9 +423,11 @@ class MemoryStore:
         if self._compromised & {*issued, *changes.sound_keys}:
             raise Conflict("the key was reported as compromised meanwhile")
 
-    def _table(self, record: Record) -> dict[int, Account] | dict[int, Order] | dict[int, Certificate]:
+    def _table(self, record: Record) -> Mapping[int, Record]:
         if isinstance(record, Account):
             return self._accounts
+        if isinstance(record, SharedAuthorization):
+            return self._authorizations
         return self._orders if isinstance(record, Order) else self._certificates
 
     def _put(self, record: Record) -> None:
@@ -380,5 +435,7 @@ class MemoryStore:
             self._accounts[record.id] = record
         elif isinstance(record, Order):
             self._orders[record.id] = record
+        elif isinstance(record, SharedAuthorization):
+            self._authorizations[record.id] = record
         else:
             self._certificates[record.id] = record

@@ -17,12 +17,13 @@ from typing import Any
 from dayfly.adapters.stores import rows
 from dayfly.adapters.stores.recent import RecentRows
 from dayfly.adapters.stores.statements import CERTIFICATE_CHANGES, IS_COMPROMISED, IS_REPLACED, REVOKED_IN_LINE
-from dayfly.core.acme.objects import Account, Certificate, Order
+from dayfly.core.acme.objects import Account, Certificate, Order, SharedAuthorization
+from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import make_id
 from dayfly.core.settings.documents import Settings, make_settings, parse_document
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, EMPTY_ROOT, render_frontier
 from dayfly.errors import NotFound, Unavailable
-from dayfly.ports import LogHead, OrderSlice, StoredEntry, StoredGroup
+from dayfly.ports import LIVE_ONES, LogHead, OrderSlice, StoredEntry, StoredGroup
 
 FEW = 32  # rows
 LIST_ROWS = 2_000  # orders of all accounts that one look at a list reads, in about a millisecond
@@ -157,9 +158,53 @@ class OrderTable:
         )
         return tuple(rows.parse_order(row[0]) for row in self._reader.all(statement, account_id, since, below, limit))
 
+    async def orders(self, *, before: int | None, limit: int) -> tuple[Order, ...]:
+        """A page of all orders, newest first."""
+        statement = "SELECT document FROM orders WHERE id < ? ORDER BY id DESC LIMIT ?"
+        found = self._reader.all(statement, TOP if before is None else before, limit)
+        return tuple(rows.parse_order(row[0]) for row in found)
+
     async def order_counts(self) -> dict[str, int]:
         """How many orders there are in each status."""
         return dict(self._reader.all("SELECT status, count(*) FROM orders GROUP BY status"))
+
+
+class AuthorizationTable:
+    """Authorizations in rows of their own."""
+
+    _LIVE = (
+        "SELECT document FROM authorizations WHERE account_id = ? AND identifier = ? AND expires > ? "
+        "AND status IN ('pending', 'valid') ORDER BY id DESC LIMIT ?"
+    )
+
+    def __init__(self, reader: Reader) -> None:
+        """Read through `reader`."""
+        self._reader = reader
+
+    async def authorization(self, row_id: int) -> SharedAuthorization:
+        """The one with this id; NotFound."""
+        row = self._reader.one("SELECT document FROM authorizations WHERE id = ?", row_id)
+        if row is None:
+            raise NotFound(f"no authorization {row_id:016x}")
+        return rows.parse_authorization(row[0])
+
+    async def live_authorizations(
+        self, account_id: int, identifiers: Sequence[Identifier], *, now: datetime
+    ) -> tuple[SharedAuthorization, ...]:
+        """The account's pending and valid ones for these names that end after `now`."""
+        found: list[tuple[Any, ...]] = []
+        for one in identifiers:
+            name = rows.identifier_column(one)
+            found += self._reader.all(self._LIVE, account_id, name, int(now.timestamp()), LIVE_ONES)
+        return tuple(rows.parse_authorization(row[0]) for row in found)
+
+    async def count_pending(self, account_id: int, *, now: datetime) -> int:
+        """How many of the account's are pending and end after `now`."""
+        statement = (
+            "SELECT count(*) FROM authorizations WHERE account_id = ? AND expires > ? "
+            "AND status IN ('pending', 'valid') AND status = 'pending'"
+        )
+        return int((self._reader.one(statement, account_id, int(now.timestamp())) or (0,))[0])
 
 
 class CertificateTable:

@@ -139,7 +139,7 @@ class RecentRows:
             _put(self._orders, record)
         elif isinstance(record, Account):
             _put(self._accounts, record)
-        else:
+        elif isinstance(record, Certificate):
             _put(self._certificates, record)
 
     def keep_settings(self, settings: Settings) -> None:

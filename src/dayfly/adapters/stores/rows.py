@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus
+from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus, SharedAuthorization
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.denials import KeptDenial
 
 _encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
 _accounts = msgspec.json.Decoder(Account)
 _orders = msgspec.json.Decoder(Order)
+_authorizations = msgspec.json.Decoder(SharedAuthorization)
 _denials = msgspec.json.Decoder(KeptDenial)
 _names = msgspec.json.Decoder(list[tuple[IdentifierType, str]])
 
@@ -44,6 +46,24 @@ def order_row(order: Order) -> tuple[Any, ...]:
 def parse_order(document: bytes) -> Order:
     """The order in a document."""
     return _orders.decode(document)
+
+
+def authorization_row(row: SharedAuthorization) -> tuple[Any, ...]:
+    """id, account_id, identifier, status, expires (seconds, rounded up), version, document."""
+    one = row.authorization
+    name = identifier_column(one.identifier)
+    expires = math.ceil(one.expires.timestamp())
+    return row.id, row.account_id, name, one.status.value, expires, row.version, _encode(row)
+
+
+def identifier_column(identifier: Identifier) -> str:
+    """The name as a column: `dns:api.internal.example`."""
+    return f"{identifier.type.value}:{identifier.value}"
+
+
+def parse_authorization(document: bytes) -> SharedAuthorization:
+    """The authorization in a document."""
+    return _authorizations.decode(document)
 
 
 def denial_row(denial: KeptDenial) -> tuple[Any, ...]:

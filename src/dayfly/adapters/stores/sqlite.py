@@ -26,6 +26,7 @@ from dayfly.adapters.stores.denials import DenialTable
 from dayfly.adapters.stores.log import EMPTY_HEAD, Entry, broken_log, check_head, grow
 from dayfly.adapters.stores.reads import (
     AccountTable,
+    AuthorizationTable,
     CertificateTable,
     ClaimTable,
     LogTable,
@@ -44,6 +45,7 @@ from dayfly.core.transparency.merkle import EMPTY_FRONTIER, Frontier
 from dayfly.errors import ConfigError, Unavailable
 from dayfly.ports import (
     AccountReads,
+    AuthorizationReads,
     CertificateReads,
     Changes,
     ClaimReads,
@@ -84,7 +86,7 @@ PRAGMAS: tuple[tuple[str, object], ...] = (
 
 Result = TypeVar("Result")
 
-ID_TABLES = ("orders", "accounts", "certificates")
+ID_TABLES = ("orders", "accounts", "certificates", "authorizations")
 
 _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
@@ -467,6 +469,7 @@ class SqliteStore:
         recent = self._engine.recent
         self.accounts: AccountReads = AccountTable(self._reader, recent)
         self.orders: OrderReads = OrderTable(self._reader, recent)
+        self.authorizations: AuthorizationReads = AuthorizationTable(self._reader)
         self.certificates: CertificateReads = CertificateTable(self._reader, recent)
         self.renewals: RenewalReads = RenewalTable(self._reader, recent)
         self.claims: ClaimReads = ClaimTable(self._reader)
@@ -482,11 +485,12 @@ class SqliteStore:
         return Receipt(size)
 
     async def prune(self, *, orders_before: datetime, claims_before: datetime, limit: int) -> int:
-        """Remove orders that expired before a moment, whose ids say when they were made, and claims."""
+        """Remove orders that expired before a moment, whose ids say when they were made, authorizations, claims."""
         edge = make_id(int((orders_before - ORDER_LIFE).timestamp() * 1000), 0, 0)
-        return await self._prune("orders", "id", edge, limit) + await self._prune(
-            "claims", "expires", int(claims_before.timestamp()), limit
-        )
+        ended = int(orders_before.timestamp())
+        gone = await self._prune("orders", "id", edge, limit)
+        gone += await self._prune("authorizations", "expires", ended, limit)
+        return gone + await self._prune("claims", "expires", int(claims_before.timestamp()), limit)
 
     async def _prune(self, table: str, column: str, edge: int, limit: int) -> int:
         """Remove rows of a table below an edge; a table without any is not written to."""

@@ -13,7 +13,7 @@ import msgspec
 
 from dayfly.adapters.stores import rows
 from dayfly.adapters.stores.log import entries_of
-from dayfly.core.acme.objects import Account, Certificate, Order
+from dayfly.core.acme.objects import Account, Certificate, Order, SharedAuthorization
 from dayfly.core.events import CertificateIssued
 from dayfly.core.frozen import replace
 from dayfly.core.settings.documents import SettingsChange, document_kind, document_name, render_document
@@ -54,7 +54,12 @@ class Writes(msgspec.Struct, frozen=True):
     changes_settings: bool = False
 
 
-_TABLES: dict[type, str] = {Account: "accounts", Order: "orders", Certificate: "certificates"}
+_TABLES: dict[type, str] = {
+    Account: "accounts",
+    Order: "orders",
+    Certificate: "certificates",
+    SharedAuthorization: "authorizations",
+}
 _VERSION_OF = {
     one: (f"SELECT version FROM {table} WHERE id = ?", f"{one.__name__.lower()} {{:016x}} changed meanwhile")  # noqa: S608 - ours
     for one, table in _TABLES.items()
@@ -66,11 +71,16 @@ _OTHER_OF_KEY = _ACCOUNT_OF_KEY + " AND id != ?"
 _INSERT_ACCOUNT = "INSERT INTO accounts (id, provisioner, thumbprint, version, document) VALUES (?, ?, ?, ?, ?)"
 _INSERT_ORDER = "INSERT INTO orders (id, account_id, status, version, document) VALUES (?, ?, ?, ?, ?)"
 _INSERT_CERTIFICATE = f"INSERT INTO certificates ({rows.CERTIFICATE_COLUMNS}) VALUES ({', '.join('?' * 18)})"  # noqa: S608 - ours
+_INSERT_AUTHORIZATION = (
+    "INSERT INTO authorizations (id, account_id, identifier, status, expires, version, document) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 _UPDATE_ACCOUNT = "UPDATE accounts SET provisioner = ?, thumbprint = ?, version = ?, document = ? WHERE id = ?"
 _UPDATE_ORDER = "UPDATE orders SET status = ?, version = ?, document = ? WHERE id = ?"
 _UPDATE_CERTIFICATE = (
     f"UPDATE certificates SET {' = ?, '.join(rows.CERTIFICATE_COLUMNS.split(', ')[1:])} = ? WHERE id = ?"  # noqa: S608 - ours
 )
+_UPDATE_AUTHORIZATION = "UPDATE authorizations SET status = ?, expires = ?, version = ?, document = ? WHERE id = ?"
 _IS_CLAIMED = "SELECT 1 FROM claims WHERE digest = ?"
 _INSERT_CLAIM = "INSERT INTO claims (digest, expires) VALUES (?, ?)"
 LONGEST_LINE = 100_000  # renewals; a line of certificates of five minutes comes there in most of a year
@@ -169,6 +179,8 @@ def _insert(record: Record) -> Statement:
         return _INSERT_ORDER, rows.order_row(record)
     if isinstance(record, Certificate):
         return _INSERT_CERTIFICATE, rows.certificate_row(record)
+    if isinstance(record, SharedAuthorization):
+        return _INSERT_AUTHORIZATION, rows.authorization_row(record)
     return _INSERT_ACCOUNT, rows.account_row(record)
 
 
@@ -180,6 +192,9 @@ def _update(newer: Record) -> Statement:
     if isinstance(newer, Account):
         row_id, *values = rows.account_row(newer)
         return _UPDATE_ACCOUNT, (*values, row_id)
+    if isinstance(newer, SharedAuthorization):
+        row_id, _, _, *values = rows.authorization_row(newer)  # nor does an authorization, or its name
+        return _UPDATE_AUTHORIZATION, (*values, row_id)
     row_id, *values = rows.certificate_row(newer)
     return _UPDATE_CERTIFICATE, (*values, row_id)
 

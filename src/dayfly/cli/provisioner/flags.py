@@ -41,6 +41,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--website", metavar="URL", help="ACME: a page about this CA, in the directory; '' for none."),
     click.option("--caa-identity", multiple=True, metavar="DOMAIN", help="ACME: the CA's name in CAA records; repeat."),
     click.option("--challenge", multiple=True, help="ACME: offer this challenge type only; repeat for more. Else all."),
+    click.option(
+        "--pre-authorization/--no-pre-authorization",
+        default=None,
+        help="ACME: let clients prove names before they order (newAuthz).",
+    ),
+    click.option("--reuse-authorizations", help="ACME: how long a proved name serves further orders, as 1h; 0s never."),
     click.option("--create", is_flag=True, help="JWK: make a new key."),
     click.option("--public-key", type=_file, help="JWK: take this public key (JWK or PEM); its owner makes tokens."),
     click.option("--password-file", type=_file, help="JWK: password for the new key."),
@@ -134,6 +140,8 @@ def edit_of(options: Mapping[str, Any]) -> ProvisionerEdit:
         require_eab=options["require_eab"],
         terms_of_service=options["terms_of_service"],
         website=options["website"],
+        pre_authorization=options["pre_authorization"],
+        authorization_reuse=_duration(options, "reuse_authorizations"),
         caa_identities=options["caa_identity"],
     )
 

@@ -59,8 +59,10 @@ def find_challenge(authorization: Authorization, challenge_type: str) -> Challen
     return next((one for one in authorization.challenges if one.type == challenge_type), None)
 
 
-def needs_validation(order: Order, authorization: Authorization, challenge: Challenge) -> bool:
+def needs_validation(order: Order | None, authorization: Authorization, challenge: Challenge) -> bool:
     """Must an answer to this challenge start a validation? Malformed where it can never succeed (RFC 8555 7.5.1).
+
+    `order` is the one that the authorization belongs to alone; None for one in a row of its own.
 
     A client that answers all challenges of an authorization hears no error once one of them has proved it.
     """
@@ -68,7 +70,7 @@ def needs_validation(order: Order, authorization: Authorization, challenge: Chal
         return False
     if authorization.status is not AuthorizationStatus.PENDING:
         raise Malformed(f"the authorization is {authorization.status}; make a new order")
-    if order.status is not OrderStatus.PENDING:
+    if order is not None and order.status is not OrderStatus.PENDING:
         raise Malformed(f"the order is {order.status}; make a new order")
     return True
 
@@ -103,23 +105,37 @@ def settle(
        stays so, and hears of every failure.
     """
     current = as_of(order, now)
-    authorization = current.authorizations[index]
-    if authorization.status is not AuthorizationStatus.PENDING:
-        return None
+    settled = settle_authorization(
+        current.authorizations[index], challenge_type, failure=failure, address=address, attempts=attempts, now=now
+    )
+    return None if settled is None else with_settled(current, index, settled)
+
+
+def settle_authorization(
+    authorization: Authorization,
+    challenge_type: str,
+    *,
+    failure: Refused | None,
+    address: str,
+    attempts: int,
+    now: datetime,
+) -> Authorization | None:
+    """The authorization, as of now, after a validation's final outcome; None where it is not pending any more."""
     challenge = find_challenge(authorization, challenge_type)
-    if challenge is None:
+    if challenge is None or authorization.status is not AuthorizationStatus.PENDING:
         return None
     if failure is None:
-        return _proved(current, index, challenge, address=address, attempts=attempts, now=now)
-    return _failed(current, index, challenge, failure=failure, attempts=attempts)
+        return _proved(authorization, challenge, address=address, attempts=attempts, now=now)
+    return _failed(authorization, challenge, failure=failure, attempts=attempts)
 
 
-def _settle_authorization(authorization: Authorization, challenge: Challenge) -> tuple[Challenge, ...]:
+def _with_challenge(authorization: Authorization, challenge: Challenge) -> tuple[Challenge, ...]:
     return tuple(challenge if one.type == challenge.type else one for one in authorization.challenges)
 
 
-def _proved(order: Order, index: int, challenge: Challenge, *, address: str, attempts: int, now: datetime) -> Order:
-    authorization = order.authorizations[index]
+def _proved(
+    authorization: Authorization, challenge: Challenge, *, address: str, attempts: int, now: datetime
+) -> Authorization:
     started = advance_challenge(challenge.status, ChallengeEvent.ANSWERED)
     proved = replace(
         challenge,
@@ -128,38 +144,47 @@ def _proved(order: Order, index: int, challenge: Challenge, *, address: str, att
         attempts=attempts,
         error=None,
     )
-    updated = replace(
+    return replace(
         authorization,
         status=advance_authorization(authorization.status, AuthorizationEvent.PROVED),
-        challenges=_settle_authorization(authorization, proved),
+        challenges=_with_challenge(authorization, proved),
         validated_by=challenge.type,
         validated_address=address,
     )
-    result = replace_authorization(order, index, updated)
-    if order.status is OrderStatus.INVALID or any(one.status is not _VALID for one in result.authorizations):
+
+
+def _failed(authorization: Authorization, challenge: Challenge, *, failure: Refused, attempts: int) -> Authorization:
+    started = advance_challenge(challenge.status, ChallengeEvent.ANSWERED)
+    status = advance_challenge(started, ChallengeEvent.FAILED)
+    failed = replace(challenge, status=status, error=stored_problem(failure), attempts=attempts)
+    return replace(
+        authorization,
+        status=advance_authorization(authorization.status, AuthorizationEvent.FAILED),
+        challenges=_with_challenge(authorization, failed),
+    )
+
+
+def with_settled(order: Order, index: int, settled: Authorization) -> Order:
+    """The order with an authorization that has become valid or invalid."""
+    result = replace_authorization(order, index, settled)
+    if settled.status is AuthorizationStatus.INVALID:
+        return _with_failure(result, settled)
+    if order.status is not OrderStatus.PENDING or any(one.status is not _VALID for one in result.authorizations):
         return result
     return replace(result, status=advance_order(order.status, OrderEvent.AUTHORIZED))
 
 
-def _failed(order: Order, index: int, challenge: Challenge, *, failure: Refused, attempts: int) -> Order:
-    authorization = order.authorizations[index]
-    started = advance_challenge(challenge.status, ChallengeEvent.ANSWERED)
-    problem = stored_problem(failure)
-    failed = replace(
-        challenge, status=advance_challenge(started, ChallengeEvent.FAILED), error=problem, attempts=attempts
+def _with_failure(order: Order, failed: Authorization) -> Order:
+    """The order with the cause that one of its authorizations has become invalid."""
+    challenge, problem = next(
+        (one, one.error) for one in failed.challenges if one.error and one.status is ChallengeStatus.INVALID
     )
-    updated = replace(
-        authorization,
-        status=advance_authorization(authorization.status, AuthorizationEvent.FAILED),
-        challenges=_settle_authorization(authorization, failed),
-    )
-    result = replace_authorization(order, index, updated)
-    mine = replace(problem, identifier=authorization.identifier)
+    mine = replace(problem, identifier=failed.identifier)
     if order.status is OrderStatus.INVALID:
-        return replace(result, error=_with_subproblem(order.error, mine))
-    words = f"{authorization.identifier.value}: {challenge.type} failed: {failure.detail}"
-    cause = StoredProblem(failure.type, _shortened(words), failure.http_status, subproblems=(mine,))
-    return replace(result, status=advance_order(order.status, OrderEvent.FAILED), error=cause)
+        return replace(order, error=_with_subproblem(order.error, mine))
+    words = f"{failed.identifier.value}: {challenge.type} failed: {problem.detail}"
+    cause = StoredProblem(problem.type, _shortened(words), problem.status, subproblems=(mine,))
+    return replace(order, status=advance_order(order.status, OrderEvent.FAILED), error=cause)
 
 
 def _with_subproblem(cause: StoredProblem | None, another: StoredProblem) -> StoredProblem | None:

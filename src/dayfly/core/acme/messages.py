@@ -21,6 +21,7 @@ from dayfly.core.acme.objects import (
     ChallengeStatus,
     Order,
     StoredProblem,
+    authorization_ref,
     render_authorization_ref,
 )
 from dayfly.core.identifiers import Identifier
@@ -54,6 +55,11 @@ class Urls(msgspec.Struct, frozen=True, gc=False):
     def new_account(self) -> str:
         """RFC 8555 7.3."""
         return self.base + "/new-account"
+
+    @property
+    def new_authorization(self) -> str:
+        """RFC 8555 7.4.1."""
+        return self.base + "/new-authz"
 
     @property
     def new_order(self) -> str:
@@ -94,6 +100,10 @@ class Urls(msgspec.Struct, frozen=True, gc=False):
     def certificate(self, certificate_id: int) -> str:
         """Where the certificate is downloaded."""
         return f"{self.base}/certificate/{render_id(certificate_id)}"
+
+    def alternate(self, certificate_id: int, number: int) -> str:
+        """Where the certificate is downloaded with another chain (RFC 8555 7.4.2); they count from 1."""
+        return f"{self.base}/certificate/{render_id(certificate_id)}/{number}"
 
     def authorization(self, ref: AuthorizationRef) -> str:
         """The authorization's URL."""
@@ -144,6 +154,12 @@ class NewOrder(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     not_after: str | None = None
     profile: str | None = None
     replaces: str | None = None
+
+
+class NewAuthorization(msgspec.Struct, frozen=True):
+    """The payload of newAuthz (RFC 8555 7.4.1)."""
+
+    identifier: WireIdentifier
 
 
 class Finalize(msgspec.Struct, frozen=True):
@@ -204,8 +220,13 @@ def parse_csr_member(finalize: Finalize) -> bytes:
 # --- what the server answers -----------------------------------------------------------------------------------------
 
 
-def render_directory(urls: Urls, *, meta: dict[str, Any], extra: tuple[str, str]) -> bytes:
-    """The directory (RFC 8555 7.1.1); `extra` is a random key and its value, so that unknown keys are met early."""
+def render_directory(
+    urls: Urls, *, meta: dict[str, Any], extra: tuple[str, str], pre_authorization: bool = False
+) -> bytes:
+    """The directory (RFC 8555 7.1.1); `extra` is a random key and its value, so that unknown keys are met early.
+
+    newAuthz is in it only where the provisioner lets clients authorize names beforehand.
+    """
     document: dict[str, Any] = {
         "newNonce": urls.new_nonce,
         "newAccount": urls.new_account,
@@ -215,6 +236,8 @@ def render_directory(urls: Urls, *, meta: dict[str, Any], extra: tuple[str, str]
         "revokeCert": urls.revoke_cert,
         extra[0]: extra[1],
     }
+    if pre_authorization:
+        document["newAuthz"] = urls.new_authorization
     if meta:
         document["meta"] = meta
     return _encode(document)
@@ -243,7 +266,7 @@ def render_order(order: Order, urls: Urls) -> bytes:
         "expires": render_time(order.expires),
         "identifiers": [render_identifier(identifier) for identifier in order.identifiers],
         "authorizations": [
-            urls.authorization(AuthorizationRef(order.id, index)) for index in range(len(order.authorizations))
+            urls.authorization(authorization_ref(order, index)) for index in range(len(order.authorizations))
         ],
         "finalize": urls.finalize(order.id),
     }

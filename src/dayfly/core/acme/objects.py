@@ -1,13 +1,14 @@
 """ACME's objects as frozen values (RFC 8555 7.1), and the certificates that come of them.
 
-Rules: an order embeds its authorizations and their challenges, and is one row; an object is never changed, only
-replaced; `version` is the number under which the row was read, and every update names it; times are aware and UTC.
+Rules: an order embeds its authorizations and their challenges, and is one row; an authorization that may serve several
+orders is a row of its own, and orders hold copies of it; an object is never changed, only replaced; `version` is the
+number under which the row was read, and every update names it; times are aware and UTC.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
@@ -15,7 +16,9 @@ import msgspec
 from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import parse_id, render_id
 
-_AUTHORIZATION_ID = re.compile(r"([0-9a-f]{16})-(0|[1-9][0-9]{0,2})")
+OWN_ROW = -1  # the index in a reference to an authorization that is a row of its own
+
+_AUTHORIZATION_ID = re.compile(r"([0-9a-f]{16})(?:-(0|[1-9][0-9]{0,2}))?")
 
 
 class AccountStatus(StrEnum):
@@ -95,7 +98,8 @@ class Authorization(msgspec.Struct, frozen=True, gc=False):
     """The server's record that an account may speak for an identifier (RFC 8555 7.1.4).
 
     `identifier` keeps its `*.`; on the wire the wildcard is a flag of its own. `validated_by` is the challenge type
-    that proved control, `validated_address` the address and port that were dialled.
+    that proved control, `validated_address` the address and port that were dialled. `row_id` is the id of the
+    authorization's own row; None for one that is its order's alone.
     """
 
     identifier: Identifier
@@ -104,6 +108,23 @@ class Authorization(msgspec.Struct, frozen=True, gc=False):
     status: AuthorizationStatus = AuthorizationStatus.PENDING
     validated_by: str = ""
     validated_address: str = ""
+    row_id: int | None = None
+
+
+class SharedAuthorization(msgspec.Struct, frozen=True, gc=False):
+    """An authorization in a row of its own, which any order of its account for its name may rely on.
+
+    `good_for` is how long it stands once it is valid. It serves orders for the same `profile`; None is every profile.
+    """
+
+    id: int
+    account_id: int
+    provisioner: str
+    authorization: Authorization
+    created_at: datetime
+    good_for: timedelta
+    profile: str | None = None
+    version: int = 0
 
 
 class Order(msgspec.Struct, frozen=True, gc=False):
@@ -166,19 +187,30 @@ class Certificate(msgspec.Struct, frozen=True, gc=False):
 
 
 class AuthorizationRef(msgspec.Struct, frozen=True):
-    """Which authorization of which order; its text form is the id in authorization and challenge URLs."""
+    """Which authorization of which order; its text form is the id in authorization and challenge URLs.
+
+    With the index OWN_ROW the id is not an order's but that of the authorization's own row.
+    """
 
     order_id: int
     index: int
 
 
+def authorization_ref(order: Order, index: int) -> AuthorizationRef:
+    """The reference to one of an order's authorizations: to its own row, where it has one."""
+    row_id = order.authorizations[index].row_id
+    return AuthorizationRef(order.id, index) if row_id is None else AuthorizationRef(row_id, OWN_ROW)
+
+
 def render_authorization_ref(ref: AuthorizationRef) -> str:
-    """The id of an authorization in URLs, as `00000b1e5f400000-0`."""
-    return f"{render_id(ref.order_id)}-{ref.index}"
+    """The id of an authorization in URLs, as `00000b1e5f400000-0`; that of one in a row of its own has no index."""
+    return render_id(ref.order_id) if ref.index == OWN_ROW else f"{render_id(ref.order_id)}-{ref.index}"
 
 
 def parse_authorization_ref(text: str) -> AuthorizationRef | None:
     """The reference in `text`, or None where it is none."""
     match = _AUTHORIZATION_ID.fullmatch(text)
     order_id = None if match is None else parse_id(match[1])
-    return None if match is None or order_id is None else AuthorizationRef(order_id, int(match[2]))
+    if match is None or order_id is None:
+        return None
+    return AuthorizationRef(order_id, OWN_ROW if match[2] is None else int(match[2]))

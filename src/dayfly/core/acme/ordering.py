@@ -141,15 +141,14 @@ def plan_new_order(
         issuer_not_after=issuer_not_after,
     )
     expires = now.replace(microsecond=0) + ORDER_LIFE
-    fresh = iter(tokens)
-    _check_provable(request.identifiers, grant=grant, offers=offers)
+    challenges = offer_challenges(request.identifiers, tokens=tokens, grant=grant, offers=offers)
     order = Order(
         id=order_id,
         account_id=account_id,
         provisioner=grant.provisioner,
         authorizations=tuple(
-            Authorization(identifier, _challenges(identifier, grant=grant, offers=offers, tokens=fresh), expires)
-            for identifier in request.identifiers
+            Authorization(identifier, offered, expires)
+            for identifier, offered in zip(request.identifiers, challenges, strict=True)
         ),
         created_at=now,
         expires=expires,
@@ -161,11 +160,26 @@ def plan_new_order(
     return order, OrderCreated(now, grant.provisioner, len(request.identifiers))
 
 
-def _challenges(
-    identifier: Identifier, *, grant: Grant, offers: tuple[ChallengeOffer, ...], tokens: Iterable[str]
-) -> tuple[Challenge, ...]:
-    """The challenges that may prove the name; a wildcard by DNS challenges only (RFC 8555 7.1.3)."""
-    return tuple(Challenge(offer.type, next(iter(tokens))) for offer in offers if _can_prove(offer, identifier, grant))
+def offer_challenges(
+    identifiers: tuple[Identifier, ...],
+    *,
+    tokens: Iterable[str],
+    grant: Grant,
+    offers: tuple[ChallengeOffer, ...],
+) -> tuple[tuple[Challenge, ...], ...]:
+    """The challenges that may prove each name, a wildcard by DNS challenges only (RFC 8555 7.1.3).
+
+    RejectedIdentifier, with a subproblem for each, where some name has none.
+    """
+    fresh = iter(tokens)
+    offered = tuple(
+        tuple(Challenge(offer.type, next(fresh)) for offer in offers if _can_prove(offer, one, grant))
+        for one in identifiers
+    )
+    if not all(offered):
+        lacking = [one for one, challenges in zip(identifiers, offered, strict=True) if not challenges]
+        raise _unprovable(lacking, grant)
+    return offered
 
 
 def _can_prove(offer: ChallengeOffer, identifier: Identifier, grant: Grant) -> bool:
@@ -176,19 +190,14 @@ def _can_prove(offer: ChallengeOffer, identifier: Identifier, grant: Grant) -> b
     )
 
 
-def _check_provable(identifiers: tuple[Identifier, ...], *, grant: Grant, offers: tuple[ChallengeOffer, ...]) -> None:
-    """Raise RejectedIdentifier where some name has no challenge that could prove it, with a subproblem for each."""
-    lacking = [one for one in identifiers if not any(_can_prove(offer, one, grant) for offer in offers)]
-    if not lacking:
-        return
-    subproblems = [Subproblem(RejectedIdentifier.type, _unprovable(one, grant), one) for one in lacking]
+def _unprovable(lacking: list[Identifier], grant: Grant) -> RejectedIdentifier:
+    subproblems = []
+    for one in lacking:
+        what = "a wildcard" if one.is_wildcard else f"an identifier of type {one.type}"
+        told = f"{one.value}: provisioner {grant.provisioner} offers no challenge type that can prove {what}"
+        subproblems.append(Subproblem(RejectedIdentifier.type, told, one))
     detail = subproblems[0].detail if len(lacking) == 1 else f"{len(lacking)} names cannot be proved here"
-    raise RejectedIdentifier(detail, subproblems=subproblems)
-
-
-def _unprovable(identifier: Identifier, grant: Grant) -> str:
-    what = "a wildcard" if identifier.is_wildcard else f"an identifier of type {identifier.type}"
-    return f"{identifier.value}: provisioner {grant.provisioner} offers no challenge type that can prove {what}"
+    return RejectedIdentifier(detail, subproblems=subproblems)
 
 
 def is_same_request(order: Order, request: OrderRequest, *, now: datetime) -> bool:
@@ -207,14 +216,15 @@ def as_of(order: Order, now: datetime) -> Order:
     """The order as it is now: what has expired is expired (RFC 8555 7.1.6)."""
     if order.expires > now and not _any_expired(order, now):
         return order
-    authorizations = tuple(_authorization_as_of(one, now) for one in order.authorizations)
+    authorizations = tuple(authorization_as_of(one, now) for one in order.authorizations)
     if order.status not in _OPEN:
         return replace(order, authorizations=authorizations)
+    what = "the order" if order.expires <= now else f"the authorization for {_expired_name(authorizations)}"
     return replace(
         order,
         authorizations=authorizations,
         status=advance_order(order.status, OrderEvent.EXPIRED),
-        error=StoredProblem("malformed", "the order expired before it was finalized"),
+        error=StoredProblem("malformed", f"{what} expired before it was finalized"),
     )
 
 
@@ -226,7 +236,14 @@ def _any_expired(order: Order, now: datetime) -> bool:
     return False
 
 
-def _authorization_as_of(authorization: Authorization, now: datetime) -> Authorization:
+def _expired_name(authorizations: tuple[Authorization, ...]) -> str:
+    """The first name whose authorization has come to its end."""
+    ended = (one for one in authorizations if one.status not in _LIVE_AUTHORIZATIONS)
+    return next(one.identifier.value for one in ended)
+
+
+def authorization_as_of(authorization: Authorization, now: datetime) -> Authorization:
+    """The authorization as it is now (RFC 8555 7.1.6)."""
     if authorization.expires > now or authorization.status not in _LIVE_AUTHORIZATIONS:
         return authorization
     status = advance_authorization(authorization.status, AuthorizationEvent.EXPIRED)
@@ -235,11 +252,20 @@ def _authorization_as_of(authorization: Authorization, now: datetime) -> Authori
 
 def deactivate_authorization(order: Order, index: int) -> Order:
     """The order once its owner gave up one of its authorizations (RFC 8555 7.5.2): invalid, with the reason."""
-    authorization = order.authorizations[index]
+    return with_given_up(order, index, give_up(order.authorizations[index]))
+
+
+def give_up(authorization: Authorization) -> Authorization:
+    """The authorization once its owner gave it up; Malformed where it is neither pending nor valid."""
     if authorization.status not in _LIVE_AUTHORIZATIONS:
         raise Malformed(f"the authorization is {authorization.status}")
     status = advance_authorization(authorization.status, AuthorizationEvent.DEACTIVATED)
-    replaced = replace_authorization(order, index, replace(authorization, status=status))
+    return replace(authorization, status=status)
+
+
+def with_given_up(order: Order, index: int, authorization: Authorization) -> Order:
+    """The order with an authorization that was given up: invalid, unless it is finished."""
+    replaced = replace_authorization(order, index, authorization)
     if order.status not in {OrderStatus.PENDING, OrderStatus.READY}:
         return replaced
     problem = StoredProblem("unauthorized", "an authorization of the order was deactivated by its owner", 403)

@@ -84,9 +84,14 @@ def plan_revocation(certificate: Certificate, revoker: Revoker, *, reason: int, 
 
 
 def authorized_names(order: Order, now: datetime) -> frozenset[Identifier]:
-    """The names that the order's account holds a valid authorization for, by this order, as of now."""
+    """The names that the order's account holds a valid authorization for, by this order alone, as of now.
+
+    Those in rows of their own are not among them: an order that has ended holds copies, and the rows count.
+    """
     current = as_of(order, now).authorizations
-    return frozenset(one.identifier for one in current if one.status is AuthorizationStatus.VALID)
+    return frozenset(
+        one.identifier for one in current if one.status is AuthorizationStatus.VALID and one.row_id is None
+    )
 
 
 def revoke_account(account: Account, *, by: str, now: datetime) -> tuple[Account, AccountRevoked]:

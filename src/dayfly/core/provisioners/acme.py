@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.lifetimes import shrink
 from dayfly.core.settings.documents import DEFAULT_CHALLENGES, Provisioner, Settings
 
 PROFILE = "service"
@@ -20,4 +21,6 @@ def grant(provisioner: Provisioner, settings: Settings) -> Grant:
         may_renew=not provisioner.claims.disable_renewal,
         may_renew_expired=provisioner.claims.allow_renewal_after_expiry,
         renewal_grace=provisioner.claims.renewal_grace,
+        pre_authorization=provisioner.pre_authorization,
+        authorization_reuse=shrink(provisioner.authorization_reuse, 1, provisioner.claims.max_lifetime),
     )

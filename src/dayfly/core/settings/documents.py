@@ -32,6 +32,7 @@ DEFAULT_MAXIMUM = timedelta(hours=24)
 # document that names some, as those from before dns-01 and tls-alpn-01 do, keeps what it says.
 DEFAULT_CHALLENGES = ("http-01", "dns-01", "tls-alpn-01")
 MAX_GRACE = timedelta(days=90)
+MAX_REUSE = timedelta(days=7)  # of an authorization; never above the longest lifetime in any case
 MAX_PROVISIONERS = 1_000
 MAX_RULES = 10_000
 MAX_OWNERS = 10_000
@@ -112,8 +113,10 @@ def _check_claims(claims: Claims) -> None:
 class Provisioner:
     """Who may ask, and how; `key`, `kid`, `encrypted_key` and `publish_key` belong to the type JWK.
 
-    `challenges` narrows what the type ACME offers; empty is not none but the default. `publish_key` is the switch of
-    the route that gives the encrypted key to whoever asks. `terms_of_service`, `website` and `caa_identities` stand in
+    `challenges` narrows what the type ACME offers; empty is not none but the default. `pre_authorization` opens
+    newAuthz there (RFC 8555 7.4.1); `authorization_reuse` is how long a proved name serves the account's next orders,
+    at most the longest lifetime; nought is not at all. `publish_key` is the switch of the route that gives the
+    encrypted key to whoever asks. `terms_of_service`, `website` and `caa_identities` stand in
     the directory of the type ACME as they are; terms must be agreed to where there are some, and with `require_eab` an
     account must be bound to an external one (RFC 8555 7.1.1).
     """
@@ -132,6 +135,8 @@ class Provisioner:
     terms_of_service: str = ""
     website: str = ""
     caa_identities: tuple[str, ...] = ()
+    pre_authorization: bool = False
+    authorization_reuse: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +305,14 @@ def _check_provisioner(provisioner: Provisioner) -> None:
     elif provisioner.key or provisioner.kid or provisioner.encrypted_key:
         raise ConfigError("", f"provisioner {provisioner.name} has a key, which only the type JWK has")
     _check_directory(provisioner)
+    if provisioner.type is ProvisionerType.JWK and (provisioner.pre_authorization or provisioner.authorization_reuse):
+        raise ConfigError("", f"provisioner {provisioner.name} has authorizations, which only the type ACME has")
+    if not timedelta() <= provisioner.authorization_reuse <= MAX_REUSE:
+        raise ConfigError(
+            "",
+            f"the reuse of authorizations of provisioner {provisioner.name} is not between 0s and {MAX_REUSE.days}d",
+            hint="1h is plenty: who proves a name once more proves that it is still theirs",
+        )
     for challenge in provisioner.challenges:
         if challenge not in DEFAULT_CHALLENGES:
             hint = f"known are {', '.join(DEFAULT_CHALLENGES)}"

@@ -24,6 +24,7 @@ from dayfly.core.settings.documents import (
 )
 from dayfly.errors import ConfigError
 
+_AUTHORIZATIONS = ("pre_authorization", "authorization_reuse")
 _DIRECTORY = ("require_eab", "terms_of_service", "website")
 
 
@@ -60,6 +61,8 @@ class ProvisionerEdit:
     terms_of_service: str | None = None
     website: str | None = None
     caa_identities: tuple[str, ...] = ()
+    pre_authorization: bool | None = None
+    authorization_reuse: timedelta | None = None
 
 
 def plan_add(settings: Settings, name: str, kind: ProvisionerType, edit: ProvisionerEdit) -> SettingsChange:
@@ -94,7 +97,7 @@ def _find(settings: Settings, name: str) -> Provisioner:
 def edited(provisioner: Provisioner, edit: ProvisionerEdit) -> Provisioner:
     """The provisioner as it is asked for; ConfigError."""
     _check_type(provisioner, edit)
-    own: dict[str, Any] = _asked(edit, ("enabled", "force_cn", "publish_key", *_DIRECTORY))
+    own: dict[str, Any] = _asked(edit, ("enabled", "force_cn", "publish_key", *_DIRECTORY, *_AUTHORIZATIONS))
     if edit.caa_identities:
         own["caa_identities"] = tuple(one for one in dict.fromkeys(edit.caa_identities) if one)
     if edit.key is not None:
@@ -112,6 +115,8 @@ def _check_type(provisioner: Provisioner, edit: ProvisionerEdit) -> None:
     jwk = provisioner.type is ProvisionerType.JWK
     if jwk and (edit.force_cn is not None or edit.add_challenges or edit.remove_challenges):
         raise ConfigError("", "challenges and the forced common name belong to the type ACME", hint="leave them out")
+    if jwk and _asked(edit, _AUTHORIZATIONS):
+        raise ConfigError("", "authorizations belong to the type ACME: a token proves no name", hint="leave them out")
     if jwk and (edit.caa_identities or _asked(edit, _DIRECTORY)):
         what = "external account binding and what a directory says belong to the type ACME"
         raise ConfigError("", what, hint="leave them out")

@@ -51,11 +51,14 @@ def _own_members(provisioner: Provisioner) -> Mapping[str, Any]:
     if provisioner.type is ProvisionerType.JWK:
         key = strict_json_object(provisioner.key.encode())
         return {"key": {name: key[name] for name in _KEY_MEMBERS if name in key}}
+    reuse = provisioner.authorization_reuse
     directory = {
         "requireEAB": provisioner.require_eab,
         "termsOfService": provisioner.terms_of_service,
         "website": provisioner.website,
         "caaIdentities": provisioner.caa_identities,
+        "preAuthorization": provisioner.pre_authorization,
+        "authorizationReuse": render_duration(reuse) if reuse else "",
     }
     told = {name: value for name, value in directory.items() if value}
     return {"forceCN": provisioner.force_cn, "challenges": provisioner.challenges or DEFAULT_CHALLENGES, **told}

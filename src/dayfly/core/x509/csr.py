@@ -66,6 +66,9 @@ def parse_csr(der: bytes, *, allow: frozenset[KeyType] = CERTIFICATE_KEYS, namel
         key = check_key(public_key, allow=allow)
     except BadPublicKey as error:
         raise BadCSR(error.detail) from None
+    spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if spki not in csr.tbs_certrequest_bytes:  # one key has one spelling in certificates, logs and block lists
+        raise BadCSR("the CSR's key is not written as RFC 5480 and RFC 3279 write keys, such as a compressed point")
     common_name = _common_name(csr)
     names = alternative = _alternative_names(csr)
     if common_name is not None:
@@ -73,7 +76,6 @@ def parse_csr(der: bytes, *, allow: frozenset[KeyType] = CERTIFICATE_KEYS, namel
         common_name = _host(common_name).value
     if not names and not nameless:
         raise BadCSR("the CSR names nothing: neither a subject alternative name nor a CN")
-    spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return CSRFacts(spki, key, names, common_name, hashlib.sha256(der).hexdigest(), alternative)
 
 
