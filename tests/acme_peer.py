@@ -199,7 +199,8 @@ class Client:
             jwk=bool(changes.get("jwk")),
         )
         path = changes.get("path", url.removeprefix(BASE))
-        return await self.peer.send("POST", path, signed, media_type=changes.get("media_type", JOSE))
+        media_type, headers = changes.get("media_type", JOSE), changes.get("headers", ())
+        return await self.peer.send("POST", path, signed, media_type=media_type, headers=headers)
 
     async def register(self, **payload: Any) -> Reply:
         """newAccount; the account is remembered."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,25 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from acme_peer import BASE, Client, Peer, Play, Reply, joined, playing, refused_connection
+from acme_peer import (
+    BASE,
+    Client,
+    Peer,
+    Play,
+    Reply,
+    ScriptedValidator,
+    joined,
+    make_peer,
+    playing,
+    refused_connection,
+)
 from dayfly.adapters.system import SystemClock
 from dayfly.authority.own_certificate import OwnCertificate
+from dayfly.authority.settings import change_settings
 from dayfly.authority.upkeep import KEEP_ENDED_ORDERS, Upkeep
 from dayfly.core.acme.ordering import ORDER_LIFE
+from dayfly.core.policy.names import Rule, RuleKind
+from dayfly.core.settings.documents import SettingsChange
 from factories import NAME, dns
 
 
@@ -51,44 +66,42 @@ def test_order_for_two_names_has_all_its_members__acme_o1(play: Play) -> None:
     play(scenario)
 
 
-@pytest.mark.parametrize(
-    "payload",
-    [
-        {"identifiers": []},
-        {},
-        {"identifiers": {"type": "dns", "value": NAME}},
-        {"identifiers": None},
-        {"identifiers": [NAME]},
-        {"identifiers": names(*(f"n{number}.internal.example" for number in range(101)))},
-        {"identifiers": names(*(f"{'a' * 60}.{number}." + "b" * 200 for number in range(99)))},
-        {"identifiers": [{"type": 5, "value": NAME}]},
-        {"identifiers": [{"type": "dns", "value": 5}]},
-        {"identifiers": [{"type": "dns"}]},
-    ],
-    ids=["empty", "missing", "object", "null", "strings", "101", "25 KB", "type 5", "value 5", "no value"],
-)
-def test_identifiers_that_are_no_list_of_a_bounded_size_are_malformed__acme_o2_o3_o10(
-    play: Play, payload: dict[str, Any]
-) -> None:
+PAYLOADS: dict[str, dict[str, Any]] = {
+    "empty": {"identifiers": []},
+    "missing": {},
+    "object": {"identifiers": {"type": "dns", "value": NAME}},
+    "null": {"identifiers": None},
+    "strings": {"identifiers": [NAME]},
+    "101": {"identifiers": names(*(f"n{number}.internal.example" for number in range(101)))},
+    "25 KB": {"identifiers": names(*(f"{'a' * 60}.{number}." + "b" * 200 for number in range(99)))},
+    "type 5": {"identifiers": [{"type": 5, "value": NAME}]},
+    "value 5": {"identifiers": [{"type": "dns", "value": 5}]},
+    "no value": {"identifiers": [{"type": "dns"}]},
+}
+
+
+def test_identifiers_that_are_no_list_of_a_bounded_size_are_malformed__acme_o2_o3_o10(play: Play) -> None:
     """And no order is made."""
 
     async def scenario(peer: Peer) -> None:
         client = await joined(peer)
-        reply = await client.post(f"{BASE}/acme/acme/new-order", payload)
-        assert (reply.status, reply.problem) == (400, "malformed")
+        for name, payload in PAYLOADS.items():
+            reply = await client.post(f"{BASE}/acme/acme/new-order", payload)
+            assert (reply.status, reply.problem) == (400, "malformed"), name
         assert await peer.store.orders.order_counts() == {}
 
     play(scenario)
 
 
-@pytest.mark.parametrize("kind", ["email", "DNS", "uri", ""])
-def test_other_identifier_types_are_unsupported__acme_o3(play: Play, kind: str) -> None:
+def test_other_identifier_types_are_unsupported__acme_o3(play: Play) -> None:
     """The type is compared as it stands (RFC 8555 9.7.7)."""
 
     async def scenario(peer: Peer) -> None:
-        reply = await asked(await joined(peer), names(NAME, kind=kind))
-        assert (reply.status, reply.problem) == (400, "unsupportedIdentifier")
-        assert reply.json["subproblems"][0]["identifier"] == {"type": kind, "value": NAME}
+        client = await joined(peer)
+        for kind in ("email", "DNS", "uri", ""):
+            reply = await asked(client, names(NAME, kind=kind))
+            assert (reply.status, reply.problem) == (400, "unsupportedIdentifier"), kind
+            assert reply.json["subproblems"][0]["identifier"] == {"type": kind, "value": NAME}
 
     play(scenario)
 
@@ -165,42 +178,42 @@ def test_names_are_lower_cased_once_and_duplicates_are_one__acme_o5_o8(play: Pla
     play(scenario)
 
 
-@pytest.mark.parametrize("value", ["10.0.0.01", "010.0.0.1", "::FFFF", "fe80::1%eth0", "::ffff:10.0.0.1", "10.1", "x"])
-def test_address_that_is_not_canonical_is_malformed__acme_o7(play: Play, value: str) -> None:
+def test_address_that_is_not_canonical_is_malformed__acme_o7(play: Play) -> None:
     """No zone, no IPv4-mapped form, the spelling of RFC 5952 (RFC 8738 3)."""
 
     async def scenario(peer: Peer) -> None:
         client = await joined(peer)
-        reply = await asked(client, names(value, kind="ip"))
-        assert (reply.status, reply.problem) == (400, "malformed")
+        for value in ("10.0.0.01", "010.0.0.1", "::FFFF", "fe80::1%eth0", "::ffff:10.0.0.1", "10.1", "x"):
+            reply = await asked(client, names(value, kind="ip"))
+            assert (reply.status, reply.problem) == (400, "malformed"), value
         good = await asked(client, names("10.0.0.1", kind="ip"))
         assert (good.status, good.json["identifiers"]) == (201, names("10.0.0.1", kind="ip"))
 
     play(scenario)
 
 
-@pytest.mark.parametrize(
-    "times",
-    [
-        {"notAfter": "2026-11-24T11:59:59Z"},
-        {"notBefore": "2026-11-23T12:00:00Z"},
-        {"notBefore": "2026-11-24T13:00:00Z", "notAfter": "2026-11-24T12:30:00Z"},
-        {"notAfter": "2026-12-24T12:00:00Z"},
-        {"notBefore": "2027-11-24T12:00:00Z"},
-        {"notAfter": "2026-11-24T12:00:30Z"},
-        {"notAfter": "tomorrow"},
-        {"notAfter": "2026-11-24T13:00:00"},
-        {"notBefore": "9999-12-31T23:59:59-10:00"},
-        {"notAfter": 1},
-    ],
-    ids=["past", "past start", "inverted", "beyond", "far start", "too short", "garbage", "no zone", "year", "number"],
+TIMES: tuple[dict[str, object], ...] = (
+    {"notAfter": "2026-11-24T11:59:59Z"},
+    {"notBefore": "2026-11-23T12:00:00Z"},
+    {"notBefore": "2026-11-24T13:00:00Z", "notAfter": "2026-11-24T12:30:00Z"},
+    {"notAfter": "2026-12-24T12:00:00Z"},
+    {"notBefore": "2027-11-24T12:00:00Z"},
+    {"notAfter": "2026-11-24T12:00:30Z"},
+    {"notAfter": "tomorrow"},
+    {"notAfter": "2026-11-24T13:00:00"},
+    {"notBefore": "9999-12-31T23:59:59-10:00"},
+    {"notAfter": 1},
 )
-def test_asked_times_outside_the_bounds_are_malformed__acme_o11(play: Play, times: dict[str, object]) -> None:
-    """Never changed silently; no order is made."""
+
+
+def test_asked_times_outside_the_bounds_are_malformed__acme_o11(play: Play) -> None:
+    """Past, inverted, too long, too short, no time at all: never changed silently; no order is made."""
 
     async def scenario(peer: Peer) -> None:
-        reply = await (await joined(peer)).order(**times)
-        assert (reply.status, reply.problem) == (400, "malformed")
+        client = await joined(peer)
+        for times in TIMES:
+            reply = await client.order(**times)
+            assert (reply.status, reply.problem) == (400, "malformed"), times
         assert await peer.store.orders.order_counts() == {}
 
     play(scenario)
@@ -225,16 +238,16 @@ def test_asked_times_within_the_bounds_are_exact_to_the_second__acme_o11(play: P
     play(scenario)
 
 
-@pytest.mark.parametrize("nothing", [None, "0001-01-01T00:00:00Z", ""])
-def test_times_that_were_not_asked_for_do_not_show__acme_o11(play: Play, nothing: str | None) -> None:
+def test_times_that_were_not_asked_for_do_not_show__acme_o11(play: Play) -> None:
     """Null and Go's zero time are "not asked", and such an order is the one without them."""
 
     async def scenario(peer: Peer) -> None:
         client = await joined(peer)
-        order = await client.order(notBefore=nothing, notAfter=nothing)
-        assert order.status == 201
-        assert not {"notBefore", "notAfter"} & set(order.json)
-        assert (await client.order()).headers["location"] == order.headers["location"]
+        plain = await client.order()
+        for nothing in (None, "0001-01-01T00:00:00Z", ""):
+            order = await client.order(notBefore=nothing, notAfter=nothing)
+            assert (order.status, order.headers["location"]) == (200, plain.headers["location"]), nothing
+            assert not {"notBefore", "notAfter"} & set(order.json)
 
     play(scenario)
 
@@ -362,3 +375,32 @@ def test_ended_orders_stay_readable_for_a_while_and_then_go__acme_o15(play: Play
         assert (await client.post(order.json["authorizations"][0])).status == 404
 
     play(scenario)
+
+
+def test_wildcard_is_one_leftmost_label_with_a_grant_and_a_dns_challenge__acme_o6(tmp_path: Path) -> None:
+    """Without a rule that gives wildcards it is rejected; with one its authorization is the base, marked wildcard."""
+
+    async def body() -> None:
+        made = await make_peer(tmp_path)
+        dns01 = ScriptedValidator(kind="dns-01", wildcards=True)
+        peer = made.with_authority(validators={"http-01": made.validator, "dns-01": dns01})
+        client = await joined(peer)
+        refused = await client.order("*.web.internal.example")
+        assert (refused.status, refused.problem) == (400, "rejectedIdentifier")
+        assert "gives no wildcards" in refused.json["detail"]
+        rule = Rule("w1", RuleKind.DNS, "**.internal.example", "platform-team", wildcards=True)
+        put = SettingsChange((await peer.store.settings.settings()).revision, put=(rule,))
+        await change_settings(peer.store, peer.clock, lambda _: put)
+        order = await client.order("*.web.internal.example", "web.internal.example")
+        assert order.status == 201, order.body
+        assert [one["value"] for one in order.json["identifiers"]] == ["*.web.internal.example", "web.internal.example"]
+        wild, plain = [(await client.post(url)).json for url in order.json["authorizations"]]
+        assert wild["identifier"] == plain["identifier"] == {"type": "dns", "value": "web.internal.example"}
+        assert (wild["wildcard"], plain["wildcard"]) == (True, False)
+        assert [one["type"] for one in wild["challenges"]] == ["dns-01"]
+        assert {one["type"] for one in plain["challenges"]} == {"http-01", "dns-01"}
+        await client.prove(order)
+        assert (await client.finalize(order)).json["status"] == "valid"
+        await peer.store.close()
+
+    asyncio.run(body())

@@ -83,8 +83,9 @@ ACME = frozenset(
     {
         "key-change", "account/{account}/orders", "account/{account}/orders/{before}",
         "directory", "new-nonce", "new-account", "account/{account}", "new-order", "order/{order}",
-        "order/{order}/finalize", "authz/{authorization}", "challenge/{authorization}/{type}",
-        "certificate/{certificate}", "renewal-info/{certificate}", "revoke-cert",
+        "order/{order}/finalize", "authz/{authorization}", "new-authz", "challenge/{authorization}/{type}",
+        "certificate/{certificate}", "certificate/{certificate}/{alternate}", "renewal-info/{certificate}",
+        "revoke-cert",
     }
 )  # fmt: skip
 NOT_THERE = (

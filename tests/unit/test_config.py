@@ -150,3 +150,13 @@ def test_explanation_url_is_a_plain_page() -> None:
     assert parse(GOOD + table).explanation_url == "https://wiki.internal.example/pki"
     with pytest.raises(ConfigError, match=r"renewal_info\.explanation_url"):
         parse(GOOD + table.replace("https:", "ftp:"))
+
+
+def test_alternate_chains_are_files_of_the_home__rfc8555_7_4_2() -> None:
+    """None by default; at most eight."""
+    assert parse(GOOD).issuer_alternates == ()
+    some = GOOD.replace("[log]", 'alternates = ["certs/a.crt", "/etc/b.crt"]\n[log]')
+    assert parse(some).issuer_alternates == (HOME / "certs/a.crt", Path("/etc/b.crt"))
+    many = GOOD.replace("[log]", f"alternates = {[f'{number}.crt' for number in range(9)]}\n[log]")
+    with pytest.raises(ConfigError, match=r"issuer\.alternates"):
+        parse(many)

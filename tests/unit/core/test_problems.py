@@ -10,12 +10,14 @@ from dayfly.core import problems
 from dayfly.core.problems import (
     BadSignatureAlgorithm,
     Denial,
+    KeyInUse,
     Malformed,
     MethodNotAllowed,
     Refused,
     RejectedIdentifier,
     Subproblem,
     Unauthorized,
+    UserActionRequired,
 )
 from dayfly.errors import DayflyError
 from factories import dns
@@ -24,6 +26,8 @@ KINDS = [one for one in vars(problems).values() if isinstance(one, type) and iss
 MORE: dict[type[Refused], dict[str, Any]] = {
     MethodNotAllowed: {"allow": ["GET", "HEAD"]},
     BadSignatureAlgorithm: {"algorithms": ["ES256"]},
+    KeyInUse: {"location": "https://ca.internal.example/acme/acme/account/0000000000000007"},
+    UserActionRequired: {"terms": "https://ca.internal.example/terms"},
 }
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dayfly.core.acme.objects import AuthorizationRef, parse_authorization_ref, render_authorization_ref
+from dayfly.core.acme.objects import OWN_ROW, AuthorizationRef, parse_authorization_ref, render_authorization_ref
 
 
-@pytest.mark.parametrize("index", [0, 9, 10, 99, 999])
+@pytest.mark.parametrize("index", [0, 9, 10, 99, 999, OWN_ROW])
 def test_reference_is_read_back__rfc8555_7_5(index: int) -> None:
     """What is rendered is parsed."""
     ref = AuthorizationRef(0x1234567890, index)
@@ -17,7 +17,7 @@ def test_reference_is_read_back__rfc8555_7_5(index: int) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "0000001234567890", "0000001234567890-", "0000001234567890-00", "0000001234567890-01",
+        "", "-0", "000000123456789A", "0000001234567890-", "0000001234567890-00", "0000001234567890-01",
         "0000001234567890-1000", "0000001234567890--1", "1234567890-0", "000000123456789A-0", "ffffffffffffffff-0",
         "0000001234567890-0\n", "0000001234567890-\u0661",
     ],

@@ -85,7 +85,8 @@ def test_second_revocation_is_refused__rfc8555_7_6(revoker: Revoker, before: int
 def test_names_of_valid_authorizations_count_while_they_are_valid__rfc8555_7_6() -> None:
     """Not pending ones, nor those that were given up or have expired."""
     given_up = replace(valid_authorization("c." + NAME), status=AuthorizationStatus.DEACTIVATED)
-    order = ready_order(authorizations=(valid_authorization(), authorization("b." + NAME), given_up))
+    copy = valid_authorization("d." + NAME, row_id=9)  # its row says whether it stands
+    order = ready_order(authorizations=(valid_authorization(), authorization("b." + NAME), given_up, copy))
     assert authorized_names(order, NOW) == {dns()}
     assert authorized_names(order, order.expires) == frozenset()
 

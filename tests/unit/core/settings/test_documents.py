@@ -13,8 +13,10 @@ from dayfly.core.frozen import replace
 from dayfly.core.identifiers import parse_dns
 from dayfly.core.jose.jwk import render_jwk, thumbprint_of
 from dayfly.core.policy.names import Allowed, Rule, RuleAction, RuleKind, decide
+from dayfly.core.provisioners import grant_for
 from dayfly.core.settings import documents as module
 from dayfly.core.settings.documents import (
+    MAX_REUSE,
     Claims,
     Document,
     Owner,
@@ -341,3 +343,28 @@ def test_directory_settings_are_kept_for_acme_only__rfc8555_7_1_1() -> None:
     make_settings(1, (Owner("o"), replace(ACME, **good)))
     for name, value in good.items():
         assert "only the type ACME" in refusal(Provisioner("team", ProvisionerType.JWK, **{name: value}))
+
+
+@pytest.mark.parametrize("reuse", [timedelta(seconds=-1), MAX_REUSE + timedelta(seconds=1)])
+def test_reuse_of_authorizations_has_bounds__acme_6(reuse: timedelta) -> None:
+    """Not below nought, and a week at most."""
+    with pytest.raises(ConfigError, match="reuse of authorizations"):
+        make_settings(1, (Provisioner("more", ProvisionerType.ACME, authorization_reuse=reuse),))
+
+
+@pytest.mark.parametrize("changes", [{"pre_authorization": True}, {"authorization_reuse": MAX_REUSE}])
+def test_only_acme_provisioners_have_authorizations__acme_6(changes: dict[str, Any]) -> None:
+    """A token proves no name."""
+    with pytest.raises(ConfigError, match="only the type ACME has"):
+        make_settings(1, (Provisioner("more", ProvisionerType.JWK, **changes),))
+    kept = make_settings(1, (Provisioner("more", ProvisionerType.ACME, **changes),))
+    assert kept.find_provisioner("more") == Provisioner("more", ProvisionerType.ACME, **changes)
+
+
+def test_reuse_is_capped_by_the_longest_lifetime__acme_6() -> None:
+    """Where certificates live for an hour, a proof serves for no longer."""
+    claims = Claims(MINUTE, HOUR, HOUR)
+    found = make_settings(1, (Provisioner("more", ProvisionerType.ACME, claims=claims, authorization_reuse=MAX_REUSE),))
+    grant = grant_for(found, "more")
+    assert grant is not None
+    assert grant.authorization_reuse == HOUR

@@ -101,6 +101,8 @@ def test_a_provisioner_is_not_left_without_challenges() -> None:
         (JWK, {"force_cn": True}),
         (JWK, {"add_challenges": ("dns-01",)}),
         (JWK, {"remove_challenges": ("dns-01",)}),
+        (JWK, {"pre_authorization": True}),
+        (JWK, {"authorization_reuse": HOUR}),
         (ACME, {"key": Key("k", "{}")}),
         (ACME, {"publish_key": False}),
     ],

@@ -77,7 +77,8 @@ def test_the_encrypted_key_is_given_where_it_is_published__p4() -> None:
 def test_what_an_acme_directory_says_is_told_where_it_is_set__step_8() -> None:
     """In step's words; what is not set is absent."""
     plain = describe(Provisioner("acme", ProvisionerType.ACME))
-    assert not {"requireEAB", "termsOfService", "website", "caaIdentities"} & set(plain)
+    own = {"requireEAB", "termsOfService", "website", "caaIdentities", "preAuthorization", "authorizationReuse"}
+    assert not own & set(plain)
     full = describe(
         Provisioner(
             "acme",
@@ -86,7 +87,10 @@ def test_what_an_acme_directory_says_is_told_where_it_is_set__step_8() -> None:
             terms_of_service="https://a.example/t",
             website="https://a.example",
             caa_identities=("a.example",),
+            pre_authorization=True,
+            authorization_reuse=timedelta(hours=1),
         )
     )
     assert (full["requireEAB"], full["termsOfService"]) == (True, "https://a.example/t")
+    assert (full["preAuthorization"], full["authorizationReuse"]) == (True, "1h0m0s")
     assert (full["website"], full["caaIdentities"]) == ("https://a.example", ("a.example",))

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -113,10 +113,16 @@ NAMES = tlv(SEQUENCE, tlv(0x82, NAME.encode()))
 
 
 def by_hand(
-    *attributes: bytes, subject: bytes = tlv(SEQUENCE, b""), version: int = 0, algorithm: str = ECDSA_SHA256
+    *attributes: bytes,
+    subject: bytes = tlv(SEQUENCE, b""),
+    version: int = 0,
+    algorithm: str = ECDSA_SHA256,
+    point: PublicFormat = PublicFormat.UncompressedPoint,
 ) -> bytes:
     """A request put together octet by octet, its signature good: what no builder would make (RFC 2986 4)."""
-    body = tlv(INTEGER, bytes((version,))) + subject + spki_of(KEY) + tlv(0xA0, b"".join(attributes))
+    curve = tlv(SEQUENCE, oid("1.2.840.10045.2.1") + oid("1.2.840.10045.3.1.7"))
+    spki = tlv(SEQUENCE, curve + tlv(BIT_STRING, b"\0" + KEY.public_key().public_bytes(Encoding.X962, point)))
+    body = tlv(INTEGER, bytes((version,))) + subject + spki + tlv(0xA0, b"".join(attributes))
     info = tlv(SEQUENCE, body)
     signature = KEY.sign(info, ec.ECDSA(SHA1() if algorithm.endswith(".4.1") else SHA256()))  # noqa: S303 - the case
     return tlv(SEQUENCE, info + tlv(SEQUENCE, oid(algorithm)) + tlv(BIT_STRING, b"\0" + signature))
@@ -159,6 +165,7 @@ DEFECTS: dict[str, Callable[[], bytes]] = {
     "address as name": lambda: made([x509.DNSName("127.0.0.1")]),
     "network": lambda: made([x509.IPAddress(ip_network("10.0.0.0/8"))]),
     "SHA-1": lambda: by_hand(asked((SAN, NAMES)), algorithm="1.2.840.10045.4.1"),
+    "compressed point": lambda: by_hand(asked((SAN, NAMES)), point=PublicFormat.CompressedPoint),
     "unknown algorithm": lambda: by_hand(asked((SAN, NAMES)), algorithm="1.2.3.4"),
     "version 1": lambda: by_hand(asked((SAN, NAMES)), version=1),
     "two extension requests": lambda: by_hand(asked((SAN, NAMES)), asked((SAN, NAMES))),
