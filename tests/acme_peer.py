@@ -41,6 +41,7 @@ from dayfly.ports import Changes, Location, Store, Validated, ValidationFailed, 
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.app import Application, Request
+from dayfly.server.crl_routes import CRLRoutes
 from dayfly.server.step_certificates import StepCertificates
 from dayfly.server.step_routes import StepRoutes
 from factories import NAME, NOW, csr_der, ec_key, settings
@@ -275,6 +276,7 @@ async def make_peer(where: Path, *, caps: Caps | None = None, store: Store | Non
             *AcmeRoutes(authority, validations, Bases(BASES)).routes(),
             *StepRoutes((root,), (intermediate,), can_issue).routes(),
             *StepCertificates(authority, BASES).routes(),
+            *CRLRoutes(authority).routes(),
         ),
         new_request_id=lambda: f"request-{next(numbers)}",
     )

@@ -72,6 +72,7 @@ def ca_families() -> Iterable[Metric]:
         inflight=lambda: 0,
         log_size=lambda: 0,
         provisioners=lambda: [("acme", "ACME", True, 1.0)],
+        crl=lambda: (0.0, 1.0, 0),
     )
     return metrics.collect()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import msgspec
 from dayfly.core.acme.chaos import Chaos
 from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
 from dayfly.core.pages import page_url_fault
+from dayfly.core.policy.lifetimes import parse_duration
 from dayfly.core.problems import Refused
 from dayfly.errors import ConfigError
 
@@ -26,8 +28,10 @@ VERSION = 1
 MAX_OCTETS = 1024 * 1024
 MAX_DNS_NAMES = 20
 MAX_ALTERNATES = 8
+SHORTEST_CRL, LONGEST_CRL = timedelta(seconds=30), timedelta(days=7)
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z.-]*):(?P<port>[0-9]{1,5})")
+_CRL_URL = re.compile(r"http://[0-9A-Za-z.\[\]:-]{1,253}(?:/[0-9A-Za-z._~-]{1,64}){0,4}")
 _MISSING = re.compile(r"Object missing required field `(?P<key>[^`]*)`(?: - at `\$(?P<at>[^`]*)`)?")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`(?: - at `\$(?P<at>[^`]*)`)?")
 _WRONG = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<at>[^`]*)`)?")
@@ -57,6 +61,15 @@ class ValidationConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CRLConfig:
+    """The `[crl]` table: where CRLs are served in the plain, the URL that leaves name, how long each is good."""
+
+    address: Address
+    url: str
+    validity: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A validated ca.toml; paths are absolute."""
 
@@ -75,6 +88,7 @@ class Config:
     explanation_url: str = ""
     chaos: Chaos | None = None
     issuer_alternates: tuple[Path, ...] = ()
+    crl: CRLConfig | None = None
 
     @property
     def base_urls(self) -> tuple[str, ...]:
@@ -109,6 +123,12 @@ class _Validation(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     hosts: dict[str, str] = {}
 
 
+class _CRL(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    address: str = ""
+    url: str = ""
+    validity: str = "24h"
+
+
 class _Limits(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     enabled: bool = True
 
@@ -139,6 +159,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     limits: _Limits = msgspec.field(default_factory=_Limits)
     renewal_info: _RenewalInfo = msgspec.field(default_factory=_RenewalInfo)
     chaos: _Chaos | None = None
+    crl: _CRL = msgspec.field(default_factory=_CRL)
 
 
 def parse_config(text: bytes, *, home: Path) -> Config:
@@ -195,7 +216,38 @@ def _validate(file: _File, *, home: Path) -> Config:
         explanation_url=_explanation_url(file.renewal_info.explanation_url),
         chaos=_chaos(file.chaos) if file.chaos is not None else None,
         issuer_alternates=_alternates(file.issuer.alternates, home),
+        crl=_crl(file),
     )
+
+
+def _crl(file: _File) -> CRLConfig | None:
+    """None without an address: then no leaf may live longer than noRevAvail says."""
+    table = file.crl
+    if not table.address:
+        if table.url:
+            raise ConfigError("crl.address", "is missing", hint='say where to serve CRLs, as ":9080", or drop it')
+        return None
+    address = parse_address(table.address, "crl.address")
+    url = table.url.rstrip("/") or _crl_url(file, address)
+    if _CRL_URL.fullmatch(url) is None:
+        raise ConfigError("crl.url", f"found {url[:200]!r}, expected http://HOST or http://HOST:PORT, and no https")
+    return CRLConfig(address, url, _crl_validity(table.validity))
+
+
+def _crl_url(file: _File, address: Address) -> str:
+    """The CA's first name over plain http; port 80 is left out."""
+    host = _url_host(parse_dns_names(file.dns_names, "dns_names")[0])
+    return f"http://{host}" if address.port == 80 else f"http://{host}:{address.port}"
+
+
+def _crl_validity(text: str) -> timedelta:
+    try:
+        validity = parse_duration(text)
+    except ValueError as error:
+        raise ConfigError("crl.validity", str(error)) from None
+    if not SHORTEST_CRL <= validity <= LONGEST_CRL:
+        raise ConfigError("crl.validity", f"found {text}, expected {SHORTEST_CRL.seconds}s to {LONGEST_CRL.days}d")
+    return validity
 
 
 def _chaos(table: _Chaos) -> Chaos:

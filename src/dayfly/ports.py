@@ -22,6 +22,8 @@ from dayfly.core.policy.denials import KeptDenial
 from dayfly.core.problems import Refused
 from dayfly.core.settings.documents import Settings, SettingsChange
 from dayfly.core.transparency.checkpoint import Checkpoint
+from dayfly.core.x509.crl import RevokedLeaf
+from dayfly.core.x509.crl_lint import CheckedCRL
 from dayfly.core.x509.lint import LintedCertificate
 from dayfly.core.x509.profile import IssuerFacts
 from dayfly.errors import DayflyError
@@ -304,6 +306,50 @@ class Denials(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class CRLHead:
+    """What is known of a partition's newest CRL; `digest` tells its entries (core/x509/crl)."""
+
+    partition: int
+    number: int
+    this_update: datetime
+    next_update: datetime
+    entries: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCRL:
+    """A partition's newest CRL, `der` as it was signed."""
+
+    head: CRLHead
+    der: bytes
+
+
+class CRLs(Protocol):
+    """The newest CRL of each partition, for all processes; no part of the log, since its entries are in there."""
+
+    async def crl(self, partition: int) -> StoredCRL | None:
+        """The newest of this partition."""
+        ...
+
+    async def heads(self) -> tuple[CRLHead, ...]:
+        """Those of all partitions, ascending; a bounded number, for a partition is a day."""
+        ...
+
+    async def revoked(self, begin: datetime, end: datetime) -> tuple[RevokedLeaf, ...]:
+        """The revoked leaves that need a CRL and have their notAfter from `begin` on and before `end`."""
+        ...
+
+    async def keep(self, crl: StoredCRL, *, after: int) -> None:
+        """Put it in place of number `after`, 0 for none; Conflict where another is the newest."""
+        ...
+
+    async def drop(self, before: int) -> int:
+        """Forget partitions below `before`; how many."""
+        ...
+
+
 class Store(Protocol):
     """All that is durable.
 
@@ -325,6 +371,7 @@ class Store(Protocol):
     settings: SettingsReads
     log: LogReads
     denials: Denials
+    crls: CRLs
 
     async def commit(self, changes: Changes) -> Receipt:
         """Write the change set durably, with its log entries."""
@@ -378,6 +425,10 @@ class Signer(Protocol):
 
     async def sign_certificate(self, linted: LintedCertificate) -> bytes:
         """The certificate (DER) for the linted bytes; each draft once. SignerError."""
+        ...
+
+    async def sign_crl(self, checked: CheckedCRL) -> bytes:
+        """The CRL (DER) for the checked bytes; each draft once. SignerError."""
         ...
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 SOURCE = Path(__file__).parents[2] / "src" / "dayfly"
 
 
@@ -19,8 +21,9 @@ def callers(attribute: str) -> set[str]:
 
 
 def test_only_issuing_calls_a_signer() -> None:
-    """`Signer.sign_certificate` is called by authority/issuing and by nothing else."""
+    """`Signer.sign_certificate` and `sign_crl` are called by authority/issuing and by nothing else."""
     assert callers("sign_certificate") == {"authority/issuing.py"}
+    assert callers("sign_crl") == {"authority/issuing.py"}
 
 
 def test_only_the_log_use_case_signs_checkpoints() -> None:
@@ -28,11 +31,14 @@ def test_only_the_log_use_case_signs_checkpoints() -> None:
     assert callers("sign_checkpoint") == {"authority/log.py"}
 
 
-def test_only_the_lint_makes_what_a_signer_accepts() -> None:
-    """`LintedCertificate` is constructed in core/x509/lint and nowhere else."""
+@pytest.mark.parametrize(
+    ("accepted", "maker"), [("LintedCertificate", "core/x509/lint.py"), ("CheckedCRL", "core/x509/crl_lint.py")]
+)
+def test_only_the_lint_makes_what_a_signer_accepts(accepted: str, maker: str) -> None:
+    """`LintedCertificate` and `CheckedCRL` are constructed by their lint and nowhere else."""
     makers = set()
     for path in SOURCE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "LintedCertificate":
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == accepted:
                 makers.add(str(path.relative_to(SOURCE)))
-    assert makers == {"core/x509/lint.py"}
+    assert makers == {maker}

@@ -27,7 +27,7 @@ from dayfly.core.policy.denials import MOST_GONE, KeptDenial
 from dayfly.core.settings.documents import Owner, SettingsChange
 from dayfly.core.transparency.merkle import parse_frontier, root_hash, tree_head
 from dayfly.errors import Claimed, ConfigError, Conflict, NotFound
-from dayfly.ports import Changes, Claim, Store
+from dayfly.ports import Changes, Claim, CRLHead, Store, StoredCRL
 from factories import NOW, account, certificate, denial, dns, order, shared_authorization
 
 Scenario = Callable[[Store, list[Event]], Coroutine[Any, Any, None]]
@@ -603,6 +603,80 @@ def test_a_compromised_key_gets_no_certificate(play: Play) -> None:
         with pytest.raises(Conflict):
             await store.commit(Changes(insert=(account(),), sound_keys=(good, bad)))
         await store.commit(Changes(insert=(row,), sound_keys=(good,), events=(issued_event(row, good),)))
+
+    play(scenario)
+
+
+def long_lived(number: int, **changes: Any) -> Certificate:
+    """A certificate of 30 days with its own id."""
+    return replace(certificate(id=number, serial=number << 96 | 1, not_after=NOW + timedelta(days=30)), **changes)
+
+
+def test_revoked_leaves_of_a_day_are_those_that_live_long(play: Play) -> None:
+    """Revoked, above seven days, and ending in the span; whole seconds, a missing reason is none."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        end = NOW + timedelta(days=30)
+        week = timedelta(days=7)
+        rows = (
+            long_lived(1, revoked_at=NOW, revocation_reason=1), long_lived(2), long_lived(3, revoked_at=NOW),
+            long_lived(4, revoked_at=NOW, not_after=end + timedelta(days=1)),
+            long_lived(5, revoked_at=NOW, not_before=end - week + timedelta(seconds=1)),
+            long_lived(6, revoked_at=NOW, not_before=end - week),
+        )  # fmt: skip
+        await store.commit(Changes(insert=rows))
+        found = await store.crls.revoked(end, end + timedelta(days=1))
+        assert {(one.serial >> 96, one.reason) for one in found} == {(1, 1), (3, 0), (6, 0)}
+        assert {one.revoked_at for one in found} == {NOW}
+        assert await store.crls.revoked(end + timedelta(seconds=1), end + timedelta(days=1)) == ()
+
+    play(scenario)
+
+
+def test_newest_crl_of_a_partition_takes_the_place_of_the_one_it_was_made_after(play: Play) -> None:
+    """Or of none; whoever was late gets a Conflict."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        first = StoredCRL(CRLHead(20_000, 7, NOW, NOW + timedelta(hours=1), 0, b"d" * 32), b"first")
+        second = StoredCRL(replace(first.head, number=8, entries=1), b"second")
+        other = StoredCRL(replace(first.head, partition=20_001), b"other")
+        assert await store.crls.crl(20_000) is None
+        with pytest.raises(Conflict):
+            await store.crls.keep(second, after=7)
+        await store.crls.keep(first, after=0)
+        with pytest.raises(Conflict):
+            await store.crls.keep(second, after=0)
+        await store.crls.keep(second, after=7)
+        await store.crls.keep(other, after=0)
+        assert await store.crls.crl(20_000) == second
+        assert await store.crls.heads() == (second.head, other.head)
+        assert await store.crls.drop(20_000) == 0
+        assert await store.crls.drop(20_001) == 1
+        assert await store.crls.heads() == (other.head,)
+
+    play(scenario)
+
+
+def test_live_certificates_are_found_however_long_they_live(play: Play) -> None:
+    """Old ones of long life before young ones, in pages, each once."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        then, now = make_id(int(NOW.timestamp() * 1000), 0, 0), NOW + timedelta(days=20)
+        young = make_id(int((now - timedelta(hours=1)).timestamp() * 1000), 0, 0)
+        rows = (
+            long_lived(then), long_lived(then + 1), certificate(id=then + 2), long_lived(then + 3, revoked_at=NOW),
+            certificate(id=young, not_before=now, not_after=now + timedelta(hours=1)), long_lived(young + 1),
+        )  # fmt: skip
+        await store.commit(Changes(insert=rows))
+        wanted = [then, then + 1, young, young + 1]
+        for size in (1, 2, 3, 9):
+            found: list[int] = []
+            while True:
+                page = await store.certificates.live_certificates(now, after=found[-1] if found else 0, limit=size)
+                found += [one.id for one in page]
+                if len(page) < size:
+                    break
+            assert found == wanted, size
 
     play(scenario)
 

@@ -16,11 +16,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from acme_peer import BASE, Client, Peer, Reply
 from dayfly.authority.log import verify_log
 from dayfly.core.acme.objects import AccountStatus, Certificate
+from dayfly.core.acme.renewal_info import render_certificate_id
 from dayfly.core.events import AccountRevoked, CertificateRevoked
 from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.transparency.entries import parse_entry
+from dayfly.core.x509.leaf import authority_key_id
 from dayfly.core.x509.pem import parse_pem_certificates
 from dayfly.errors import Conflict
 from dayfly.ports import Changes, Receipt
@@ -416,6 +418,29 @@ def test_races_that_are_lost_again_and_again_are_503__acme_rv12(
         refused(reply, 503, "serverInternal", "being changed")
         assert reply.headers["retry-after"] == "1"
         assert await entries(client.peer) == []
+
+    play(scenario)
+
+
+def test_revocation_moves_the_renewal_window_into_the_past__acme_11(play: Play) -> None:
+    """At once, in this process and another: a client that looks renews, with a new key where its own is barred."""
+
+    async def scenario(client: StepClient) -> None:
+        peer, acme = client.peer, await joined(client.peer)
+        leaf = await issued(acme)
+        name = render_certificate_id(authority_key_id(leaf.der), leaf.serial)
+        path, twin = f"/acme/acme/renewal-info/{name}", peer.with_authority()
+        for one in (peer, twin):
+            before = (await one.send("GET", path)).json["suggestedWindow"]
+            assert before["start"] > f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
+        assert (await revoke_with_key(peer, leaf.key, leaf.der, reason=1)).status == 200
+        for one in (peer, twin):
+            after = (await one.send("GET", path)).json["suggestedWindow"]
+            assert after["end"] <= f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
+        order = await acme.order(NAME, replaces=name)
+        await acme.prove(order)
+        refused(await acme.finalize(order, csr_der(key=leaf.key)), 400, "badCSR", "compromised")
+        assert (await acme.finalize(order)).status == 200
 
     play(scenario)
 

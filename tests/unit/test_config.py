@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -160,3 +161,41 @@ def test_alternate_chains_are_files_of_the_home__rfc8555_7_4_2() -> None:
     many = GOOD.replace("[log]", f"alternates = {[f'{number}.crt' for number in range(9)]}\n[log]")
     with pytest.raises(ConfigError, match=r"issuer\.alternates"):
         parse(many)
+
+
+def test_crls_are_off_until_they_have_an_address() -> None:
+    """Then they are named by the CA's first name over plain http, and good for a day."""
+    assert parse(GOOD).crl is None
+    found = parse(GOOD + '[crl]\naddress = ":9080"\n').crl
+    assert found is not None
+    assert (str(found.address), found.url, found.validity) == (
+        ":9080",
+        "http://ca.internal.example:9080",
+        timedelta(hours=24),
+    )
+    plain = parse(GOOD + '[crl]\naddress = ":80"\n').crl
+    assert plain is not None
+    assert plain.url == "http://ca.internal.example"
+    named = parse(GOOD + '[crl]\naddress = ":9080"\nurl = "http://crl.internal.example/pki/"\nvalidity = "30s"\n').crl
+    assert named is not None
+    assert (named.url, named.validity) == ("http://crl.internal.example/pki", timedelta(seconds=30))
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ('url = "http://crl.internal.example"', "crl.address"),
+        ('address = ":0"', "crl.address"),
+        ('address = ":9080"\nurl = "https://crl.internal.example"', "crl.url"),
+        ('address = ":9080"\nurl = "http://crl.internal.example/a b"', "crl.url"),
+        ('address = ":9080"\nvalidity = "29s"', "crl.validity"),
+        ('address = ":9080"\nvalidity = "8d"', "crl.validity"),
+        ('address = ":9080"\nvalidity = "a day"', "crl.validity"),
+        ('adress = ":9080"', "crl.adress"),
+    ],
+)
+def test_crl_table_that_cannot_be_taken_names_the_key(table: str, key: str) -> None:
+    """A URL over https would need a CRL to fetch a CRL."""
+    with pytest.raises(ConfigError) as caught:
+        parse(GOOD + f"[crl]\n{table}\n")
+    assert caught.value.path == key

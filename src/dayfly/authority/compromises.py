@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dayfly.authority.context import Authority
+from dayfly.authority.context import Authority, Keeping
 from dayfly.core.acme.objects import Account, AccountStatus, Certificate
 from dayfly.core.acme.ordering import abandon_order
 from dayfly.core.acme.revoking import revoke_account
@@ -53,13 +53,13 @@ async def check_sound(authority: Authority, key: PublicKey) -> str:
     return found
 
 
-async def bar_accounts(authority: Authority, key: BarredKey, *, by: str) -> None:
+async def bar_accounts(authority: Keeping, key: BarredKey, *, by: str) -> None:
     """Revoke the accounts that have the key, with their open orders; its hash is committed already."""
     for account in await authority.store.accounts.accounts_of_key(key.thumbprint):
         await _revoke(authority, account, by=by)
 
 
-async def _revoke(authority: Authority, account: Account, *, by: str) -> None:
+async def _revoke(authority: Keeping, account: Account, *, by: str) -> None:
     thumbprint = account.thumbprint
     for _ in range(TRIES):
         if account.status is not AccountStatus.VALID or account.thumbprint != thumbprint:

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
+from typing import Protocol
 
 from dayfly.authority.limits import Limits
 from dayfly.authority.renewals_told import RenewalInfos
@@ -19,7 +20,19 @@ from dayfly.core.problems import NoSuchResource
 from dayfly.core.provisioners import grant_for
 from dayfly.core.settings.documents import Settings
 from dayfly.core.x509.alternates import AlternateChain
-from dayfly.ports import Clock, Entropy, Ids, MarkBoard, Nonces, NoteSigner, Observer, Signer, Store, Validator
+from dayfly.ports import (
+    Clock,
+    Entropy,
+    Ids,
+    MarkBoard,
+    Nonces,
+    NoteSigner,
+    Observer,
+    Signer,
+    Store,
+    StoredCRL,
+    Validator,
+)
 
 TOKEN_OCTETS = 24  # 192 bits; RFC 8555 8 asks for 128
 
@@ -51,6 +64,25 @@ class RecentDenial:
     denial: KeptDenial
     written: datetime
     pending: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CRLSettings:
+    """Where leaves are told to look for CRLs, as http://ca.internal.example:9080, and how long each is good.
+
+    An empty `base`: there are none, and no leaf may need one.
+    """
+
+    base: str = ""
+    validity: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenCRL:
+    """A CRL as this process has it, and the count of changes of certificates under which it was the newest."""
+
+    crl: StoredCRL
+    changes: int
 
 
 class RecentDenials:
@@ -144,6 +176,20 @@ class Grants:
         return grant
 
 
+class Keeping(Protocol):
+    """As much of a CA as it takes to change what is stored: an Authority, or a command on the CA's host."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        ...
+
+    @property
+    def store(self) -> Store:
+        """All that is durable."""
+        ...
+
+
 @dataclass(slots=True)
 class Authority:
     """The ports of one CA, the roots (DER) that its certificates chain to, and other chains that they have.
@@ -169,6 +215,9 @@ class Authority:
     finalizing: SingleFlight = field(default_factory=SingleFlight)
     denials: RecentDenials = field(default_factory=RecentDenials)
     limits: Limits = field(default_factory=Limits)
+    crl: CRLSettings = field(default_factory=CRLSettings)
+    crls: dict[int, SeenCRL] = field(default_factory=dict)
+    making_crl: SingleFlight = field(default_factory=SingleFlight)
     renewal_infos: RenewalInfos = field(default_factory=RenewalInfos)
     explanation_url: str = ""
     grants: Grants = field(default_factory=Grants)

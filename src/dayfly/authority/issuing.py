@@ -1,4 +1,4 @@
-"""The one way to a signature: draw a serial, build, lint, sign. Nothing else calls a Signer.
+"""The one way to a signature: draw a serial, build, lint, sign; the same for a CRL. Nothing else calls a Signer.
 
 Rules: what is signed is byte for byte what was linted; what was signed is returned to the use case, which commits it
 with the state change and the log entry before anything leaves the process; a signature that lost its race is dropped
@@ -18,9 +18,12 @@ from dayfly.core.events import CertificateIssued, IssueKind, Reason
 from dayfly.core.ids import SERIAL_RANDOM_OCTETS, make_serial
 from dayfly.core.policy.keys import spki_hash
 from dayfly.core.policy.plan import IssuePlan
-from dayfly.core.problems import BadCSR
+from dayfly.core.problems import BadCSR, ServiceUnavailable
 from dayfly.core.x509 import lint
 from dayfly.core.x509.constraints import check_constraints
+from dayfly.core.x509.crl import CRLPlan, build_crl
+from dayfly.core.x509.crl_lint import check_crl
+from dayfly.core.x509.partitions import crl_url
 from dayfly.core.x509.profile import SERVER_TLS, SERVICE, Profile, ProvisionerMark, build, profile_hash
 
 PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (SERVICE, SERVER_TLS)}
@@ -61,6 +64,7 @@ async def issue(
             "the key was reported as compromised and gets no certificate any more; make a new key",
             reason=Reason.KEY_NOT_ALLOWED,
         )
+    crl = _crl_url(authority, plan)
     row_id = authority.ids.new()
     serial = make_serial(row_id, authority.entropy.octets(SERIAL_RANDOM_OCTETS))
     draft = build(
@@ -72,6 +76,7 @@ async def issue(
         validity=plan.validity,
         common_name=plan.common_name,
         provisioner=mark,
+        crl_url=crl,
     )
     linted = lint.check(
         draft,
@@ -84,6 +89,7 @@ async def issue(
         common_name=plan.common_name,
         provisioner=mark,
         subject=plan.subject,
+        crl_url=crl,
     )
     der = await authority.signer.sign_certificate(linted)
     certificate = Certificate(
@@ -104,6 +110,22 @@ async def issue(
         parent_id=parent_id,
     )
     return Issued(certificate, _event(authority, certificate, spki=plan.spki, kind=kind))
+
+
+async def sign_list(authority: Authority, plan: CRLPlan) -> bytes:
+    """The CRL (DER) that says what the plan says; LintRefused, SignerError."""
+    issuer = authority.signer.issuer
+    return await authority.signer.sign_crl(check_crl(build_crl(plan, issuer), plan, issuer))
+
+
+def _crl_url(authority: Authority, plan: IssuePlan) -> str | None:
+    """The CRL that the leaf has to name; ServiceUnavailable where it needs one and there are none."""
+    url = crl_url(authority.crl.base, plan.validity)
+    if url is not None and not authority.crl.base:
+        raise ServiceUnavailable(
+            "a certificate that lives longer than 7 days needs a CRL, and this CA has none", retry_after=3600
+        )
+    return url
 
 
 def _event(authority: Authority, certificate: Certificate, *, spki: bytes, kind: IssueKind) -> CertificateIssued:

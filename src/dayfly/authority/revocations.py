@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from dayfly.authority.compromises import bar_accounts, barred_keys
-from dayfly.authority.context import Authority
+from dayfly.authority.context import Authority, Keeping
 from dayfly.authority.holders import Holder
 from dayfly.authority.signing import Bearer, already_used, bearer_anew, claim_of
 from dayfly.core.acme.objects import Certificate
@@ -69,7 +69,7 @@ async def revoke_by_holder(authority: Authority, request: RevokeRequest, holder:
     raise being_changed()
 
 
-async def find_by_serial(authority: Authority, serial: int) -> Certificate:
+async def find_by_serial(authority: Keeping, serial: int) -> Certificate:
     """The certificate with this serial; NoSuchResource."""
     try:
         certificate = await authority.store.certificates.certificate(serial_row_id(serial))
@@ -81,7 +81,7 @@ async def find_by_serial(authority: Authority, serial: int) -> Certificate:
 
 
 async def revoke_once(
-    authority: Authority, certificate: Certificate, relying: Changes, revoker: Revoker, *, reason: int
+    authority: Keeping, certificate: Certificate, relying: Changes, revoker: Revoker, *, reason: int
 ) -> None:
     """Revoke it for a reason code of RFC 5280 5.3.1; AlreadyRevoked, Conflict, Claimed.
 
@@ -96,7 +96,7 @@ async def revoke_once(
         await authority.store.commit(changes)
 
 
-async def _commit_and_bar(authority: Authority, changes: Changes, certificate: Certificate) -> None:
+async def _commit_and_bar(authority: Keeping, changes: Changes, certificate: Certificate) -> None:
     keys = barred_keys(certificate)
     await authority.store.commit(msgspec.structs.replace(changes, compromised_keys=keys.hashes))
     await bar_accounts(authority, keys, by=f"revocation of {certificate.serial:x}")

@@ -1,4 +1,4 @@
-"""What happens on a schedule: retention, checkpoints, and the server's own certificate.
+"""What happens on a schedule: retention, checkpoints, CRLs, and the server's own certificate.
 
 Rules: an error in one job is logged and harms no other; every job is done in small slices; everything here may run at
 any time, any number of times.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dayfly.authority.context import Authority
+from dayfly.authority.crls import refresh_crls
 from dayfly.authority.denials import WRITE_AGAIN, flush_denials
 from dayfly.authority.log import sign_checkpoint
 from dayfly.authority.own_certificate import OwnCertificate
@@ -24,6 +25,7 @@ PRUNE_EVERY = timedelta(seconds=60)
 PRUNE_SLICE = 500
 KEEP_ENDED_ORDERS = timedelta(hours=24)
 TELL_EVERY = timedelta(minutes=1)  # a full disk fails the own certificate's renewal every second
+CRLS_EVERY = timedelta(seconds=5)  # a revocation that nobody has asked about is in its CRL by then
 CHECKPOINT_EVERY = timedelta(minutes=10)
 
 
@@ -48,7 +50,11 @@ class Upkeep:
             _Job(timedelta(0), self._renew_own_certificate, now),
             _Job(WRITE_AGAIN, self._flush_denials, now),
         )
-        of_all = (_Job(PRUNE_EVERY, self._prune, now), _Job(CHECKPOINT_EVERY, self._checkpoint, now))
+        of_all = (
+            _Job(PRUNE_EVERY, self._prune, now),
+            _Job(CHECKPOINT_EVERY, self._checkpoint, now),
+            _Job(CRLS_EVERY, self._refresh_crls, now),
+        )
         self._jobs = (*own, *of_all) if timed_work else own
 
     async def run(self) -> None:
@@ -95,6 +101,9 @@ class Upkeep:
 
     async def _flush_denials(self, now: datetime) -> None:
         await flush_denials(self._authority, now)
+
+    async def _refresh_crls(self, now: datetime) -> None:
+        await refresh_crls(self._authority, now)
 
     async def _checkpoint(self, now: datetime) -> None:
         del now

@@ -49,6 +49,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "dayfly ca certificate api.internal.example api.crt api.key --provisioner internal-acme",
         "dayfly ca certificate api.internal.example api.crt api.key --san 10.0.3.7 --not-after 8h",
     ),
+    "ca crl": ("dayfly ca crl --out /var/www/crl",),
     "ca denials": ("dayfly ca denials --limit 20",),
     "ca federation": ("dayfly ca federation federation.pem",),
     "ca health": (f"dayfly ca health --ca-url {_CA} --root root_ca.crt",),
@@ -88,6 +89,7 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "ca revoke": (
         "dayfly ca revoke 308893286343609293989051180431574390766",
         "dayfly ca revoke --cert api.crt --key api.key",
+        "dayfly ca revoke --owner web-team --reasonCode keyCompromise --dry-run",
     ),
     "ca root": (f"dayfly ca root root_ca.crt --ca-url {_CA} --fingerprint {_SHA256}",),
     "ca roots": ("dayfly ca roots roots.pem",),

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "ca": {
         "bootstrap": ("dayfly.cli.ca_bootstrap:bootstrap", "Make this host a client of a CA."),
         "certificate": ("dayfly.cli.ca_certificate:certificate", "Get a key and its certificate."),
+        "crl": ("dayfly.cli.ca_crl:crl", "List the certificate revocation lists."),
         "denials": ("dayfly.cli.denials:denials", "List the names that policy refused."),
         "federation": ("dayfly.cli.ca_roots:federation", "Fetch the roots of the CA and of those that it trusts."),
         "health": ("dayfly.cli.ca_roots:health", "Ask the CA whether it is well."),

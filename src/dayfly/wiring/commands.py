@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -16,12 +16,13 @@ from dayfly.config import Config
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.events import LogStarted
 from dayfly.core.policy.denials import KEPT, KeptDenial
-from dayfly.core.settings.documents import Document, Settings, SettingsChange
+from dayfly.core.policy.lifetimes import LONGEST
+from dayfly.core.settings.documents import Document, Provisioner, Settings, SettingsChange
 from dayfly.core.transparency.checkpoint import parse_verifier_key
 from dayfly.core.transparency.verifying import LogReport
 from dayfly.core.x509.constraints import NameConstraints, parse_constraints
 from dayfly.errors import ConfigError
-from dayfly.ports import Changes, Store
+from dayfly.ports import Changes, Store, StoredCRL
 
 PAGE = 500  # certificates, about a megabyte
 
@@ -46,6 +47,7 @@ def verifier_key_of(config: Config) -> str:
 async def found_database(config: Config, *, documents: tuple[Document, ...], origin: str) -> None:
     """Make the database of a new CA: the log's first entry, then the first settings."""
     clock = SystemClock()
+    check_lives(documents, config)
     async with opened(config) as store:
         await store.commit(Changes(events=(LogStarted(clock.now(), origin),)))
         await change_settings(store, clock, lambda current: SettingsChange(current.revision, put=documents, remove=()))
@@ -63,8 +65,27 @@ async def opened(config: Config) -> AsyncIterator[Store]:
 
 async def change_settings_of(config: Config, plan: Plan) -> Settings:
     """Change the settings of a CA, beside its running server or without one."""
+
+    def checked(current: Settings) -> SettingsChange:
+        change = plan(current)
+        check_lives(change.put, config)
+        return change
+
     async with opened(config) as store:
-        return await change_settings(store, SystemClock(), plan)
+        return await change_settings(store, SystemClock(), checked)
+
+
+def check_lives(documents: Iterable[Document], config: Config) -> None:
+    """Raise ConfigError where a provisioner gives what needs a CRL, and ca.toml has none (acme.md part 10)."""
+    if config.crl is not None:
+        return
+    for one in documents:
+        if isinstance(one, Provisioner) and one.claims.max_lifetime > LONGEST:
+            raise ConfigError(
+                "",
+                f"provisioner {one.name}: a longest lifetime above {LONGEST.days}d needs a CRL, and there is none",
+                hint='switch CRLs on in ca.toml: [crl] address = ":9080", and restart the CA; or choose 7d or less',
+            )
 
 
 async def read_settings_of(config: Config) -> Settings:
@@ -94,6 +115,13 @@ async def certificates_of(config: Config, now: datetime, *, everything: bool) ->
             if len(page) < PAGE:
                 return
             after = page[-1].id
+
+
+async def crls_of(config: Config) -> tuple[StoredCRL, ...]:
+    """The newest CRL of each partition that somebody has asked for."""
+    async with opened(config) as store:
+        found = [await store.crls.crl(head.partition) for head in await store.crls.heads()]
+    return tuple(one for one in found if one is not None)
 
 
 def read_issuer_of(config: Config) -> tuple[datetime, tuple[NameConstraints, ...]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.errors import Unavailable
-from dayfly.ports import Clock, Signer, Store
+from dayfly.ports import Clock, CRLHead, Signer, Store
 
 LOW_DISK = 200 * 1024 * 1024  # octets (reliability.md R4)
 
@@ -25,6 +25,8 @@ class Health:
     last: dict[str, bool] = field(default_factory=dict)
     provisioners: tuple[tuple[str, str, bool, float], ...] = ()
     log_size: int = 0
+    crl: tuple[float, float, int] | None = None
+    """The earliest thisUpdate and nextUpdate of all CRLs (Unix time), and their entries; None where there is none."""
 
     async def checks(self) -> dict[str, bool]:
         """Each check by its name; none of them raises."""
@@ -52,6 +54,17 @@ class Health:
                 (one.name, one.type.value, one.enabled, one.claims.max_lifetime.total_seconds())
                 for one in (await self.store.settings.settings()).provisioners
             )
+            self.crl = _crl_figures(await self.store.crls.heads())
         except Unavailable:
             return False
         return True
+
+
+def _crl_figures(heads: tuple[CRLHead, ...]) -> tuple[float, float, int] | None:
+    if not heads:
+        return None
+    return (
+        min(one.this_update for one in heads).timestamp(),
+        min(one.next_update for one in heads).timestamp(),
+        sum(one.entries for one in heads),
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 from dayfly.config import Address, Config
@@ -26,11 +28,38 @@ def bind(address: Address, key: str) -> socket.socket:
         raise ConfigError(key, f"cannot listen on {address}: {error.strerror}", hint=hint) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The sockets of a CA; None for what is switched off."""
+
+    api: socket.socket
+    metrics: socket.socket | None
+    crl: socket.socket | None
+
+    def all(self) -> tuple[socket.socket, ...]:
+        """Those that there are."""
+        return tuple(one for one in (self.api, self.metrics, self.crl) if one is not None)
+
+
+def bind_all(config: Config) -> Listening:
+    """The CA's socket, that of the metrics and that of the CRLs; ConfigError, and then none is bound."""
+    with ExitStack() as stack:
+
+        def listen(address: Address | None, key: str) -> socket.socket | None:
+            return None if address is None else stack.enter_context(bind(address, key))
+
+        api = stack.enter_context(bind(config.address, "address"))
+        metrics = listen(config.metrics, "metrics.address")
+        crl = listen(None if config.crl is None else config.crl.address, "crl.address")
+        stack.pop_all()
+    return Listening(api, metrics, crl)
+
+
 def own_listeners(config: Config) -> tuple[frozenset[tuple[IPAddress, int]], frozenset[int]]:
     """What the CA must never dial: (address, port) pairs, and the ports that it has on every address."""
     pairs: set[tuple[IPAddress, int]] = set()
     ports: set[int] = set()
-    for address in (config.address, config.metrics):
+    for address in (config.address, config.metrics, None if config.crl is None else config.crl.address):
         if address is None:
             continue
         if not address.host or ip_address(_numeric(address.host)).is_unspecified:

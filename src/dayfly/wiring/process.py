@@ -27,7 +27,7 @@ from dayfly.adapters.validators.dnsclient import NameServer
 from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
 from dayfly.authority.challenges import Validations
-from dayfly.authority.context import Authority, Caps
+from dayfly.authority.context import Authority, Caps, CRLSettings
 from dayfly.authority.limits import Limits
 from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.upkeep import Upkeep
@@ -40,6 +40,8 @@ from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.app import Application, Request
 from dayfly.server.chaos import chaotic
+from dayfly.server.crl_routes import CRLRoutes
+from dayfly.server.limits import FrontLimits
 from dayfly.server.run import Share, serve
 from dayfly.server.step_certificates import StepCertificates
 from dayfly.server.step_routes import StepRoutes
@@ -50,6 +52,7 @@ from dayfly.wiring.listeners import own_listeners
 from dayfly.wiring.place import ALONE, Place, RequestIds
 
 _LOG = logging.getLogger("dayfly.server")
+CRL_LIMITS = FrontLimits(connections=512, half_open=64, peer_connections=16, private_peer_connections=256)
 FATAL_GRACE = 0.5  # seconds, for refusals that are on their way
 
 
@@ -129,9 +132,12 @@ class Process:
     stop: asyncio.Event
     share: Share | None = None
 
-    async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-        """Serve until the stop; then finish what is under way, and sign a last checkpoint."""
+    async def run(
+        self, listener: socket.socket, on_ready: Callable[[], None], *, crl: socket.socket | None = None
+    ) -> None:
+        """Serve until the stop, CRLs on a socket of their own; then finish what is under way, and sign a checkpoint."""
         keeping = asyncio.create_task(self.upkeep.run())
+        beside = None if crl is None else asyncio.create_task(self._serve_crls(crl))
         try:
             await serve(
                 self.app,
@@ -144,10 +150,23 @@ class Process:
                 share=self.share,
             )
         finally:
+            if beside is not None:
+                await beside
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
             await self.validations.close()
             await self.upkeep.finish()
+
+    async def _serve_crls(self, listener: socket.socket) -> None:
+        await serve(
+            Application(CRLRoutes(self.authority).routes(), new_request_id=self.new_request_id),
+            context=None,
+            sockets=[listener],
+            new_request_id=self.new_request_id,
+            limits=CRL_LIMITS,
+            stop=self.stop,
+            signals=(),
+        )
 
 
 async def build_process(
@@ -179,6 +198,7 @@ async def build_process(
         board=board,
         limits=Limits(enabled=config.limits_enabled),
         explanation_url=config.explanation_url,
+        crl=CRLSettings() if config.crl is None else CRLSettings(config.crl.url, config.crl.validity),
     )
     tls = Tls(tuple(_pem(der) for der in (*keys.roots, *keys.signer.chain)))
     own = OwnCertificate(authority, config.dns_names, tls.install)
@@ -193,6 +213,7 @@ async def build_process(
             *(acme if config.chaos is None else chaotic(acme, retry_after=config.chaos.retry_after, now=clock.now)),
             *StepRoutes(keys.roots, keys.signer.chain, health.can_issue).routes(),
             *StepCertificates(authority, config.base_urls).routes(),
+            *CRLRoutes(authority).routes(),
         ),
         new_request_id=new_request_id,
         on_handled=_handled(counting, health),

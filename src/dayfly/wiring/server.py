@@ -7,7 +7,6 @@ import hashlib
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Coroutine
@@ -27,7 +26,7 @@ from dayfly.server.metrics_routes import MetricsRoutes
 from dayfly.server.run import serve
 from dayfly.systemd import notify
 from dayfly.wiring.keys import Keys, open_keys
-from dayfly.wiring.listeners import bind
+from dayfly.wiring.listeners import Listening, bind_all
 from dayfly.wiring.place import load_fleet, quiet_collector
 from dayfly.wiring.process import Fatal, Process, authorities_of, build_process
 from dayfly.wiring.reload import Reloading
@@ -52,25 +51,13 @@ async def run_server(config: Config, password: bytes | None) -> None:
         try:
             await _run_bound(config, keys, sockets)
         finally:
-            for listening in sockets:
+            for listening in sockets.all():
                 listening.close()
     finally:
         lock.release()
 
 
-def bind_all(config: Config) -> list[socket.socket]:
-    """The CA's socket, then that of the metrics where there is one; ConfigError."""
-    sockets = [bind(config.address, "address")]
-    if config.metrics is not None:
-        try:
-            sockets.append(bind(config.metrics, "metrics.address"))
-        except BaseException:
-            sockets[0].close()
-            raise
-    return sockets
-
-
-async def _run_bound(config: Config, keys: Keys, sockets: list[socket.socket]) -> None:
+async def _run_bound(config: Config, keys: Keys, sockets: Listening) -> None:
     fleet = Fleet()
     metrics = Metrics(fleet, authority=config.name)
     stop = asyncio.Event()
@@ -106,6 +93,7 @@ def _state(process: Process) -> State:
         inflight=lambda: process.app.in_flight,
         log_size=lambda: health.log_size,
         provisioners=lambda: health.provisioners,
+        crl=lambda: health.crl,
     )
 
 
@@ -129,7 +117,7 @@ async def _listen(
     keys: Keys,
     process: Process,
     metrics: Metrics,
-    sockets: list[socket.socket],
+    sockets: Listening,
     loading: Coroutine[Any, Any, None],
 ) -> None:
     """Serve until the stop; both listeners end together, and what is still `loading`."""
@@ -146,18 +134,18 @@ async def _listen(
     async with asyncio.TaskGroup() as group:
         tasks = (group.create_task(tell_systemd(process.health)), group.create_task(loading))
         group.create_task(_until_stop(process, tasks))
-        if len(sockets) > 1:
+        if sockets.metrics is not None:
             group.create_task(
                 serve(
                     beside,
                     context=None,
-                    sockets=sockets[1:],
+                    sockets=[sockets.metrics],
                     new_request_id=process.new_request_id,
                     stop=process.stop,
                     signals=(),
                 )
             )
-        group.create_task(process.run(sockets[0], ready))
+        group.create_task(process.run(sockets.api, ready, crl=sockets.crl))
 
 
 async def _until_stop(process: Process, beside: tuple[asyncio.Task[None], ...]) -> None:

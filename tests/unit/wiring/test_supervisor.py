@@ -116,6 +116,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., World]]:
         ground: Any = SimpleNamespace(
             config=parse_config(CA_TOML, home=tmp_path),
             listener=SimpleNamespace(close=lambda: None),
+            crl=None,
             slots=SimpleNamespace(end=ended.append),
         )
         names = range(-1 if collector else 0, len(kinds) - (1 if collector else 0))

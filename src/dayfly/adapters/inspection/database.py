@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -46,7 +47,9 @@ def _settings(connection: sqlite3.Connection, facts: DatabaseFacts) -> DatabaseF
     documents = [parse_document(kind, body) for kind, body in connection.execute("SELECT kind, body FROM settings")]
     longest = [one.claims.max_lifetime for one in documents if isinstance(one, Provisioner) and one.enabled]
     (rules,) = connection.execute("SELECT count(*) FROM settings WHERE kind = 'rule'").fetchone()
-    return replace(facts, rules=rules, longest_leaf=max(longest, default=None))
+    (ends,) = connection.execute("SELECT min(next_update) FROM crls").fetchone()
+    crl_ends = None if ends is None else datetime.fromtimestamp(ends, UTC)
+    return replace(facts, rules=rules, longest_leaf=max(longest, default=None), crl_ends=crl_ends)
 
 
 def _log(connection: sqlite3.Connection, facts: DatabaseFacts, key: VerifierKey | None) -> DatabaseFacts:

@@ -106,6 +106,7 @@ class State:
     inflight: Callable[[], int]
     log_size: Callable[[], int]
     provisioners: Callable[[], Sequence[tuple[str, str, bool, float]]]
+    crl: Callable[[], tuple[float, float, int] | None] = lambda: None
 
 
 class Metrics:
@@ -266,6 +267,27 @@ class Metrics:
             ("provisioner", "type", "enabled"),
             {(name, kind, str(enabled).lower()): 1.0 for name, kind, enabled, _ in state.provisioners()},
         )
+
+        crl = state.crl()
+        if crl is not None:
+            yield from self._collect_crl(*crl)
+
+    def _collect_crl(self, this_update: float, next_update: float, entries: int) -> Iterator[Metric]:
+        """Over all partitions: the earliest times, and the sum."""
+        labels, key = ("authority",), (self._authority,)
+        yield _gauge(
+            "dayfly_ca_crl_this_update_timestamp_seconds",
+            "thisUpdate of the oldest CRL among the partitions.",
+            labels,
+            {key: this_update},
+        )
+        yield _gauge(
+            "dayfly_ca_crl_next_update_timestamp_seconds",
+            "nextUpdate of the CRL that ends first among the partitions.",
+            labels,
+            {key: next_update},
+        )
+        yield _gauge("dayfly_ca_crl_entries", "Entries of all CRLs together.", labels, {key: float(entries)})
 
     def _collect_fleet(self, now: float) -> Iterator[Metric]:
         figures = self._fleet.forecast(now)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from dayfly.adapters.keyfiles import load_key
 from dayfly.core.frozen import replace
 from dayfly.core.x509.constraints import parse_constraints
+from dayfly.core.x509.crl_lint import CheckedCRL
 from dayfly.core.x509.lint import LintedCertificate
 from dayfly.core.x509.profile import IssuerFacts, issuer_facts
 from dayfly.core.x509.template import assemble
@@ -47,6 +48,11 @@ class KeyFileSigner:
     async def sign_certificate(self, linted: LintedCertificate) -> bytes:
         """The certificate for the linted bytes; each draft once."""
         tbs = linted.take()
+        return assemble(tbs, self._issuer.signature_algorithm, self._key.sign(tbs, self._algorithm))
+
+    async def sign_crl(self, checked: CheckedCRL) -> bytes:
+        """The CRL for the checked bytes; each draft once."""
+        tbs = checked.take()
         return assemble(tbs, self._issuer.signature_algorithm, self._key.sign(tbs, self._algorithm))
 
 

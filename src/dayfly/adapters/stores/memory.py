@@ -25,12 +25,26 @@ from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import ID_REST, MOST_GONE, KeptDenial, once_more, share_of
+from dayfly.core.policy.lifetimes import Validity
 from dayfly.core.settings.documents import Settings, apply_change
 from dayfly.core.transparency.entries import render_entry
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, extend, leaf_hash, render_frontier, root_hash
+from dayfly.core.x509.crl import RevokedLeaf
+from dayfly.core.x509.partitions import needs_crl
 from dayfly.core.x509.reasons import SUPERSEDED
 from dayfly.errors import Claimed, Conflict, NotFound
-from dayfly.ports import LIVE_ONES, Changes, LogHead, OrderSlice, Receipt, Record, StoredEntry, StoredGroup
+from dayfly.ports import (
+    LIVE_ONES,
+    Changes,
+    CRLHead,
+    LogHead,
+    OrderSlice,
+    Receipt,
+    Record,
+    StoredCRL,
+    StoredEntry,
+    StoredGroup,
+)
 
 _OPEN = frozenset({OrderStatus.PENDING, OrderStatus.READY})
 _LIVE_AUTHORIZATIONS = frozenset({AuthorizationStatus.PENDING, AuthorizationStatus.VALID})
@@ -276,6 +290,47 @@ def _newest_first(denial: KeptDenial) -> tuple[float, str]:
     return -denial.last_at.timestamp(), denial.id
 
 
+class MemoryCRLs:
+    """The newest CRL of each partition."""
+
+    def __init__(self, certificates: dict[int, Certificate]) -> None:
+        """None yet; revoked leaves are among these rows."""
+        self._certificates = certificates
+        self._rows: dict[int, StoredCRL] = {}
+
+    async def crl(self, partition: int) -> StoredCRL | None:
+        """The newest of this partition."""
+        return self._rows.get(partition)
+
+    async def heads(self) -> tuple[CRLHead, ...]:
+        """Those of all partitions."""
+        return tuple(self._rows[one].head for one in sorted(self._rows))
+
+    async def revoked(self, begin: datetime, end: datetime) -> tuple[RevokedLeaf, ...]:
+        """The revoked leaves that need a CRL and end in this span."""
+        return tuple(
+            RevokedLeaf(one.serial, one.revoked_at.replace(microsecond=0), one.revocation_reason or 0)
+            for one in self._certificates.values()
+            if one.revoked_at is not None
+            and begin <= one.not_after < end
+            and needs_crl(Validity(one.not_before, one.not_after))
+        )
+
+    async def keep(self, crl: StoredCRL, *, after: int) -> None:
+        """Put it in place of number `after`."""
+        newest = self._rows.get(crl.head.partition)
+        if (newest.head.number if newest is not None else 0) != after:
+            raise Conflict("another CRL of this partition was made meanwhile")
+        self._rows[crl.head.partition] = crl
+
+    async def drop(self, before: int) -> int:
+        """Forget partitions below `before`."""
+        gone = [one for one in self._rows if one < before]
+        for one in gone:
+            del self._rows[one]
+        return len(gone)
+
+
 class MemorySettings:
     """Provisioners, rules and owners."""
 
@@ -351,6 +406,7 @@ class MemoryStore:
         self.settings = MemorySettings()
         self.log = MemoryLog()
         self.denials = MemoryDenials()
+        self.crls = MemoryCRLs(self._certificates)
 
     async def commit(self, changes: Changes) -> Receipt:
         """Test every condition, then write; Conflict."""

@@ -20,6 +20,7 @@ from dayfly.adapters.stores.statements import CERTIFICATE_CHANGES, IS_COMPROMISE
 from dayfly.core.acme.objects import Account, Certificate, Order, SharedAuthorization
 from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import make_id
+from dayfly.core.policy.lifetimes import LONGEST
 from dayfly.core.settings.documents import Settings, make_settings, parse_document
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, EMPTY_ROOT, render_frontier
 from dayfly.errors import NotFound, Unavailable
@@ -35,7 +36,8 @@ _SLICE = (
     "SELECT document FROM orders WHERE id > ? AND id < ? AND account_id = ? AND status != 'invalid' "
     "ORDER BY id DESC LIMIT ?"
 )
-LONGEST_LIFE = timedelta(days=8)  # the longest lifetime of a leaf, and a day of margin
+LONGEST_LIFE = LONGEST + timedelta(days=1)  # of what is not in the index of long ones, and a day of margin
+LIVES_LONG = f"not_after - not_before >= {int(LONGEST.total_seconds())}"  # both ends are inside, as in the migration of CRLs
 
 
 class Reader:
@@ -235,10 +237,20 @@ class CertificateTable:
         return tuple(map(rows.parse_certificate, found))
 
     async def live_certificates(self, now: datetime, *, after: int, limit: int) -> tuple[Certificate, ...]:
-        """A page of those that live at `now`; ids tell when they were issued, so nothing older than a life is read."""
-        earliest = max(make_id(int((now - LONGEST_LIFE).timestamp() * 1000), 0, 0), after)
-        statement = f"{self._SELECT} WHERE id > ? AND not_after >= ? AND revoked_at IS NULL ORDER BY id LIMIT ?"
-        return tuple(map(rows.parse_certificate, self._reader.all(statement, earliest, int(now.timestamp()), limit)))
+        """A page of those that live at `now`; ids tell when they were issued, so nothing older than a life is read.
+
+        What may live longer than that is found by an index of its own.
+        """
+        edge, moment = make_id(int((now - LONGEST_LIFE).timestamp() * 1000), 0, 0), int(now.timestamp())
+        living = "not_after >= ? AND revoked_at IS NULL"
+        found = []
+        if after < edge:
+            long = f"{self._SELECT} INDEXED BY long_certificates WHERE {LIVES_LONG} AND id > ? AND id <= ?"
+            found = self._reader.all(f"{long} AND {living} ORDER BY id LIMIT ?", after, edge, moment, limit)
+        if len(found) < limit:
+            rest = f"{self._SELECT} WHERE id > ? AND {living} ORDER BY id LIMIT ?"
+            found += self._reader.all(rest, max(edge, after), moment, limit - len(found))
+        return tuple(map(rows.parse_certificate, found))
 
     async def line_revoked_at(self, certificate_id: int) -> datetime | None:
         """When this certificate, or one that it was renewed from, was revoked."""

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dayfly.adapters.stores import migrations
+from dayfly.adapters.stores.crls import CRLTable
 from dayfly.adapters.stores.denials import DenialTable
 from dayfly.adapters.stores.log import EMPTY_HEAD, Entry, broken_log, check_head, grow
 from dayfly.adapters.stores.reads import (
@@ -49,6 +50,7 @@ from dayfly.ports import (
     CertificateReads,
     Changes,
     ClaimReads,
+    CRLs,
     Denials,
     LogHead,
     LogReads,
@@ -476,6 +478,7 @@ class SqliteStore:
         self.settings: SettingsReads = SettingsTable(self._reader, recent)
         self.log: LogReads = LogTable(self._reader, self._write)
         self.denials: Denials = DenialTable(self._reader, self._work)
+        self.crls: CRLs = CRLTable(self._reader, self._work)
 
     async def commit(self, changes: Changes) -> Receipt:
         """Write the change set durably, with its log entries."""

@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from cryptography import x509
 
 from dayfly.cli.ca_target import not_taken
+from dayfly.cli.certificate.crls import load_crl
 from dayfly.cli.certificate.facts import fingerprint_of
 from dayfly.cli.certificate.roots import Roots, load_roots
 from dayfly.cli.certificate.sources import load_certificates
@@ -20,6 +22,7 @@ from dayfly.cli.output import emit, error_document, home_option, json_option, sa
 from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
 from dayfly.core.problems import Refused
 from dayfly.core.x509.chain import ChainError, verify_for_any_use
+from dayfly.core.x509.crl_check import check_not_revoked, crl_urls, needs_no_crl
 from dayfly.errors import UsageError
 from dayfly.home import resolve_home
 
@@ -32,9 +35,10 @@ from dayfly.home import resolve_home
 )
 @click.option("--host", help="The name that it must be good for; of a URL its own by default.")
 @click.option("--servername", help="Name to ask a server for.")
-@not_taken("--verify-crl", "there are no CRLs yet; a certificate here is short-lived", is_flag=True)
+@click.option("--verify-crl", is_flag=True, help="Ask the CRL that it names, too; one with noRevAvail has none.")
+@click.option("--crl-endpoint", metavar="URL", help="The CRL to ask, a URL of plain HTTP or a file.")
 @not_taken("--verify-ocsp", "there is no OCSP; a certificate here is short-lived", is_flag=True)
-@not_taken("--issuing-ca", "it serves OCSP and CRLs alone, and neither is asked")
+@not_taken("--issuing-ca", "it is in the chain; a CRL that another one signed is not taken")
 @click.option("-v", "--verbose", is_flag=True, help="Say so when it is good.")
 @json_option
 def verify(
@@ -43,6 +47,8 @@ def verify(
     roots: str | None,
     host: str | None,
     servername: str | None,
+    verify_crl: bool,
+    crl_endpoint: str | None,
     verbose: bool,
     as_json: bool,
 ) -> int:
@@ -55,6 +61,8 @@ def verify(
     now = datetime.now(UTC)  # noqa: TID251 - a person's now
     try:
         path = verify_for_any_use(leaf, intermediates, trusted.certificates, now=now, name=name)
+        if verify_crl or crl_endpoint:
+            _check_crl(path, crl_endpoint, now)
     except ChainError as error:
         error.hint = error.hint or _hint(home, trusted, error)
         if as_json:
@@ -69,8 +77,21 @@ def verify(
         click.echo("certificate validated against roots")
         if asked:
             click.echo("certificate host name validated")
+        if verify_crl or crl_endpoint:
+            click.echo("certificate not revoked in CRL")
         click.echo("certificate is valid")
     return 0
+
+
+def _check_crl(path: tuple[x509.Certificate, ...], endpoint: str | None, now: datetime) -> None:
+    """Raise ChainError where the leaf is revoked, or nobody can say that it is not."""
+    leaf, issuer, *_ = (*path, path[-1])  # a root is its own issuer
+    if endpoint is None and needs_no_crl(leaf):
+        return
+    places = (endpoint,) if endpoint else crl_urls(leaf)
+    if not places:
+        raise ChainError("the certificate names no CRL", hint="name one: --crl-endpoint http://…")
+    check_not_revoked(load_crl(places[0]), leaf, issuer, now=now)
 
 
 def parse_host(text: str) -> Identifier:

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 
 from dayfly.core.doctor.catalogue import Level
 from dayfly.core.doctor.findings import Finding, Group, passed, settle, wrong
+from dayfly.core.policy.lifetimes import LONGEST
 
 DAY = timedelta(days=1)
 ROOT_SOON, ROOT_LATE = 365 * DAY, 90 * DAY
@@ -62,6 +63,8 @@ class DatabaseFacts:
     checked: str = "head"
     rules: int = 0
     longest_leaf: timedelta | None = None
+    crl_ends: datetime | None = None
+    """The earliest nextUpdate of all CRLs, None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +188,20 @@ def judge_database(facts: DatabaseFacts) -> tuple[Finding, ...]:
         found.append(wrong("DF4218", Group.CA, says, next_step="dayfly ca policy allow NAME"))
     words = "log verifies" if facts.checked == "all" else "log's head fits"
     return settle(found, otherwise=passed("DF4212", Group.CA, f"{words} ({facts.size} entries)"))
+
+
+def judge_crls(facts: DatabaseFacts, *, served: bool, now: datetime) -> tuple[Finding, ...]:
+    """Are CRLs fresh, and are there some where leaves live long? `served`: ca.toml has a place for them."""
+    found = []
+    if facts.crl_ends is not None and served and facts.crl_ends <= now:
+        says = f"a CRL ended at {facts.crl_ends:%Y-%m-%dT%H:%M:%SZ}, and none has taken its place"
+        found.append(wrong("DF4219", Group.CA, says, next_step="dayfly ca crl; then read the server's log"))
+    if not served and facts.longest_leaf is not None and facts.longest_leaf > LONGEST:
+        says = f"a provisioner gives {span(facts.longest_leaf)}, and there are no CRLs: what is above 7 days is refused"
+        step = 'say in ca.toml: [crl] address = ":9080", and restart the CA; or shorten the lifetimes'
+        found.append(wrong("DF4220", Group.CA, says, next_step=step))
+    words = "CRLs are fresh" if facts.crl_ends is not None and served else "no CRL is needed"
+    return settle(found, otherwise=passed("DF4219", Group.CA, words))
 
 
 def _schema(facts: DatabaseFacts) -> Finding:

@@ -187,6 +187,14 @@ PAGES = (
     Page("DF4218", _W, "No name can be issued",
          "There is no name rule, and what no rule allows is refused.",
          "dayfly ca policy allow NAME, or ca init --allow-dns for a new CA."),
+    Page("DF4219", _P, "A CRL is over, and none has taken its place",
+         "Readers that insist on a CRL refuse every certificate that names it, good ones too. The running server makes "
+         "each anew at two thirds of its time, so it does not run, cannot sign, or cannot write its database.",
+         "dayfly ca crl lists them; the server's log says why none was made."),
+    Page("DF4220", _P, "Certificates may live long, and there are no CRLs",
+         "A provisioner gives more than 7 days, and ca.toml has no [crl]: such a certificate could not be called back, "
+         "so each request for one is refused.",
+         "Say where CRLs are served, [crl] address, and restart the CA; or shorten the provisioner's lifetimes."),
     Page("DF4301", _P, "The root certificate is missing, or not the one that was promised",
          "A client trusts this file alone, and knows its fingerprint from config/defaults.json.",
          "dayfly ca bootstrap --ca-url URL --fingerprint SHA256 --force."),

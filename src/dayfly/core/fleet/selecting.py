@@ -38,6 +38,7 @@ class Selection:
     owner: str = ""
     provisioner: str = ""
     name: str = ""
+    account_id: int | None = None
 
     def takes(self, certificate: Certificate) -> bool:
         """Is the certificate among them? RuleError for a `name` that is no pattern."""
@@ -46,6 +47,7 @@ class Selection:
             and (self.expiring is None or certificate.not_after - self.now <= self.expiring)
             and self.owner in {"", certificate.owner}
             and self.provisioner in {"", certificate.provisioner}
+            and self.account_id in {None, certificate.account_id}
             and (not self.name or any(is_met(self.name, one) for one in certificate.names))
         )
 

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from dayfly.core.problems import Malformed, ServiceUnavailable
 
 SHORTEST = timedelta(seconds=10)
-LONGEST = timedelta(days=7)  # above it a leaf needs revocation, and there is no CRL yet
+LONGEST = timedelta(days=7)  # above it a leaf needs a CRL (RFC 9608 5 leaves the bound to the CA)
+LONGEST_WITH_CRL = timedelta(days=398)  # as long as a leaf of the public web could live since 2020
 BACKDATE = timedelta(minutes=1)
 MAX_BACKDATE = timedelta(hours=1)
 SECOND = timedelta(seconds=1)
@@ -56,8 +57,8 @@ def check_lifetimes(lifetimes: Lifetimes) -> None:
         raise LifetimeError("the lifetimes must rise: shortest, default, longest")
     if lifetimes.minimum < SHORTEST:
         raise LifetimeError(f"the shortest lifetime is {render_duration(lifetimes.minimum)}; the floor is 10s")
-    if lifetimes.maximum > LONGEST:
-        raise LifetimeError("a longest lifetime above 7d needs revocation, and this Dayfly has no CRL yet")
+    if lifetimes.maximum > LONGEST_WITH_CRL:
+        raise LifetimeError(f"the longest lifetime is {render_duration(lifetimes.maximum)}; the ceiling is 398d")
 
 
 def shrink(constant: timedelta, divisor: float, lifetime: timedelta) -> timedelta:
@@ -128,8 +129,17 @@ def _asked(
     if finish > issuer_not_after:
         raise Malformed(f"notAfter lies beyond the issuing certificate's, {issuer_not_after:%Y-%m-%dT%H:%M:%SZ}")
     if start is None:
-        begin -= _backdated(backdate, lifetime)
+        begin = _backdated_begin(begin, finish, backdate)
     return Validity(begin, finish)
+
+
+def _backdated_begin(begin: datetime, finish: datetime, backdate: timedelta) -> datetime:
+    """Back-dated, but not so that a life which needs no CRL comes to need one."""
+    lifetime = finish - begin + SECOND
+    earlier = begin - _backdated(backdate, lifetime)
+    if lifetime > LONGEST + SECOND:
+        return earlier
+    return max(earlier, finish - LONGEST + SECOND)
 
 
 def parse_duration(text: str) -> timedelta:

@@ -19,7 +19,7 @@ from dayfly.core.events import Reason
 from dayfly.core.identifiers import Identifier
 from dayfly.core.jose.encoding import EncodingError, strict_json_object
 from dayfly.core.policy.keys import KeyType
-from dayfly.core.policy.lifetimes import LONGEST, SHORTEST, Lifetimes, render_duration
+from dayfly.core.policy.lifetimes import LONGEST_WITH_CRL, SHORTEST, Lifetimes, render_duration
 from dayfly.core.policy.names import DEFAULT_DENY, Allowed, Denied, NameRules, compile_rules, decide, is_within
 from dayfly.core.policy.rules import Network, Rule, RuleAction, RuleError, RuleKind, parse_network, parse_target
 from dayfly.core.problems import Denial
@@ -72,8 +72,8 @@ def check_scope(scope: Scope, *, what: str) -> None:
     for text in scope.sources:
         if str(parse_network(text, what=f"{what}, source")) != text:
             raise RuleError(f"{what}, source: {text} is not the canonical spelling of the network")
-    if scope.max_lifetime is not None and not SHORTEST <= scope.max_lifetime <= LONGEST:
-        shortest, longest = render_duration(SHORTEST), render_duration(LONGEST)
+    if scope.max_lifetime is not None and not SHORTEST <= scope.max_lifetime <= LONGEST_WITH_CRL:
+        shortest, longest = render_duration(SHORTEST), render_duration(LONGEST_WITH_CRL)
         raise RuleError(f"{what}: the longest lifetime must lie between {shortest} and {longest}")
 
 

@@ -20,7 +20,7 @@ from dayfly.core.frozen import replace
 from dayfly.core.identifiers import parse_dns
 from dayfly.core.jose.encoding import EncodingError, strict_json_object
 from dayfly.core.jose.jwk import parse_jwk
-from dayfly.core.policy.lifetimes import LONGEST, SHORTEST, LifetimeError, Lifetimes, check_lifetimes
+from dayfly.core.policy.lifetimes import LONGEST_WITH_CRL, SHORTEST, LifetimeError, Lifetimes, check_lifetimes
 from dayfly.core.policy.names import NameRules, Rule, check_rule, compile_rules
 from dayfly.core.problems import Refused
 from dayfly.errors import ConfigError, Conflict
@@ -105,7 +105,7 @@ def _check_claims(claims: Claims) -> None:
     try:
         check_lifetimes(claims.lifetimes)
     except LifetimeError as error:
-        hint = f"choose lifetimes between {SHORTEST.total_seconds():.0f}s and {LONGEST.days}d, shortest first"
+        hint = f"choose lifetimes between {SHORTEST.total_seconds():.0f}s and {LONGEST_WITH_CRL.days}d, shortest first"
         raise ConfigError("", str(error), hint=hint) from None
 
 

@@ -28,6 +28,8 @@ def tlv(tag: int, content: bytes) -> bytes:
         return bytes((tag, 0x81, size)) + content
     if size < 0x10000:
         return bytes((tag, 0x82, size >> 8, size & 0xFF)) + content
+    if size < 0x1000000:
+        return bytes((tag, 0x83)) + size.to_bytes(3) + content
     raise DERError(f"an element of {size} octets is larger than anything we write")
 
 

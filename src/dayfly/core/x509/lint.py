@@ -26,6 +26,7 @@ MAX_CN = 64  # RFC 5280 appendix A, ub-common-name
 
 _KEY_USAGE, _EKU, _SAN = "2.5.29.15", "2.5.29.37", "2.5.29.17"
 _AKI, _SKI, _NO_REV_AVAIL = "2.5.29.35", "2.5.29.14", "2.5.29.56"
+_CDP = "2.5.29.31"
 _PROVISIONER, _COMMON_NAME = "1.3.6.1.4.1.37476.9000.64.1", "2.5.4.3"
 _MAKER = object()
 
@@ -65,6 +66,7 @@ class _Expected(msgspec.Struct, frozen=True):
     common_name: str | None
     provisioner: ProvisionerMark | None
     subject: Identifier | None
+    crl_url: str | None
 
 
 def check(
@@ -79,6 +81,7 @@ def check(
     common_name: str | None,
     provisioner: ProvisionerMark | None,
     subject: Identifier | None = None,
+    crl_url: str | None = None,
 ) -> LintedCertificate:
     """The draft as something that may be signed; LintRefused names what does not hold.
 
@@ -88,7 +91,7 @@ def check(
     2. The fields before the extensions.
     3. Each extension by its value and criticality; none is missing, none is extra.
     """
-    expected = _Expected(profile, issuer, serial, names, spki, validity, common_name, provisioner, subject)
+    expected = _Expected(profile, issuer, serial, names, spki, validity, common_name, provisioner, subject, crl_url)
     _check_plan(expected)
     try:
         _check_fields(draft.tbs, expected)
@@ -112,6 +115,8 @@ def _check_plan(expected: _Expected) -> None:
     _need(validity.lifetime >= SHORTEST, "the lifetime is below ten seconds")
     _need(validity.not_before >= expected.issuer.not_before - timedelta(hours=1), "it begins before its issuer")
     _need(validity.not_after <= expected.issuer.not_after, "it outlives its issuer")
+    outlives = validity.lifetime > expected.profile.no_rev_avail_up_to
+    _need(outlives is (expected.crl_url is not None), "it names a CRL and needs none, or the other way round")
     if expected.common_name is not None:
         _need(len(expected.common_name) <= MAX_CN, "the CN is too long")
         named = names if expected.subject is None else (*names, expected.subject)
@@ -212,6 +217,8 @@ def _wanted(expected: _Expected) -> dict[bytes, tuple[bool, bytes]]:
     wanted[_OIDS[_SAN]] = (expected.common_name is None, b"\x30" + _sized(b"".join(map(_name, expected.names))))
     if expected.validity.lifetime <= profile.no_rev_avail_up_to:
         wanted[_OIDS[_NO_REV_AVAIL]] = (False, b"\x05\x00")
+    elif expected.crl_url is not None:
+        wanted[_OIDS[_CDP]] = (False, _distribution_points(expected.crl_url))
     mark = expected.provisioner
     if mark is not None and profile.include_provisioner:
         wanted[_OIDS[_PROVISIONER]] = (False, _marked(mark))
@@ -246,6 +253,12 @@ def _sized(content: bytes) -> bytes:
     return bytes((0x80 + len(octets),)) + octets + content
 
 
+def _distribution_points(url: str) -> bytes:
+    """One point, by one URL (RFC 5280 4.2.1.13)."""
+    name = b"\xa0" + _sized(b"\xa0" + _sized(b"\x86" + _sized(url.encode("ascii"))))
+    return b"\x30" + _sized(b"\x30" + _sized(name))
+
+
 def _oid(dotted: str) -> bytes:
     return _OIDS[dotted] if dotted in _OIDS else der.oid(dotted)
 
@@ -265,4 +278,4 @@ def _key_id(spki: bytes) -> bytes:
     return hashlib.sha1(bits.content[1:], usedforsecurity=False).digest()
 
 
-_OIDS = {dotted: der.oid(dotted) for dotted in (_KEY_USAGE, _EKU, _SAN, _AKI, _SKI, _NO_REV_AVAIL, _PROVISIONER)}
+_OIDS = {dotted: der.oid(dotted) for dotted in (_KEY_USAGE, _EKU, _SAN, _AKI, _SKI, _NO_REV_AVAIL, _CDP, _PROVISIONER)}

@@ -24,7 +24,7 @@ from dayfly.core.x509.der import BIT_STRING, NULL, OCTET_STRING, SEQUENCE, integ
 SERVER_AUTH = "1.3.6.1.5.5.7.3.1"
 CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
 AKI, SKI, KEY_USAGE, SAN = oid("2.5.29.35"), oid("2.5.29.14"), oid("2.5.29.15"), oid("2.5.29.17")
-EKU, NO_REV_AVAIL = oid("2.5.29.37"), oid("2.5.29.56")
+EKU, NO_REV_AVAIL, CDP = oid("2.5.29.37"), oid("2.5.29.56"), oid("2.5.29.31")
 PROVISIONER = oid("1.3.6.1.4.1.37476.9000.64.1")
 
 DIGITAL_SIGNATURE = tlv(BIT_STRING, b"\x07\x80")  # bit 0 alone, 7 unused bits
@@ -140,6 +140,11 @@ def mark_extension(mark: ProvisionerMark) -> bytes:
     return template.extension(PROVISIONER, tlv(SEQUENCE, value))
 
 
+def distribution_points(url: str) -> bytes:
+    """The extension that names one CRL by its URL (RFC 5280 4.2.1.13)."""
+    return template.extension(CDP, tlv(SEQUENCE, tlv(SEQUENCE, tlv(0xA0, template.full_name(url)))))
+
+
 NO_REV_AVAIL_EXTENSION = template.extension(NO_REV_AVAIL, tlv(NULL, b""))
 
 
@@ -153,8 +158,9 @@ def build(
     validity: Validity,
     common_name: str | None,
     provisioner: ProvisionerMark | None,
+    crl_url: str | None = None,
 ) -> DraftCertificate:
-    """The draft for this plan (RFC 5280 4.1)."""
+    """The draft for this plan (RFC 5280 4.1); `crl_url` is there for what outlives noRevAvail."""
     aki, fixed = _head(profile, issuer)
     extensions = [
         aki,
@@ -164,6 +170,8 @@ def build(
     ]
     if validity.lifetime <= profile.no_rev_avail_up_to:
         extensions.append(NO_REV_AVAIL_EXTENSION)
+    elif crl_url is not None:
+        extensions.append(distribution_points(crl_url))
     if provisioner is not None and profile.include_provisioner:
         extensions.append(mark_extension(provisioner))
     return DraftCertificate(

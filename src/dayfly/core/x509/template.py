@@ -32,6 +32,7 @@ _DNS_NAME = 0x82  # GeneralName [2] IA5String
 _RFC822_NAME = 0x81  # GeneralName [1] IA5String
 _URI = 0x86  # GeneralName [6] IA5String
 _IP_ADDRESS = 0x87  # GeneralName [7] OCTET STRING
+_URI = 0x86  # GeneralName [6] IA5String
 _NO_SEPARATORS = {ord(separator): None for separator in "-:T"}
 _Y2050 = 2050  # RFC 5280 4.1.2.5: GeneralizedTime from then on
 
@@ -66,6 +67,11 @@ def subject(common_name: str | None) -> bytes:
 def general_names(names: tuple[Identifier, ...]) -> bytes:
     """The GeneralNames of a subject alternative name, in this order."""
     return tlv(SEQUENCE, b"".join(map(_general_name, names)))
+
+
+def full_name(url: str) -> bytes:
+    """The DistributionPointName of a URL (RFC 5280 4.2.1.13)."""
+    return tlv(0xA0, tlv(_URI, url.encode("ascii")))
 
 
 def _general_name(name: Identifier) -> bytes:

@@ -34,6 +34,7 @@ from dayfly.core.doctor.ca import (
     PortState,
     ServerFacts,
     judge_authorities,
+    judge_crls,
     judge_database,
     judge_lab,
     judge_ports,
@@ -75,8 +76,16 @@ def examine_ca(request: Request) -> tuple[Finding, ...]:
         *_judged(authorities, database, now=request.now),
         *judge_lab(_lab(config)),
         *(judge_database(database) if database else ()),
+        *_crls(config, database, now=request.now),
         *judge_server(_server(config, running=bool(pid))),
     )
+
+
+def _crls(config: Config, database: DatabaseFacts | None, *, now: datetime) -> tuple[Finding, ...]:
+    """A database that cannot be read, or is of another schema, is a finding already."""
+    if database is None or database.trouble or database.schema != database.known_schema:
+        return ()
+    return judge_crls(database, served=config.crl is not None, now=now)
 
 
 def _judged(
@@ -115,7 +124,8 @@ def _lab(config: Config) -> LabFacts:
 
 
 def _ports(config: Config, *, ours: frozenset[int]) -> Iterator[PortFact]:
-    for key, address in (("address", config.address), ("metrics.address", config.metrics)):
+    crl = None if config.crl is None else config.crl.address
+    for key, address in (("address", config.address), ("metrics.address", config.metrics), ("crl.address", crl)):
         if address is not None:
             yield _port(key, address, ours=ours, owner=config.home.stat().st_uid)
 

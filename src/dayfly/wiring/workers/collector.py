@@ -78,6 +78,7 @@ def _state(standing: Standing) -> State:
         inflight=standing.in_flight,
         log_size=standing.log_size,
         provisioners=standing.provisioners,
+        crl=standing.crl,
     )
 
 

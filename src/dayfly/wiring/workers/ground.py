@@ -16,7 +16,7 @@ from dayfly.wiring.keys import Keys
 class Ground:
     """The shared memory, the socket, the keys, and the way of counts; `config` is the one that a new worker runs with.
 
-    `counts` is the writing end, None where nobody collects.
+    `crl` is the socket of the CRLs, where there is one. `counts` is the writing end, None where nobody collects.
     """
 
     config: Config
@@ -27,6 +27,7 @@ class Ground:
     slots: Slots
     rings: Rings
     marks: MarkTable
+    crl: socket.socket | None = None
 
 
 def make_ground(

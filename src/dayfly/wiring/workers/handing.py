@@ -48,6 +48,7 @@ class WorkerState:
     in_flight: int
     log_size: int
     provisioners: tuple[tuple[str, str, bool, float], ...]
+    crl: tuple[float, float, int] | None = None
 
 
 Item = Handled | WorkerState | Event

@@ -69,6 +69,11 @@ class Standing:
         latest = max(self._heard.values(), key=lambda heard: heard[1].log_size, default=None)
         return () if latest is None else latest[1].provisioners
 
+    def crl(self) -> tuple[float, float, int] | None:
+        """As the worker knows the CRLs that was heard of last."""
+        latest = max(self._heard.values(), key=lambda heard: heard[0], default=None)
+        return None if latest is None else latest[1].crl
+
     def pids(self) -> list[int]:
         """Every process of the CA: the supervisor, this one, the workers."""
         return [os.getppid(), os.getpid(), *(state.pid for state in self.states())]

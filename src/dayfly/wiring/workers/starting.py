@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from dayfly.adapters.serverlock import ServerLock
 from dayfly.config import Config
 from dayfly.wiring.keys import open_keys
-from dayfly.wiring.server import bind_all, tell_ready
+from dayfly.wiring.listeners import bind_all
+from dayfly.wiring.server import tell_ready
 from dayfly.wiring.workers.children import Child, fork_worker, start_collector
 from dayfly.wiring.workers.ground import Ground, make_ground
 from dayfly.wiring.workers.handing import counts_pair
@@ -29,16 +30,18 @@ def run_workers(config: Config, password: bytes | None, *, workers: int, log_for
         lock = ServerLock(config.home)
         stack.callback(lock.release)
         sockets = bind_all(config)
-        counts = counts_pair() if len(sockets) > 1 else None
-        for one in (*sockets, *(counts or ())):
+        counts = counts_pair() if sockets.metrics is not None else None
+        for one in (*sockets.all(), *(counts or ())):
             stack.callback(one.close)
         wakeups = Wakeups()
         stack.callback(wakeups.close)
-        ground = make_ground(config, keys, workers, listener=sockets[0], counts=counts[0] if counts else None)
+        ground = make_ground(config, keys, workers, listener=sockets.api, counts=counts[0] if counts else None)
+        ground.crl = sockets.crl
         supervisor = Supervisor(ground, [], wakeups, lambda: tell_ready(config, keys.roots[0], workers=workers))
-        if counts is not None:
-            supervisor.children.append(_collector(ground, sockets[1], counts[1], log_format))
-        kept = (*wakeups.sockets(), *sockets[1:], *(counts[1:] if counts else ()))
+        kept = wakeups.sockets()
+        if counts is not None and sockets.metrics is not None:
+            supervisor.children.append(_collector(ground, sockets.metrics, counts[1], log_format))
+            kept = (*kept, sockets.metrics, counts[1])
         supervisor.children += [_worker(supervisor, number, kept) for number in range(workers)]
         supervisor.run()
 

@@ -230,6 +230,8 @@ class Supervisor:
         notify("STOPPING=1")
         self._stop_by = self.monotonic() + STOP_WITHIN
         self.ground.listener.close()
+        if self.ground.crl is not None:
+            self.ground.crl.close()
         for child in self.children:
             if child.worker is not None:
                 child.signal(signal.SIGTERM)

@@ -105,7 +105,7 @@ class _Worker:
         """Serve; beside it beat, hand counts on, and listen to the supervisor."""
         beside = [asyncio.create_task(one) for one in (self._beat(), self.handing.run(), self._listen())]
         try:
-            await self.process.run(self.ground.listener, self._ready)
+            await self.process.run(self.ground.listener, self._ready, crl=self.ground.crl)
         finally:
             for task in beside:
                 task.cancel()
@@ -129,6 +129,7 @@ class _Worker:
                 in_flight=self.process.app.in_flight,
                 log_size=health.log_size,
                 provisioners=health.provisioners,
+                crl=health.crl,
             )
         )
         self.link.send(Beat(tuple(name for name, passed in health.last.items() if not passed)))

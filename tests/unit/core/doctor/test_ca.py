@@ -16,6 +16,7 @@ from dayfly.core.doctor.ca import (
     PortState,
     ServerFacts,
     judge_authorities,
+    judge_crls,
     judge_database,
     judge_lab,
     judge_ports,
@@ -159,3 +160,21 @@ def test_unusable_configuration_is_a_problem_with_the_loaders_words() -> None:
     """The hint of the loader is the next step, where it has one."""
     assert unusable_config("version: is missing", "see the page").next_step == "see the page"
     assert wrongs([unusable_config("version: is missing", "")]) == [("DF4201", P)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "served", "codes"),
+    [
+        (DatabaseFacts(crl_ends=NOW + DAY), True, []),
+        (DatabaseFacts(crl_ends=NOW), True, ["DF4219"]),
+        (DatabaseFacts(crl_ends=NOW), False, []),  # switched off: no leaf lives long any more
+        (DatabaseFacts(longest_leaf=7 * DAY), False, []),
+        (DatabaseFacts(longest_leaf=8 * DAY), False, ["DF4220"]),
+        (DatabaseFacts(longest_leaf=8 * DAY), True, []),
+    ],
+)
+def test_crls_are_fresh_where_leaves_live_long(facts: DatabaseFacts, codes: list[str], *, served: bool) -> None:
+    """One that is over is a problem, and so is a long life without any."""
+    found = judge_crls(facts, served=served, now=NOW)
+    assert [one.code for one in found if one.level is not Level.OK] == codes
+    assert found

@@ -62,6 +62,16 @@ def test_asked_end_alone_keeps_the_back_dating() -> None:
     assert found.not_before == NOW - MINUTE
 
 
+@pytest.mark.parametrize("days", [6, 7, 8])
+def test_back_dating_takes_no_life_beyond_seven_days__rfc9608(days: int) -> None:
+    """What was asked for within them needs no CRL; what was not is back-dated as ever."""
+    lifetimes = Lifetimes(MINUTE, DAY, 30 * DAY)
+    end = NOW + days * DAY - SECOND
+    found = plan_validity(NOW, lifetimes=lifetimes, issuer_not_after=NOW + 99 * DAY, requested_not_after=end)
+    assert found.not_after == end
+    assert found.not_before == (NOW if days == 7 else NOW - MINUTE)
+
+
 def test_asked_start_alone_has_the_default_end() -> None:
     """The default lifetime counts from the asked start."""
     found = plan_validity(NOW, lifetimes=DAILY, issuer_not_after=FAR, requested_not_before=NOW + HOUR)
@@ -102,11 +112,11 @@ def test_asked_end_beyond_the_issuers_is_refused() -> None:
     [
         (Lifetimes(DAY, HOUR, DAY), "must rise"),
         (Lifetimes(SECOND, HOUR, DAY), "floor is 10s"),
-        (Lifetimes(MINUTE, HOUR, 8 * DAY), "no CRL"),
+        (Lifetimes(MINUTE, HOUR, 399 * DAY), "ceiling is 398d"),
     ],
 )
 def test_lifetimes_that_do_not_fit_are_refused(lifetimes: Lifetimes, says: str) -> None:
-    """Out of order, below the floor, or longer than a leaf may live without revocation."""
+    """Out of order, below the floor, or longer than any leaf may live."""
     with pytest.raises(LifetimeError, match=says):
         check_lifetimes(lifetimes)
 

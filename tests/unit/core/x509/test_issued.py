@@ -80,6 +80,7 @@ class Plan:
     lifetime: timedelta = timedelta(hours=24)
     common_name: str | None = None
     provisioner: ProvisionerMark | None = MARK
+    crl_url: str | None = None
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -88,7 +89,7 @@ class Plan:
         return {
             "issuer": self.issuer, "serial": self.serial, "names": self.names, "spki": spki,
             "validity": Validity(NOW, NOW + self.lifetime - timedelta(seconds=1)),
-            "common_name": self.common_name, "provisioner": self.provisioner,
+            "common_name": self.common_name, "provisioner": self.provisioner, "crl_url": self.crl_url,
         }  # fmt: skip
 
     def draft(self) -> DraftCertificate:
@@ -185,10 +186,30 @@ def test_extensions_are_the_profiles_and_nothing_else__s6() -> None:
     ]
 
 
-def test_life_above_seven_days_goes_without_norevavail__rfc9608() -> None:
-    """NoRevAvail stands exactly in what needs no revocation."""
-    found = x509.load_der_x509_certificate(Plan(lifetime=timedelta(days=8)).issue())
+CRL_URL = "http://ca.internal.example:9080/crl/20261202.crl"
+
+
+def test_life_above_seven_days_names_its_crl_in_place_of_norevavail__rfc9608() -> None:
+    """NoRevAvail stands exactly in what needs no revocation, a CRL's URL in all else."""
+    found = x509.load_der_x509_certificate(Plan(lifetime=timedelta(days=8), crl_url=CRL_URL).issue())
     assert "2.5.29.56" not in {one.oid.dotted_string for one in found.extensions}
+    points = found.extensions.get_extension_for_class(x509.CRLDistributionPoints)
+    assert not points.critical
+    assert [[name.value for name in one.full_name or ()] for one in points.value] == [[CRL_URL]]
+
+
+@pytest.mark.parametrize(("days", "url"), [(8, None), (7, CRL_URL)])
+def test_life_and_crl_that_do_not_fit_are_refused__rfc9608(days: int, url: str | None) -> None:
+    """A long life without a CRL, and a short one with one."""
+    with pytest.raises(lint.LintRefused, match="CRL"):
+        Plan(lifetime=timedelta(days=days), crl_url=url).issue()
+
+
+def test_another_crl_than_the_plans_is_refused__rfc5280_4_2_1_13() -> None:
+    """A leaf that names a list which it is not on would be good for ever."""
+    plan = Plan(lifetime=timedelta(days=8), crl_url=CRL_URL)
+    with pytest.raises(lint.LintRefused, match=r"551d1f"):
+        lint.check(plan.draft(), profile=plan.profile, **{**plan.arguments, "crl_url": CRL_URL + "x"})
 
 
 def test_year_2050_takes_generalized_time__rfc5280_4_1_2_5() -> None:
