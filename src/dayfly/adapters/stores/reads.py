@@ -37,7 +37,7 @@ _SLICE = (
     "ORDER BY id DESC LIMIT ?"
 )
 LONGEST_LIFE = LONGEST + timedelta(days=1)  # of what is not in the index of long ones, and a day of margin
-LIVES_LONG = f"not_after - not_before >= {int(LONGEST.total_seconds())}"  # both ends are inside, as in the migration of CRLs
+LIVES_LONG = f"not_after - not_before >= {int(LONGEST.total_seconds())}"  # both ends are inside
 
 
 class Reader:
