@@ -12,13 +12,14 @@ export KEEP
 export PYTHONDONTWRITEBYTECODE = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check fmt bench crash recipe clean
+.PHONY: help venv demo test check fmt bench crash recipe interop clean
 
 help:
 	@echo "make demo    run the main job: a CA, a certificate by ACME, renewals that are seen served (KEEP=1 keeps it)"
 	@echo "make test    all tests            make check  format, lint, types, import contracts, planted faults"
 	@echo "make crash   kill a CA under load, N=200 times, replay with SEED=; nothing acknowledged may be missing"
 	@echo "make recipe  the recipe word for word, in network namespaces with real names and port 80 (as root)"
+	@echo "make interop all ACME clients and libraries, built and run (Go, Rust, Java, Node.js as found; minutes); the table"
 	@echo "make bench   the benchmark        make fmt    format           make venv  the environment alone"
 
 venv: $(STAMP)
@@ -62,5 +63,9 @@ crash: $(STAMP)
 recipe: $(STAMP)
 	@PYTHONPATH=tests:src $(BIN)/python -m recipe
 
+interop: $(STAMP)
+	DAYFLY_INTEROP=all DAYFLY_INTEROP_TABLE=docs/reference/acme-clients.md \
+	  $(BIN)/python -m pytest tests/interop -p no:randomly $(N)
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .cache/interop .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,6 +7,7 @@ its name.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
 import http.server
@@ -26,16 +27,17 @@ from cryptography import x509
 
 from ca_world import CA, environment
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "acme-clients.md"
+PAGES = Path(__file__).parents[2] / "docs" / "how-to"
+CLIENTS, LIBRARIES = PAGES / "acme-clients.md", PAGES / "acme-libraries.md"
 DIRECTORY = "https://ca.internal.example:9000/acme/internal-acme/directory"
 ROOT = "/etc/dayfly/root_ca.crt"
 
 
-def blocks(heading: str) -> list[str]:
-    """The code blocks below a heading of the page."""
-    text = PAGE.read_text("utf-8")
+def blocks(heading: str, page: Path = CLIENTS) -> list[str]:
+    """The code blocks below a heading of a page."""
+    text = page.read_text("utf-8")
     section = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
-    assert section is not None, f"{PAGE.name} has no section {heading}"
+    assert section is not None, f"{page.name} has no section {heading}"
     return re.findall(r"```[a-z]*\n(.*?)```", section[1], re.DOTALL)
 
 
@@ -134,6 +136,14 @@ def check_chain(ca: CA, chain: Chain, *names: str) -> int:
     chain.leaf.verify_directly_issued_by(issuer)
     issuer.verify_directly_issued_by(x509.load_pem_x509_certificate(ca.root.read_bytes()))
     return chain.serial
+
+
+def certificate_id(path: Path) -> str:
+    """What a client asks renewal information by (RFC 9773 4.1), of the first certificate in a file."""
+    leaf = x509.load_pem_x509_certificate(path.read_bytes())
+    issuer = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier or b""
+    serial = leaf.serial_number.to_bytes(leaf.serial_number.bit_length() // 8 + 1)  # a leading 00 where DER has one
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (issuer, serial))
 
 
 def served(ca: CA, port: int, name: str) -> int | None:

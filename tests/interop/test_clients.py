@@ -10,87 +10,41 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from ca_world import CA, NAME, found, free_ports
-from dns_peer import FolderZone, dns_server
+from ca_world import NAME
+from interop.lab import B, C, Lab, hook, run
+from interop.libraries import SOURCES, pinned, virtual_environment
 from interop.programs import (
     DIRECTORY,
     ROOT,
     adapted,
     blocks,
+    certificate_id,
     check_file,
     kept_running,
     served,
     shell,
     wait_for,
-    web_root,
 )
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 Client = Callable[..., str]
+Saw = Callable[..., None]
+slow = pytest.mark.skipif(os.environ.get("DAYFLY_INTEROP") != "all", reason="make interop runs it")
 NAMESPACE = ("-m",) if os.geteuid() == 0 else ("-r", "-m")
-B, C = "b.internal.example", "c.internal.example"
 
 
-@dataclass(frozen=True)
-class Lab:
-    """A CA whose challenges go to unprivileged ports and to a name server of the test."""
-
-    ca: CA
-    tls_port: int
-    dns_port: int
-    records: Path
-    zone: FolderZone
-
-    @property
-    def basics(self) -> dict[str, object]:
-        """What every recipe has otherwise here."""
-        return {DIRECTORY: self.ca.directory, ROOT: self.ca.root}
-
-    @property
-    def listen(self) -> str:
-        """Where http-01 is answered."""
-        return f"127.0.0.1:{self.ca.http_port}"
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A CA and a name server that run for this module's tests."""
-    where = tmp_path_factory.mktemp("interop")
-    records = where / "records"
-    records.mkdir()
-    zone = FolderZone(records, "internal.example", {NAME: "127.0.0.1", B: "127.0.0.1", C: "127.0.0.1"})
-    with dns_server(zone) as dns_port:
-        ca, (tls_port,) = found(where), free_ports(1)
-        toml = ca.home / "ca.toml"
-        table = f'[validation]\ntls_port = {tls_port}\nresolver = "127.0.0.1:{dns_port}"\n'
-        toml.write_text(toml.read_text().replace("[validation]\n", table))
-        ca.dayfly("ca", "provisioner", "add", "short", "--type", "ACME", "--x509-default-dur", "20s")
-        ca.start()
-        try:
-            yield Lab(ca, tls_port, dns_port, records, zone)
-        finally:
-            ca.stop()
-
-
-def hook(path: Path, script: str) -> Path:
-    """A program for a client to call."""
-    path.write_text(f"#!/bin/sh\nset -eu\n{script}\n")
-    path.chmod(0o755)
-    return path
-
-
-def test_certbot_gets_and_renews_certificates(lab: Lab, tmp_path: Path, client: Client) -> None:
+@pytest.mark.chaos
+def test_certbot_gets_and_renews_certificates(lab: Lab, tmp_path: Path, client: Client, saw: Saw) -> None:
     """http-01 standalone, dns-01 by hooks with a wildcard, and a forced renewal of both."""
     client("certbot")
     folders = f"--config-dir {tmp_path}/etc --work-dir {tmp_path}/lib --logs-dir {tmp_path}/log"
     own = {**lab.basics, "certbot certonly": f"certbot certonly {folders}"}
-    standalone, allow, manual, renew = blocks("certbot")
+    standalone, allow, manual, renew, revoke = blocks("certbot")
     ports = f"--standalone --http-01-port {lab.ca.http_port} --http-01-address 127.0.0.1"
     shell(adapted(standalone, {**own, "--standalone": ports}), tmp_path)
     live = tmp_path / "etc" / "live"
@@ -108,12 +62,39 @@ def test_certbot_gets_and_renews_certificates(lab: Lab, tmp_path: Path, client: 
     shell(adapted(renew, {ROOT: lab.ca.root, "certbot renew": f"certbot renew {folders}"}), tmp_path)
     assert check_file(lab.ca, live / NAME / "fullchain.pem", NAME) != first
     assert check_file(lab.ca, live / "wild" / "fullchain.pem", B, f"*.{B}") != wild
+    shell(adapted(revoke, {**lab.basics, "certbot revoke": f"certbot revoke {folders}"}), tmp_path)
+    assert lab.is_revoked(check_file(lab.ca, live / NAME / "fullchain.pem", NAME))
+    saw("certbot", "enrol", "renew", "revoke")
 
 
-def test_lego_gets_and_renews_certificates(lab: Lab, tmp_path: Path, client: Client) -> None:
+@slow
+def test_the_newest_certbot_asks_when_to_renew(lab: Lab, tmp_path: Path, saw: Saw) -> None:
+    """What PyPI has: http-01 standalone, a run of `renew` that does nothing before the window, and a forced one."""
+    programs = virtual_environment()
+    folders = f"--config-dir {tmp_path}/etc --work-dir {tmp_path}/lib --logs-dir {tmp_path}/log"
+    ports = f"--standalone --http-01-port {lab.ca.http_port} --http-01-address 127.0.0.1"
+    run = {**lab.basics, "certbot certonly": f"{programs}/certbot certonly {folders}", "--standalone": ports}
+    standalone, *_, renew, revoke = blocks("certbot")
+    shell(adapted(standalone, run), tmp_path)
+    path = tmp_path / "etc" / "live" / NAME / "fullchain.pem"
+    first = check_file(lab.ca, path, NAME)
+    again = adapted(renew, {ROOT: lab.ca.root, "certbot renew": f"{programs}/certbot renew {folders}"})
+    assert "not yet due" in shell(adapted(again, {"--force-renewal ": ""}), tmp_path)
+    assert check_file(lab.ca, path, NAME) == first
+    assert f"/renewal-info/{certificate_id(path)} HTTP" in (tmp_path / "log" / "letsencrypt.log").read_text()
+    shell(again, tmp_path)
+    second = check_file(lab.ca, path, NAME)
+    assert second != first
+    shell(adapted(revoke, {**lab.basics, "certbot revoke": f"{programs}/certbot revoke {folders}"}), tmp_path)
+    assert lab.is_revoked(second)
+    saw("certbot 5 (PyPI)", "enrol", "renew", "revoke", "ARI", version=pinned("certbot"))
+
+
+@pytest.mark.chaos
+def test_lego_gets_and_renews_certificates(lab: Lab, tmp_path: Path, client: Client, saw: Saw) -> None:
     """http-01, tls-alpn-01, dns-01 by a program, and a renewal."""
     client("lego")
-    http, tls, dns, renew = blocks("lego")
+    http, tls, dns, renew, revoke = blocks("lego")
     made = tmp_path / ".lego" / "certificates"
     port = {"--http": f"--http --http.port {lab.listen}"}
     shell(adapted(http, {**lab.basics, **port}), tmp_path)
@@ -129,37 +110,42 @@ def test_lego_gets_and_renews_certificates(lab: Lab, tmp_path: Path, client: Cli
     check_file(lab.ca, made / f"{C}.crt", C)
     assert f"_acme-challenge.{C} TXT" in lab.zone.asked
     shell(adapted(renew, {**lab.basics, **port}), tmp_path)
-    assert check_file(lab.ca, made / f"{NAME}.crt", NAME) != first
+    second = check_file(lab.ca, made / f"{NAME}.crt", NAME)
+    assert second != first
+    shell(adapted(revoke, lab.basics), tmp_path)
+    assert lab.is_revoked(second)
+    saw("lego", "enrol", "renew", "revoke")
 
 
-@pytest.fixture
-def acme_files(lab: Lab, tmp_path: Path) -> Iterator[Path]:
-    """The folder of a web server that answers http-01."""
-    folder = tmp_path / "www" / ".well-known" / "acme-challenge"
-    folder.mkdir(parents=True)
-    with web_root(tmp_path / "www", lab.ca.http_port):
-        yield folder
-
-
-def test_dehydrated_gets_and_renews_a_certificate(lab: Lab, tmp_path: Path, client: Client, acme_files: Path) -> None:
+@pytest.mark.chaos("chaos without bad nonces")  # it gives up at the first refused one
+def test_dehydrated_gets_and_renews_a_certificate(
+    lab: Lab, tmp_path: Path, client: Client, acme_files: Path, saw: Saw
+) -> None:
     """http-01 by files, and a forced renewal."""
     client("dehydrated")
-    config, get, renew = blocks("dehydrated")
+    config, get, renew, revoke = blocks("dehydrated")
     own = adapted(config, {**lab.basics, "/var/www/acme": acme_files})
     (tmp_path / "config").write_text(f"BASEDIR={tmp_path}\n{own}")
     shell(get, tmp_path)
     path = tmp_path / "certs" / NAME / "fullchain.pem"
     first = check_file(lab.ca, path, NAME)
     shell(renew, tmp_path)
-    assert check_file(lab.ca, path, NAME) != first
+    second = check_file(lab.ca, path, NAME)
+    assert second != first
+    shell(revoke, tmp_path)
+    assert lab.is_revoked(second)
+    saw("dehydrated", "enrol", "renew", "revoke")
 
 
-def test_uacme_gets_and_renews_a_certificate(lab: Lab, tmp_path: Path, client: Client, acme_files: Path) -> None:
+@pytest.mark.chaos
+def test_uacme_gets_and_renews_a_certificate(
+    lab: Lab, tmp_path: Path, client: Client, acme_files: Path, saw: Saw
+) -> None:
     """http-01 by a hook, and a forced renewal; the system's roots are ours in a mount namespace of the client's own."""
     client("uacme")
     if subprocess.run(["unshare", *NAMESPACE, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine allows no mount namespace, and its own trust store is not the test's to change")
-    script, get, renew = blocks("uacme")
+    script, get, renew, revoke = blocks("uacme")
     made = tmp_path / "uacme-hook"
     made.write_text(adapted(script, {"/var/www/acme": acme_files}))
     made.chmod(0o755)
@@ -168,7 +154,12 @@ def test_uacme_gets_and_renews_a_certificate(lab: Lab, tmp_path: Path, client: C
     shell(trusting(lab.ca.root, adapted(get, own)), tmp_path)
     first = check_file(lab.ca, path, NAME)
     shell(trusting(lab.ca.root, adapted(renew, own)), tmp_path)
-    assert check_file(lab.ca, path, NAME) != first
+    second = check_file(lab.ca, path, NAME)
+    assert second != first
+    here = {DIRECTORY: lab.ca.directory, "/etc/ssl/uacme": tmp_path / "uacme"}
+    shell(trusting(lab.ca.root, adapted(revoke, here)), tmp_path)
+    assert lab.is_revoked(second)
+    saw("uacme", "enrol", "renew", "revoke")
 
 
 def trusting(root: Path, script: str) -> str:
@@ -177,7 +168,8 @@ def trusting(root: Path, script: str) -> str:
     return f"unshare {' '.join(NAMESPACE)} bash -euo pipefail <<'END'\nmount --bind {root} {bundle}\n{script}\nEND"
 
 
-def test_acme_tiny_gets_certificates(lab: Lab, tmp_path: Path, client: Client, acme_files: Path) -> None:
+@pytest.mark.chaos(always=True)
+def test_acme_tiny_gets_certificates(lab: Lab, tmp_path: Path, client: Client, acme_files: Path, saw: Saw) -> None:
     """http-01 by files; the second run is the renewal."""
     client("acme-tiny")
     keys, get = blocks("acme-tiny")
@@ -187,11 +179,47 @@ def test_acme_tiny_gets_certificates(lab: Lab, tmp_path: Path, client: Client, a
     first = check_file(lab.ca, tmp_path / "api.crt", NAME)
     shell(script, tmp_path)
     assert check_file(lab.ca, tmp_path / "api.crt", NAME) != first
+    saw("acme-tiny", "enrol", "renew")
 
 
-def test_caddy_serves_and_renews_a_certificate(lab: Lab, tmp_path: Path, client: Client) -> None:
+@slow
+def test_acmetool_gets_and_renews_a_certificate(lab: Lab, tmp_path: Path, client: Client, saw: Saw) -> None:
+    """http-01 on a port of its own, and a renewal when a third of its 20 seconds is left."""
+    client("acmetool")
+    target, responses, want, renew = blocks("acmetool")
+    conf = tmp_path / "acme" / "conf"
+    conf.mkdir(parents=True)
+    own = {DIRECTORY: lab.at("short"), '"80"': f'"{lab.listen}"'}
+    (conf / "target").write_text(adapted(target, own))
+    (conf / "responses").write_text(responses)
+    here = {ROOT: lab.ca.root, "/var/lib/acme": tmp_path / "acme"}
+    shell(adapted(want, here), tmp_path)
+    path = tmp_path / "acme" / "live" / NAME / "fullchain"
+    first = check_file(lab.ca, path, NAME)
+
+    def another() -> int | None:
+        shell(adapted(renew, here), tmp_path)
+        return serial if (serial := check_file(lab.ca, path, NAME)) != first else None
+
+    wait_for(another, seconds=60, why=lambda: "it renewed nothing")
+    saw("acmetool", "enrol", "renew")
+
+
+def test_ruby_s_acme_client_gets_and_renews_a_certificate(lab: Lab, tmp_path: Path, client: Client, saw: Saw) -> None:
+    """The gem as Debian has it, in a program of ours."""
+    client("ruby", "ruby-acme-client", title="acme-client (Ruby)")
+    run(lab, tmp_path, ["ruby", str(SOURCES / "ruby" / "acme_client.rb")], "revoke")
+    first = check_file(lab.ca, tmp_path / "first.pem", NAME)
+    second = check_file(lab.ca, tmp_path / "second.pem", NAME)
+    assert second != first
+    assert lab.is_revoked(second)
+    saw("acme-client (Ruby)", "enrol", "renew", "revoke")
+
+
+@pytest.mark.chaos
+def test_caddy_serves_and_renews_a_certificate(lab: Lab, tmp_path: Path, client: Client, saw: Saw) -> None:
     """HTTPS with a certificate that Caddy got by itself, and another when a third of its 20 seconds is left."""
-    caddy = client("caddy")
+    caddy = client("caddy", title="Caddy")
     text, command = blocks("Caddy")
     lab_globals = (
         f"{{\n  admin off\n  http_port {lab.ca.http_port}\n  https_port {lab.tls_port}\n"
@@ -213,6 +241,7 @@ def test_caddy_serves_and_renews_a_certificate(lab: Lab, tmp_path: Path, client:
     with kept_running([caddy, *command.split()[1:]], tmp_path):
         first = wait_for(now, seconds=30, why=why)
         wait_for(lambda: serial if (serial := now()) != first else None, seconds=40, why=why)
+    saw("Caddy", "enrol", "renew")
 
 
 APACHE = """\
@@ -242,9 +271,9 @@ def apache_folder() -> Iterator[Path]:
     shutil.rmtree(where)
 
 
-def test_apache_serves_and_renews_a_certificate(lab: Lab, apache_folder: Path, client: Client) -> None:
+def test_apache_serves_and_renews_a_certificate(lab: Lab, apache_folder: Path, client: Client, saw: Saw) -> None:
     """HTTPS with a certificate that mod_md got by itself, and another when its renewal window is the whole life."""
-    apache = client("apache2", "apache2-bin")
+    apache = client("apache2", "apache2-bin", title="Apache mod_md")
     (text,) = blocks("Apache httpd")
     shutil.copy(lab.ca.root, apache_folder / "root.crt")
     modules = "\n".join(f"LoadModule {one}_module /usr/lib/apache2/modules/mod_{one}.so" for one in MODULES)
@@ -269,8 +298,10 @@ def test_apache_serves_and_renews_a_certificate(lab: Lab, apache_folder: Path, c
         process.send_signal(signal.SIGUSR1)
         wait_for(fetched, seconds=40, why=why)
         process.send_signal(signal.SIGUSR1)
-        wait_for(
+        second = wait_for(
             lambda: serial if (serial := served(lab.ca, lab.tls_port, NAME)) not in {None, first} else None,
             seconds=30,
             why=why,
         )
+    assert lab.replaced_by(second) == first
+    saw("Apache mod_md", "enrol", "renew", "ARI")

@@ -195,7 +195,7 @@ def test_challenge_answered_twice_is_validated_once__v1(play: Play) -> None:
         peer.validator.gate = asyncio.Event()
         replies = await asyncio.gather(*(client.post(url, {}) for _ in range(5)))
         assert {reply.json["status"] for reply in replies} == {"processing"}
-        assert all(reply.headers["retry-after"] == "1" for reply in replies)
+        assert all(reply.headers["retry-after"] == "2" for reply in replies)
         peer.validator.gate.set()
         await peer.settle()
         assert (await client.post(url, {})).json["status"] == "valid"

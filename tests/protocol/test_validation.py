@@ -97,7 +97,7 @@ def test_between_tries_the_challenge_is_processing_with_its_last_error__acme_7(p
         authorization = await client.post(url)
         (challenge,) = authorization.json["challenges"]
         assert authorization.json["status"] == "pending"
-        assert authorization.headers["retry-after"] == "1"
+        assert authorization.headers["retry-after"] == "2"
         assert challenge["status"] == "processing"
         assert challenge["error"]["type"].endswith(":connection")
         assert (await client.post(order.headers["location"])).json["status"] == "pending"
@@ -140,7 +140,7 @@ def test_question_waits_no_longer_than_a_moment__rfc8555_7_5_1(play: Play, monke
         await client.post((await challenge_urls(client, url))["http-01"], {})
         asked = await client.post(url)
         assert asked.json["challenges"][0]["status"] == "processing"
-        assert asked.headers["retry-after"] == "1"
+        assert asked.headers["retry-after"] == "2"
 
     play(scenario)
 

@@ -17,6 +17,7 @@ import logging
 import resource
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
@@ -300,9 +301,10 @@ class _Listener:
             _logger.error("a connection could not be taken over", exc_info=error)
 
     def _set_date(self) -> None:
-        """Date is made once a second, for all answers (RFC 9110 6.6.1); agents compare their clock with it."""
-        self._state.date = b"date: %b\r\n" % formatdate(usegmt=True).encode("ascii")
-        self._date_timer = self._loop.call_later(1.0, self._set_date)
+        """Date is made when a second begins, for all answers (RFC 9110 6.6.1); agents compare their clock with it."""
+        now = time.time()  # noqa: TID251 - Date tells the clock itself
+        self._state.date = b"date: %b\r\n" % formatdate(now, usegmt=True).encode("ascii")
+        self._date_timer = self._loop.call_later(1.0 - now % 1.0, self._set_date)
 
 
 def _configuration(app: Application) -> Config:

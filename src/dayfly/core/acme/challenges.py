@@ -36,7 +36,9 @@ RETRY_SPACING = (1.0, 3.0, 8.0, 20.0)
 TRIES = len(RETRY_SPACING) + 1
 VALIDATION_SPAN = timedelta(seconds=45)
 MAX_DETAIL = 300  # characters of a stored problem's text
-POLL_AFTER = 1  # seconds, in Retry-After while a challenge is processing
+# Seconds, in Retry-After while a challenge is processing: 1, and 1 for what Date leaves out, since a client that counts
+# from Date must not arrive in the past (acme4j 4.0.0 then fails: `timeout value is negative`).
+POLL_AFTER = 2
 
 _VALID = AuthorizationStatus.VALID
 _SETTLED = frozenset({ChallengeStatus.VALID, ChallengeStatus.INVALID})

@@ -54,6 +54,10 @@ def parse_csr(der: bytes, *, allow: frozenset[KeyType] = CERTIFICATE_KEYS, namel
         algorithm = csr.signature_hash_algorithm
         public_key = csr.public_key()
         attributes = [attribute.oid for attribute in csr.attributes]
+    except x509.InvalidVersion as error:
+        raise BadCSR(
+            f"the CSR has version {error.parsed_version}; a PKCS#10 request has 0 and nothing else (RFC 2986 4.1)"
+        ) from None
     except UNREADABLE:
         raise BadCSR("the CSR is not a DER PKCS#10 request that can be read") from None
     if algorithm is not None and not isinstance(algorithm, _HASHES):

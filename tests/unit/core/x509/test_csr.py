@@ -203,6 +203,12 @@ def test_defect_is_bad_csr__f5_to_f21(defect: str) -> None:
     assert len(caught.value.detail) < 400
 
 
+def test_another_version_is_named__f8() -> None:
+    """Some clients build requests of version 2 (Ruby's acme-client); what they read tells them so."""
+    with pytest.raises(BadCSR, match=r"has version 2; a PKCS#10 request has 0"):
+        parse_csr(by_hand(asked((SAN, NAMES)), version=2))
+
+
 BASES = tuple(make() for make in (made, by_hand, DEFECTS["URI without a host in the SAN"], DEFECTS["two CNs by hand"]))
 
 
