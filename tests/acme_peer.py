@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -127,6 +127,9 @@ class Peer:
     metrics: Metrics
     root_key: ec.EllipticCurvePrivateKey
 
+    source: ClassVar[str] = "10.1.2.3"
+    """Where requests come from."""
+
     @property
     def store(self) -> Store:
         return self.authority.store
@@ -147,7 +150,7 @@ class Peer:
         fields = dict(headers) | own  # the first of a name counts, as at the front
         given = fields.get(b"x-request-id", b"").decode() or self.app.new_request_id()
         answer = await self.app.respond(
-            Request(method, path, {}, query.encode(), fields, body, ("10.1.2.3", 40000), certificate, given)
+            Request(method, path, {}, query.encode(), fields, body, (self.source, 40000), certificate, given)
         )
         content = answer.body
         found: dict[str, str] = {}

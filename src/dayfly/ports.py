@@ -15,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from dayfly.core.acme.external_accounts import ExternalAccountKey
 from dayfly.core.acme.objects import Account, AuthorizationRef, Certificate, Order, SharedAuthorization
 from dayfly.core.events import Event
 from dayfly.core.identifiers import Identifier, IdentifierType
@@ -28,7 +29,7 @@ from dayfly.core.x509.lint import LintedCertificate
 from dayfly.core.x509.profile import IssuerFacts
 from dayfly.errors import DayflyError
 
-Record = Account | Order | Certificate | SharedAuthorization
+Record = Account | Order | Certificate | SharedAuthorization | ExternalAccountKey
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
@@ -133,6 +134,10 @@ class AccountReads(Protocol):
         """The accounts of all provisioners with this key, in whatever status; a look at every key, so for rare use."""
         ...
 
+    async def accounts(self, *, after: int, limit: int) -> tuple[Account, ...]:
+        """Accounts with ids above `after`, ascending, at most `limit`: a page."""
+        ...
+
 
 class OrderSlice(msgspec.Struct, frozen=True, gc=False):
     """Some orders, newest first, and the id below which the next ones are; None where there are no more."""
@@ -157,11 +162,7 @@ class OrderReads(Protocol):
         ...
 
     async def orders_of(self, account_id: int, *, before: int | None, limit: int) -> OrderSlice:
-        """The account's orders with ids below `before` that are not stored as invalid, at most `limit` of them.
-
-        One look is at a bounded number of rows, of whatever account, so that it needs no index: a slice may hold less
-        than `limit`, or nothing, and there may be more all the same.
-        """
+        """The account's orders below an id that are not stored as invalid, newest first, at most `limit`."""
         ...
 
     async def account_orders(self, account_id: int, *, since: int, below: int, limit: int) -> tuple[Order, ...]:
@@ -242,6 +243,18 @@ class RenewalReads(Protocol):
 
         Rows that were read since it had this value stand as they were read.
         """
+        ...
+
+
+class ExternalKeyReads(Protocol):
+    """Keys for external account bindings, as committed, revoked ones too."""
+
+    async def external_key(self, kid: str) -> ExternalAccountKey:
+        """The key of this `kid`; NotFound, in the time that a key takes: strangers ask, and shall not learn from it."""
+        ...
+
+    async def external_keys(self, *, after: int, limit: int) -> tuple[ExternalAccountKey, ...]:
+        """Keys with row ids above `after`, ascending, at most `limit`: a page."""
         ...
 
 
@@ -367,6 +380,7 @@ class Store(Protocol):
     authorizations: AuthorizationReads
     certificates: CertificateReads
     renewals: RenewalReads
+    external_keys: ExternalKeyReads
     claims: ClaimReads
     settings: SettingsReads
     log: LogReads

@@ -24,10 +24,12 @@ from dayfly.core.events import AccountCreated, CertificateIssued, Event, IssueKi
 from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import MOST_GONE, KeptDenial
+from dayfly.core.policy.scopes import Scope
 from dayfly.core.settings.documents import Owner, SettingsChange
 from dayfly.core.transparency.merkle import parse_frontier, root_hash, tree_head
 from dayfly.errors import Claimed, ConfigError, Conflict, NotFound
 from dayfly.ports import Changes, Claim, CRLHead, Store, StoredCRL
+from external_accounts import external_key
 from factories import NOW, account, certificate, denial, dns, order, shared_authorization
 
 Scenario = Callable[[Store, list[Event]], Coroutine[Any, Any, None]]
@@ -260,6 +262,19 @@ def test_open_orders_are_the_accounts_pending_and_ready_ones_newest_first(play: 
     play(scenario)
 
 
+def test_accounts_come_in_pages(play: Play) -> None:
+    """By id, of whatever provisioner and status."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        accounts = tuple(account(id=number) for number in (5, 6, 9))
+        await store.commit(Changes(insert=accounts))
+        assert await store.accounts.accounts(after=0, limit=2) == accounts[:2]
+        assert await store.accounts.accounts(after=6, limit=2) == accounts[2:]
+        assert await store.accounts.accounts(after=9, limit=2) == ()
+
+    play(scenario)
+
+
 def test_orders_of_an_account_come_in_slices_newest_first(play: Play) -> None:
     """Own ones that are not invalid, below an id; where a slice is full, it says from where to go on."""
 
@@ -301,28 +316,6 @@ def test_orders_of_an_account_come_in_pages_whatever_their_status(play: Play) ->
         assert await page(since=0, below=9, limit=2) == [5, 3]
 
     play(scenario)
-
-
-def test_orders_of_an_account_are_found_behind_many_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQLite looks at a bounded number of rows at once, and says where to go on; nothing is left out."""
-    monkeypatch.setattr("dayfly.adapters.stores.reads.LIST_ROWS", 4)
-
-    async def body() -> None:
-        store = await open_store("sqlite:test.db", home=tmp_path)
-        rows = [numbered(1000 + at, account_id=7 if at % 6 == 0 else 8) for at in range(20)]
-        await store.commit(Changes(insert=tuple(rows)))
-        found: list[int] = []
-        following: int | None = None
-        looks = 0
-        while looks == 0 or following is not None:
-            page = await store.orders.orders_of(7, before=following, limit=3)
-            found += [one.id for one in page.orders]
-            following, looks = page.following, looks + 1
-        assert found == [1018, 1012, 1006, 1000]
-        assert looks == 5
-        await store.close()
-
-    asyncio.run(body())
 
 
 def test_accounts_of_a_key_are_those_of_all_provisioners(play: Play) -> None:
@@ -379,6 +372,34 @@ def test_live_authorizations_are_found_by_account_and_name_newest_first(play: Pl
         assert await store.authorizations.count_pending(7, now=NOW) == 9
         with pytest.raises(Conflict):
             await store.commit(Changes(insert=(numbered(99),), unchanged=(rows[9],)))
+
+    play(scenario)
+
+
+def test_external_account_keys_are_found_by_kid_and_counted(play: Play) -> None:
+    """They come back whole, secret and scope too; a kid is there once; an old version conflicts; revoked ones stay."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        scope = Scope("team", ("**.a.b",), ("c.a.b",), wildcards=True, sources=("10.0.0.0/8",))
+        scope = replace(scope, profiles=("service",), max_lifetime=timedelta(hours=8))
+        key = external_key(scope=scope, reference="web", expires=NOW + timedelta(hours=1), preauthorized=True)
+        with pytest.raises(NotFound):
+            await store.external_keys.external_key(key.kid)
+        await store.commit(Changes(insert=(key, external_key(id=0x78, kid="other"))))
+        assert await store.external_keys.external_key(key.kid) == key
+        page = await store.external_keys.external_keys(after=0, limit=1)
+        assert page == (key,)
+        assert [one.kid for one in await store.external_keys.external_keys(after=page[-1].id, limit=5)] == ["other"]
+        with pytest.raises(Conflict):
+            await store.commit(Changes(insert=(external_key(id=0x79),), events=(created(1),)))
+        used = replace(key, used=1, bound_at=NOW, secret=b"")
+        await store.commit(Changes(insert=(account(external_key=key.kid),), update=(used,)))
+        assert await store.external_keys.external_key(key.kid) == replace(used, version=1)
+        assert (await store.accounts.account(7)).external_key == key.kid
+        for late in (Changes(update=(used,)), Changes(insert=(order(),), unchanged=(key,))):
+            with pytest.raises(Conflict):
+                await store.commit(late)
+        assert (await store.log.head()).size == 0
 
     play(scenario)
 

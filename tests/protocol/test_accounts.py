@@ -13,11 +13,13 @@ from acme_peer import BASE, Client, Peer, Play, joined, make_peer, playing
 from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import TimeOrderedIds
+from dayfly.authority import accounts
 from dayfly.authority.context import Caps
 from dayfly.authority.settings import change_settings
 from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.settings.documents import SettingsChange
+from dayfly.ports import Changes, Receipt
 
 NEW_ACCOUNT = f"{BASE}/acme/acme/new-account"
 TERMS = "https://ca.internal.example/terms"
@@ -263,5 +265,31 @@ def test_orders_come_in_pages__acme_a13(play: Play) -> None:
         assert (await client.post(f"{client.kid}/orders", {})).problem == "malformed"
         peer.clock.moment += timedelta(hours=2)  # what has expired is invalid, though its row says pending
         assert (await client.post(f"{client.kid}/orders")).json["orders"] == [done.headers["location"]]
+
+    play(scenario)
+
+
+def test_account_that_the_operator_ended_is_401__rfc8555_7_1_2(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the running server, from the next request on; a change that comes in between is taken into it."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        order = await client.ready()
+        account_id = parse_id(str(client.kid).rpartition("/")[2]) or 0
+        commit, overtaken = peer.store.commit, list[int]()
+
+        async def overtake(changes: Changes) -> Receipt:
+            if not overtaken:
+                overtaken.append(1)
+                await commit(Changes(update=(await peer.store.accounts.account(account_id),)))
+            return await commit(changes)
+
+        monkeypatch.setattr(peer.store, "commit", overtake)
+        ended, orders = await accounts.end_account(peer.store, peer.clock, account_id)
+        assert (ended.status, orders, overtaken) == ("revoked", 1, [1])
+        refused = await client.finalize(order)
+        assert (refused.status, refused.problem) == (401, "unauthorized")
+        assert (await client.post(NEW_ACCOUNT, {}, jwk=True)).status == 401
+        assert (await accounts.end_account(peer.store, peer.clock, account_id))[1] == 0
 
     play(scenario)

@@ -31,6 +31,7 @@ from dayfly.core.x509.hierarchy import build_intermediate
 from dayfly.core.x509.pem import parse_pem_certificates
 from dayfly.errors import NotFound
 from dayfly.ports import CertificateReads, Store
+from external_accounts import bound, from_elsewhere
 from factories import NAME, NOW, csr_der, ec_key
 from step_peer import (
     KEY,
@@ -725,5 +726,21 @@ def test_renewal_goes_on_under_another_issuer__r12(play: Play) -> None:
             assert reply.status == 201, reply.body
             leaf_of(reply).verify_directly_issued_by(x509.load_der_x509_certificate(intermediate))
         refused(await old.renew_by_token(replace(old, chain=()).token()), 401, "chain")
+
+    play(scenario)
+
+
+def test_scope_of_the_account_binds_a_renewal__acme_5(play: Play) -> None:
+    """Who got it under an external account key renews within its scope: from its networks only, and no longer."""
+
+    async def scenario(client: StepClient) -> None:
+        peer = client.peer
+        acme, key = await bound(peer, sources=("10.1.2.3/32",), max_lifetime=timedelta(hours=2)), ec_key()
+        done = await acme.finalize(await acme.ready(), csr_der(NAME, key=key))
+        leaf, *chain = parse_pem_certificates((await acme.post(done.json["certificate"])).body.decode())
+        here = Leaf(peer, leaf, key, tuple(chain))
+        renewed = leaf_of(await here.renew())
+        assert renewed.not_valid_after_utc - renewed.not_valid_before_utc < timedelta(hours=2)
+        refused(await replace(here, peer=from_elsewhere(peer)).renew(), 403, "eab:7hQ2bX0mT4kVw9Zc")
 
     play(scenario)

@@ -6,8 +6,11 @@ secret looks like is one table, where it belongs is another; a finding names fil
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
 import re
+import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -40,6 +43,8 @@ ERRORS: dict[str, re.Pattern[bytes]] = {
 }
 GIVES_TOKENS = re.compile(rb"# .*\bca token\b")
 """A command whose data are a token: its standard output is where that belongs."""
+GIVES_KEYS = re.compile(rb"# .*\beab add\b")
+"""A command that shows the secret of an external account key, once."""
 
 
 @dataclass(slots=True)
@@ -109,6 +114,7 @@ def _look_around(base: Path) -> tuple[list[Home], list[Path]]:
 def _secrets_of(homes: Iterable[Home]) -> Iterator[bytes]:
     """Passwords that were made, and one line from the middle of every key that lies there in the clear."""
     for home in homes:
+        yield from _external_secrets(home.path / "db" / "dayfly.db")
         for path in home.files():
             if home.belongs(path):
                 content = path.read_bytes()
@@ -116,6 +122,19 @@ def _secrets_of(homes: Iterable[Home]) -> Iterator[bytes]:
                     yield content.strip()
                 elif b"PRIVATE KEY" in content and b"ENCRYPTED" not in content:
                     yield _middle(content[content.index(b"PRIVATE KEY-----") :])
+
+
+def _external_secrets(database: Path) -> Iterator[bytes]:
+    """The secrets of external account keys that still bind accounts, as their one showing spells them."""
+    if not database.is_file():
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT secret FROM external_keys WHERE length(secret) > 0").fetchall()
+    except sqlite3.Error:
+        return  # no database of ours, or one that a test has damaged
+    for (secret,) in found:
+        yield base64.urlsafe_b64encode(secret).rstrip(b"=")
 
 
 def _middle(pem: bytes) -> bytes:
@@ -132,6 +151,8 @@ def _read(path: Path, kinds: dict[str, re.Pattern[bytes]], result: Search) -> No
     result.files += 1
     for kind, pattern in kinds.items():
         if kind == "a signed token" and path.suffix == ".stdout" and GIVES_TOKENS.match(content):
+            continue
+        if kind == "a secret of a home" and path.suffix == ".stdout" and GIVES_KEYS.match(content):
             continue
         if pattern.search(content):
             title = content.partition(b"\n")[0].decode(errors="replace") if content.startswith(b"# ") else ""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -68,6 +71,24 @@ def test_search_is_silent_where_all_is_in_its_place(base: Path) -> None:
     result = search(base, base / "recorded")
     assert (result.findings, result.homes) == ([], 2)
     assert result.files >= 7
+
+
+def test_search_finds_the_secret_of_an_external_account_key__security_l1(base: Path) -> None:
+    """It belongs to the answer of the command that makes it, and nowhere else."""
+    secret = bytes(range(32))
+    shown = base64.urlsafe_b64encode(secret).rstrip(b"=")
+    database = base / "one" / "ca" / "db" / "dayfly.db"
+    database.unlink()
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("CREATE TABLE external_keys (secret BLOB)")
+        connection.execute("INSERT INTO external_keys VALUES (?), (?)", (secret, b""))
+    (base / "recorded" / "1-000003.stdout").write_bytes(b"# ca eab add acme\n" + shown)
+    assert findings(base) == []
+    (base / "recorded" / "1-000004.stdout").write_bytes(b"# ca eab list acme\n" + shown)
+    (base / "one" / "ca.log").write_bytes(shown)
+    found = findings(base)
+    assert len(found) == 2
+    assert all("a secret of a home" in one for one in found)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
+from dayfly.authority.external_accounts import grant_of_account
 from dayfly.core.acme.authorizations import (
     in_own_rows,
     is_given_again,
@@ -99,7 +100,7 @@ async def new_authorization(
     3. A live one of the account is given again, so that a loop fills no table; pending ones are capped like orders.
     4. It is committed on the account and the settings as they were read.
     """
-    settings, grant = await authority.acme_grant(account.provisioner)
+    settings, grant, keys = await grant_of_account(authority, account)
     if not grant.pre_authorization:
         raise NoSuchResource("this provisioner authorizes no names beforehand; make an order")
     identifier = parse_asked_identifier(payload)
@@ -122,7 +123,9 @@ async def new_authorization(
         offers=authority.offers,
         now=now,
     )
-    await authority.store.commit(Changes(insert=(row,), unchanged=(account,), settings_revision=settings.revision))
+    await authority.store.commit(
+        Changes(insert=(row,), unchanged=(account, *keys), settings_revision=settings.revision)
+    )
     return row, True
 
 

@@ -66,7 +66,8 @@ async def _revoke(authority: Keeping, account: Account, *, by: str) -> None:
             return
         orders = await authority.store.orders.open_orders(account.id, limit=MOST_ORDERS)
         revoked, event = revoke_account(account, by=by, now=authority.clock.now())
-        changes = Changes(update=(revoked, *map(abandon_order, orders)), events=(event,))
+        ended = tuple(abandon_order(one, revoked.status) for one in orders)
+        changes = Changes(update=(revoked, *ended), events=(event,))
         try:
             await authority.store.commit(changes)
         except Conflict:

@@ -213,6 +213,7 @@ class Authority:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     board: MarkBoard | None = None
     finalizing: SingleFlight = field(default_factory=SingleFlight)
+    binding: SingleFlight = field(default_factory=SingleFlight)
     denials: RecentDenials = field(default_factory=RecentDenials)
     limits: Limits = field(default_factory=Limits)
     crl: CRLSettings = field(default_factory=CRLSettings)

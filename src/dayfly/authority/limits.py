@@ -15,6 +15,7 @@ from dayfly.core.policy.limits import Rate, retry_after, spend
 from dayfly.core.problems import RateLimited
 
 BAD_CREDENTIALS = Rate(30, timedelta(minutes=1))  # per source
+BAD_BINDINGS = Rate(30, timedelta(minutes=1))  # per source
 KEY_DOWNLOADS = Rate(60, timedelta(minutes=1))  # per source
 RENEWALS = Rate(6, timedelta(hours=1))  # per certificate, across its renewals
 MOST_KEYS = 100_000
@@ -88,6 +89,7 @@ class Limits:
         """`[limits] enabled = false` turns all of them off."""
         self.enabled = enabled
         self.credentials = RateLimiter(enabled=enabled)
+        self.bindings = RateLimiter(enabled=enabled)
         self.downloads = RateLimiter(enabled=enabled)
         self.renewals = RateLimiter(enabled=enabled)
         self.replacements = RateLimiter(enabled=enabled)

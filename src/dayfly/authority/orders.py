@@ -12,13 +12,15 @@ import logging
 from dayfly.authority.authorizations import as_rows_say, rows_of, shared_by
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
+from dayfly.authority.external_accounts import grant_of_account
 from dayfly.authority.issuing import issue
 from dayfly.authority.replacing import find_predecessor, take_credit
 from dayfly.core.acme.accounts import check_usable
 from dayfly.core.acme.authorizations import row_ids_of
+from dayfly.core.acme.external_accounts import ExternalAccountKey, check_vouched, preauthorize, vouches
 from dayfly.core.acme.finalizing import check_ready, issued, plan_finalize, refused_by_lint
 from dayfly.core.acme.messages import NewOrder
-from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus
+from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus, SharedAuthorization
 from dayfly.core.acme.ordering import (
     ORDER_LIFE,
     as_of,
@@ -27,11 +29,12 @@ from dayfly.core.acme.ordering import (
     parse_order_request,
     plan_new_order,
 )
-from dayfly.core.events import IssueKind
+from dayfly.core.events import Event, IssueKind
 from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id, render_id
 from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.policy.denials import Asker
+from dayfly.core.policy.grant import Grant, check_granted
 from dayfly.core.problems import NoSuchResource, RateLimited, ServiceUnavailable
 from dayfly.core.provisioners import mark_for
 from dayfly.core.x509.constraints import check_constraints
@@ -78,7 +81,7 @@ async def new_order(
 async def _new_order_once(
     authority: Authority, account: Account, payload: NewOrder, *, source: Source | None
 ) -> tuple[Order, bool]:
-    settings, grant = await authority.acme_grant(account.provisioner)
+    settings, grant, keys = await grant_of_account(authority, account)
     request = parse_order_request(payload)
     now = authority.clock.now()
     predecessor = await find_predecessor(authority, account, request)
@@ -86,6 +89,7 @@ async def _new_order_once(
         if is_same_request(candidate, request, now=now):
             known = await load_order(authority, account, candidate.id)
             if is_same_request(known, request, now=now):  # by its rows, if it has some
+                await _check_still_granted(authority, account, grant, known, source=source)
                 return known, False
     is_renewal = take_credit(authority, predecessor)
     if not is_renewal:
@@ -105,16 +109,35 @@ async def _new_order_once(
         check_constraints(authority.signer.issuer.constraints, request.identifiers)  # else finalize could only refuse
     if predecessor is not None:
         order = replace(order, predecessor_id=predecessor.id, is_renewal=is_renewal)
-    order, relied_on, made = await shared_by(authority, order, grant)
+    order, relied_on, made, events = await _authorized(authority, order, grant, keys)
     await authority.store.commit(
         Changes(
             insert=(order, *made),
-            unchanged=(account, *relied_on),
-            events=(event,),
+            unchanged=(account, *keys, *relied_on),
+            events=(event, *events),
             settings_revision=settings.revision,
         )
     )
     return order, True
+
+
+async def _authorized(
+    authority: Authority, order: Order, grant: Grant, keys: tuple[ExternalAccountKey, ...]
+) -> tuple[Order, tuple[SharedAuthorization, ...], tuple[SharedAuthorization, ...], tuple[Event, ...]]:
+    """The order as it begins: what a key vouches for is its own; else with rows that it relies on, and made ones."""
+    for key in filter(vouches, keys):
+        order, vouched = preauthorize(order, key)
+        return order, (), (), (vouched,)
+    return *(await shared_by(authority, order, grant)), ()
+
+
+async def _check_still_granted(
+    authority: Authority, account: Account, grant: Grant, order: Order, *, source: Source | None
+) -> None:
+    """An account with a scope is told at once that it asks from elsewhere; finalize would refuse it anyway."""
+    if grant.scopes:
+        async with noting_denials(authority, _asker(account, source)):
+            check_granted(grant, order.identifiers, source=source)
 
 
 async def _still_usable(authority: Authority, account: Account) -> Account:
@@ -187,7 +210,9 @@ async def _finalize_once(
     account_key: PublicKey,
     source: Source | None,
 ) -> Order:
-    settings, grant = await authority.acme_grant(order.provisioner)
+    settings, grant, keys = await grant_of_account(authority, account)
+    for key in keys:
+        check_vouched(order, key)
     rows = await rows_of(authority, order)
     if rows:  # what they say now is what the commit holds them to
         order = as_rows_say(authority, order, rows)
@@ -220,7 +245,7 @@ async def _finalize_once(
         Changes(
             insert=(made.certificate,),
             update=(done,),
-            unchanged=(account, *rows),
+            unchanged=(account, *keys, *rows),
             events=(made.event,),
             settings_revision=settings.revision,
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
+from dayfly.authority.external_accounts import grant_of_certificate
 from dayfly.authority.holders import Holder, find_certificate
 from dayfly.authority.issuing import Issued
 from dayfly.authority.limits import RENEWALS
@@ -95,7 +96,7 @@ async def _try(authority: Authority, request: _Request) -> Issued:
     certificate = request.holder.certificate
     await _check_unrevoked(authority, request.holder)
     settings = await authority.store.settings.settings()
-    grant = _grant(settings, certificate.provisioner)
+    grant = await grant_of_certificate(authority, certificate, _grant(settings, certificate.provisioner))
     situation = Situation(authority.clock.now(), request.source, authority.signer.issuer.not_after)
     asker = Asker(grant.provisioner, f"certificate {render_id(certificate.id)}", request.source)
     async with noting_denials(authority, asker):

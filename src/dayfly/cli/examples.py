@@ -44,6 +44,9 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "agent run": ("dayfly agent run --home /var/lib/dayfly-agent --config /etc/dayfly/agent.toml",),
     "agent status": ("dayfly agent status",),
     "agent verify": ("dayfly agent verify all",),
+    "ca account deactivate": ("dayfly ca account deactivate 00000b1e5f400000",),
+    "ca account list": ("dayfly ca account list --provisioner internal-acme",),
+    "ca account show": ("dayfly ca account show 00000b1e5f400000",),
     "ca bootstrap": (f"dayfly ca bootstrap --ca-url {_CA} --fingerprint {_SHA256}",),
     "ca certificate": (
         "dayfly ca certificate api.internal.example api.crt api.key --provisioner internal-acme",
@@ -51,6 +54,18 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "ca crl": ("dayfly ca crl --out /var/www/crl",),
     "ca denials": ("dayfly ca denials --limit 20",),
+    **{
+        f"ca {path} {command}": tuple(f"dayfly ca {path} {line}" for line in lines)
+        for path in ("eab", "acme eab")
+        for command, lines in {
+            "add": (
+                "add internal-acme web-team",
+                "add internal-acme cluster --allow '*.apps.internal.example' --source 10.42.0.0/16 --preauthorized",
+            ),
+            "list": ("list internal-acme",),
+            "remove": ("remove internal-acme 7hQ2bX0mT4kVw9Zc",),
+        }.items()
+    },
     "ca federation": ("dayfly ca federation federation.pem",),
     "ca health": (f"dayfly ca health --ca-url {_CA} --root root_ca.crt",),
     "ca init": (

@@ -35,10 +35,13 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "version": ("dayfly.cli.main:version", "Print the version."),
     },
     "ca": {
+        "account": ("dayfly.cli.account:account", "List, show and end ACME accounts."),
+        "acme": ("dayfly.cli.eab:acme", "Manage what ACME provisioners have, under step's path."),
         "bootstrap": ("dayfly.cli.ca_bootstrap:bootstrap", "Make this host a client of a CA."),
         "certificate": ("dayfly.cli.ca_certificate:certificate", "Get a key and its certificate."),
         "crl": ("dayfly.cli.ca_crl:crl", "List the certificate revocation lists."),
         "denials": ("dayfly.cli.denials:denials", "List the names that policy refused."),
+        "eab": ("dayfly.cli.eab:eab", "Make and manage keys for external account binding."),
         "federation": ("dayfly.cli.ca_roots:federation", "Fetch the roots of the CA and of those that it trusts."),
         "health": ("dayfly.cli.ca_roots:health", "Ask the CA whether it is well."),
         "init": ("dayfly.cli.ca_init:init", "Make a new certificate authority."),

@@ -1,8 +1,8 @@
 """What somebody can do whose names were refused, whichever dialect told it.
 
 Rules: a command is advised only where it helps: what no rule gives can be allowed by the denial's id, what a deny rule
-takes cannot, and what the issuer may not sign no rule mends; a command is there to be copied, so nothing gets into it
-that is not spelled as the id of a denial or of a rule.
+takes cannot, and what the issuer may not sign, or a scope leaves out, no rule mends; a command is there to be copied,
+so nothing gets into it that is not spelled as the id of a denial or of a rule.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ def _denying(denials: Sequence[Denial]) -> Iterator[str]:
     """A sentence for each deny rule that decided: only its owner, or its removal, changes anything."""
     rules = {one.rule: one.owner for one in denials if one.rule not in {"", DEFAULT_DENY, ISSUER_CONSTRAINTS}}
     for rule, owner in rules.items():
+        if ":" in rule:  # the scope of an external account key or an account, which no rule widens
+            yield f"the scope of {rule} does not allow it: {owner or 'an admin of the CA'} must give another key"
+            continue
         whose = f" of {owner} denies it: talk to {owner}" if owner else " denies it"
         command = f"; an admin can take it back by: dayfly ca policy remove {rule}" if _RULE_ID.fullmatch(rule) else ""
         yield f"rule {rule}{whose}{command}"

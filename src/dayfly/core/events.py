@@ -161,6 +161,45 @@ class AccountKeyChanged(msgspec.Struct, frozen=True, gc=False):
     old_thumbprint: str
 
 
+class ExternalKeyMade(msgspec.Struct, frozen=True, gc=False):
+    """A key for external account bindings was made (RFC 8555 7.3.4); `scope` is the SHA-256 (hex) of its scope."""
+
+    at: datetime
+    kid: str
+    provisioner: str
+    owner: str
+    scope: str
+    preauthorized: bool
+
+
+class ExternalKeyRevoked(msgspec.Struct, frozen=True, gc=False):
+    """A key for external account bindings was taken back."""
+
+    at: datetime
+    kid: str
+    provisioner: str
+
+
+class AccountBound(msgspec.Struct, frozen=True, gc=False):
+    """A new account was bound by the external account key of this `kid` (RFC 8555 7.3.4)."""
+
+    at: datetime
+    account_id: int
+    provisioner: str
+    kid: str
+
+
+class NamesPreauthorized(msgspec.Struct, frozen=True, gc=False):
+    """The names of an order were valid without a proof: the external account key of this `kid` vouched for them."""
+
+    at: datetime
+    order_id: int
+    account_id: int
+    provisioner: str
+    kid: str
+    names: tuple[Identifier, ...]
+
+
 class SettingChanged(msgspec.Struct, frozen=True, gc=False):
     """A settings document was put or removed, which made `revision`.
 
@@ -214,6 +253,10 @@ LoggedEvent = (
     | AccountDeactivated
     | AccountKeyChanged
     | SettingChanged
+    | ExternalKeyMade
+    | ExternalKeyRevoked
+    | AccountBound
+    | NamesPreauthorized
     | AccountRevoked
 )
 """What becomes an entry of the log; fit for isinstance."""

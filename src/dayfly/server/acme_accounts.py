@@ -41,9 +41,9 @@ class AccountRoutes:
         """POST newAccount (RFC 8555 7.3)."""
         signed = await self._gate.with_key(request)
         payload = parse_payload(signed.payload, messages.NewAccount)
-        account, created = await accounts.new_account(
-            self._authority, request.params["provisioner"], payload, signed.key
-        )
+        applicant = accounts.Applicant(signed.key, signed.url, signed.source)
+        provisioner = request.params["provisioner"]
+        account, created = await accounts.new_account(self._authority, provisioner, payload, applicant)
         return Response(
             201 if created else 200,
             messages.render_account(account, signed.urls),

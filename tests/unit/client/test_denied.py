@@ -38,6 +38,15 @@ def test_what_a_deny_rule_takes_is_for_its_owner() -> None:
 def test_what_the_issuer_may_not_sign_has_no_command() -> None:
     """No rule widens the issuing certificate's name constraints."""
     assert hint_of_denials([Denial("issuer-constraints", "", "", "4F2A")]) == ""
+
+
+@pytest.mark.parametrize(("owner", "who"), [("web-team", "web-team"), ("", "an admin of the CA")])
+def test_scope_is_widened_by_another_key_only(owner: str, who: str) -> None:
+    """No rule helps, so none is advised; a name within the scope is."""
+    hint = hint_of_denials([Denial("eab:7hQ2bX0mT4kVw9Zc", owner, "a.internal.example", "4F2A")])
+    assert f"the scope of eab:7hQ2bX0mT4kVw9Zc does not allow it: {who} must give another key" in hint
+    assert "a.internal.example" in hint
+    assert "policy" not in hint
     assert hint_of_denials([]) == ""
 
 

@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 from dayfly.adapters.stores import migrations
 from dayfly.adapters.stores.log import check_head
+from dayfly.adapters.stores.rows import parse_external_key
+from dayfly.core.acme.external_accounts import vouches
 from dayfly.core.doctor.ca import DatabaseFacts
 from dayfly.core.frozen import replace
 from dayfly.core.settings.documents import Provisioner, parse_document
@@ -36,7 +38,7 @@ def inspect_database(path: Path, key: VerifierKey | None) -> DatabaseFacts:
             if facts.schema != facts.known_schema:
                 return facts  # its tables are not those that we know
             connection.execute("BEGIN")  # one moment for all reads
-            return _log(connection, _settings(connection, facts), key)
+            return _log(connection, _external_keys(connection, _settings(connection, facts)), key)
     except sqlite3.Error as error:
         return DatabaseFacts(trouble=f"the database {path} cannot be read: {error}")
     except DayflyError as error:
@@ -50,6 +52,13 @@ def _settings(connection: sqlite3.Connection, facts: DatabaseFacts) -> DatabaseF
     (ends,) = connection.execute("SELECT min(next_update) FROM crls").fetchone()
     crl_ends = None if ends is None else datetime.fromtimestamp(ends, UTC)
     return replace(facts, rules=rules, longest_leaf=max(longest, default=None), crl_ends=crl_ends)
+
+
+def _external_keys(connection: sqlite3.Connection, facts: DatabaseFacts) -> DatabaseFacts:
+    """Those that vouch for names; secrets are not read."""
+    found = connection.execute("SELECT scope, document FROM external_keys ORDER BY id")
+    keys = [parse_external_key(b"", *row) for row in found]
+    return replace(facts, preauthorized=tuple(f"{one.provisioner} {one.kid}" for one in keys if vouches(one)))
 
 
 def _log(connection: sqlite3.Connection, facts: DatabaseFacts, key: VerifierKey | None) -> DatabaseFacts:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dayfly.core.acme.external_accounts import ExternalAccountKey
 from dayfly.core.acme.objects import (
     Account,
     AuthorizationStatus,
@@ -80,6 +81,10 @@ class MemoryAccounts:
     async def accounts_of_key(self, thumbprint: str) -> tuple[Account, ...]:
         """The accounts of all provisioners with this key."""
         return tuple(one for one in self._rows.values() if one.thumbprint == thumbprint)
+
+    async def accounts(self, *, after: int, limit: int) -> tuple[Account, ...]:
+        """A page of accounts by id."""
+        return tuple(self._rows[key] for key in sorted(self._rows) if key > after)[:limit]
 
 
 class MemoryOrders:
@@ -223,6 +228,25 @@ class MemoryRenewals:
     async def changes(self) -> int:
         """How many rows were changed after they were made."""
         return self.changed
+
+
+class MemoryExternalKeys:
+    """Keys for external account bindings."""
+
+    def __init__(self, rows: dict[int, ExternalAccountKey]) -> None:
+        """Read these rows."""
+        self._rows = rows
+
+    async def external_key(self, kid: str) -> ExternalAccountKey:
+        """The key of this `kid`; NotFound."""
+        for one in self._rows.values():
+            if one.kid == kid:
+                return one
+        raise NotFound("no such external account key")
+
+    async def external_keys(self, *, after: int, limit: int) -> tuple[ExternalAccountKey, ...]:
+        """A page of keys by row id."""
+        return tuple(self._rows[key] for key in sorted(self._rows) if key > after)[:limit]
 
 
 class MemoryClaims:
@@ -395,6 +419,7 @@ class MemoryStore:
         self._orders: dict[int, Order] = {}
         self._authorizations: dict[int, SharedAuthorization] = {}
         self._certificates: dict[int, Certificate] = {}
+        self._external_keys: dict[int, ExternalAccountKey] = {}
         self._claims: dict[bytes, datetime] = {}
         self._compromised: set[str] = set()
         self.accounts = MemoryAccounts(self._accounts)
@@ -402,6 +427,7 @@ class MemoryStore:
         self.authorizations = MemoryAuthorizations(self._authorizations)
         self.certificates = MemoryCertificates(self._certificates, self._compromised)
         self.renewals = MemoryRenewals(self._certificates)
+        self.external_keys = MemoryExternalKeys(self._external_keys)
         self.claims = MemoryClaims(self._claims)
         self.settings = MemorySettings()
         self.log = MemoryLog()
@@ -465,6 +491,8 @@ class MemoryStore:
                 raise Conflict(f"{type(record).__name__.lower()} {record.id:016x} is there already")
             if isinstance(record, Account) and (record.provisioner, record.thumbprint) in keys:
                 raise Conflict("this key has an account already")
+            if isinstance(record, ExternalAccountKey) and record.kid in {x.kid for x in self._external_keys.values()}:
+                raise Conflict("there is an external account key of this kid")
         for record in changes.update:
             if isinstance(record, Account) and any(
                 one.id != record.id and (one.provisioner, one.thumbprint) == (record.provisioner, record.thumbprint)
@@ -484,6 +512,8 @@ class MemoryStore:
             return self._accounts
         if isinstance(record, SharedAuthorization):
             return self._authorizations
+        if isinstance(record, ExternalAccountKey):
+            return self._external_keys
         return self._orders if isinstance(record, Order) else self._certificates
 
     def _put(self, record: Record) -> None:
@@ -493,5 +523,7 @@ class MemoryStore:
             self._orders[record.id] = record
         elif isinstance(record, SharedAuthorization):
             self._authorizations[record.id] = record
+        elif isinstance(record, ExternalAccountKey):
+            self._external_keys[record.id] = record
         else:
             self._certificates[record.id] = record

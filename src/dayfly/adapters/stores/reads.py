@@ -17,6 +17,7 @@ from typing import Any
 from dayfly.adapters.stores import rows
 from dayfly.adapters.stores.recent import RecentRows
 from dayfly.adapters.stores.statements import CERTIFICATE_CHANGES, IS_COMPROMISED, IS_REPLACED, REVOKED_IN_LINE
+from dayfly.core.acme.external_accounts import NOBODY, ExternalAccountKey
 from dayfly.core.acme.objects import Account, Certificate, Order, SharedAuthorization
 from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import make_id
@@ -27,15 +28,7 @@ from dayfly.errors import NotFound, Unavailable
 from dayfly.ports import LIVE_ONES, LogHead, OrderSlice, StoredEntry, StoredGroup
 
 FEW = 32  # rows
-LIST_ROWS = 2_000  # orders of all accounts that one look at a list reads, in about a millisecond
-CLOCK_BACK = 3_600_000 << 22  # an hour in ids: a clock that was set back may make an order older than its account
 TOP = (1 << 63) - 1  # above every id
-# No index has the finished orders of an account: each order that is made would pay for it, and lists are rare.
-_SLICE_EDGE = "SELECT id FROM orders WHERE id > ? AND id < ? ORDER BY id DESC LIMIT 1 OFFSET ?"
-_SLICE = (
-    "SELECT document FROM orders WHERE id > ? AND id < ? AND account_id = ? AND status != 'invalid' "
-    "ORDER BY id DESC LIMIT ?"
-)
 LONGEST_LIFE = LONGEST + timedelta(days=1)  # of what is not in the index of long ones, and a day of margin
 LIVES_LONG = f"not_after - not_before >= {int(LONGEST.total_seconds())}"  # both ends are inside
 
@@ -105,6 +98,11 @@ class AccountTable:
         statement = "SELECT document FROM accounts WHERE id IN (SELECT id FROM accounts WHERE thumbprint = ?)"
         return tuple(rows.parse_account(row[0]) for row in self._reader.all(statement, thumbprint))
 
+    async def accounts(self, *, after: int, limit: int) -> tuple[Account, ...]:
+        """A page of accounts by id."""
+        found = self._reader.all("SELECT document FROM accounts WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+        return tuple(rows.parse_account(row[0]) for row in found)
+
 
 class OrderTable:
     """Orders."""
@@ -141,16 +139,14 @@ class OrderTable:
         return int((self._reader.one(statement, account_id, since) or (0,))[0])
 
     async def orders_of(self, account_id: int, *, before: int | None, limit: int) -> OrderSlice:
-        """A slice of the account's orders; none is older than the account itself, whose id is of its time."""
-        above = TOP if before is None else before
-        first = account_id - CLOCK_BACK
-        edge = self._reader.one(_SLICE_EDGE, first, above, LIST_ROWS)
-        lowest = first if edge is None else edge[0]
-        found = self._reader.all(_SLICE, lowest, above, account_id, limit)
+        """A slice of the account's orders."""
+        statement = (
+            "SELECT document FROM orders WHERE account_id = ? AND id < ? AND status != 'invalid' "
+            "ORDER BY id DESC LIMIT ?"
+        )
+        found = self._reader.all(statement, account_id, TOP if before is None else before, limit)
         orders = tuple(rows.parse_order(row[0]) for row in found)
-        if len(orders) == limit:
-            return OrderSlice(orders, orders[-1].id)
-        return OrderSlice(orders, None if edge is None else lowest + 1)
+        return OrderSlice(orders, orders[-1].id if len(orders) == limit else None)
 
     async def account_orders(self, account_id: int, *, since: int, below: int, limit: int) -> tuple[Order, ...]:
         """The account's orders with ids from `since` on and below `below`, newest first."""
@@ -281,6 +277,30 @@ class RenewalTable:
             (known,) = self._reader.one(CERTIFICATE_CHANGES) or (0,)
             self._recent.keep_changes(known)
         return known
+
+
+class ExternalKeyTable:
+    """Keys for external account bindings."""
+
+    _SELECT = "SELECT secret, scope, document FROM external_keys"
+    _NOBODY = rows.external_key_row(NOBODY)[4:]
+
+    def __init__(self, reader: Reader) -> None:
+        """Read through `reader`."""
+        self._reader = reader
+
+    async def external_key(self, kid: str) -> ExternalAccountKey:
+        """The key of this `kid`; NotFound."""
+        row = self._reader.one(f"{self._SELECT} WHERE kid = ?", kid)
+        found = rows.parse_external_key(*(row or self._NOBODY))  # a miss takes the time of a hit
+        if row is None:
+            raise NotFound("no such external account key")
+        return found
+
+    async def external_keys(self, *, after: int, limit: int) -> tuple[ExternalAccountKey, ...]:
+        """A page of keys by row id."""
+        found = self._reader.all(f"{self._SELECT} WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+        return tuple(rows.parse_external_key(*row) for row in found)
 
 
 class ClaimTable:

@@ -134,7 +134,7 @@ class RecentRows:
         return self._changes
 
     def keep(self, record: Record) -> None:
-        """A row that was just read, right after it was found missing here."""
+        """A row that was just read, right after it was found missing here; external account keys are not kept."""
         if isinstance(record, Order):
             _put(self._orders, record)
         elif isinstance(record, Account):

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
+from dayfly.core.acme.external_accounts import ExternalAccountKey
 from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus, SharedAuthorization
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.denials import KeptDenial
+from dayfly.core.policy.scopes import Scope, parse_scope, render_scope
 
 _encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
 _accounts = msgspec.json.Decoder(Account)
 _orders = msgspec.json.Decoder(Order)
 _authorizations = msgspec.json.Decoder(SharedAuthorization)
+_external_keys = msgspec.json.Decoder(ExternalAccountKey)
 _denials = msgspec.json.Decoder(KeptDenial)
 _names = msgspec.json.Decoder(list[tuple[IdentifierType, str]])
 
@@ -64,6 +69,23 @@ def identifier_column(identifier: Identifier) -> str:
 def parse_authorization(document: bytes) -> SharedAuthorization:
     """The authorization in a document."""
     return _authorizations.decode(document)
+
+
+def external_key_row(key: ExternalAccountKey) -> tuple[Any, ...]:
+    """id, kid, provisioner, version, secret, scope, document; the secret stands in its own column alone."""
+    document = _encode(replace(key, secret=b"", scope=Scope()))
+    return key.id, key.kid, key.provisioner, key.version, key.secret, render_scope(key.scope), document
+
+
+def parse_external_key(secret: bytes, scope: bytes, document: bytes) -> ExternalAccountKey:
+    """The key in a row; RuleError for a scope that cannot be read whole."""
+    return replace(_external_keys.decode(document), secret=secret, scope=_scope(scope))
+
+
+@lru_cache(maxsize=4096)
+def _scope(body: bytes) -> Scope:
+    """Parsed once, since every order of a bound account asks for it."""
+    return parse_scope(body)
 
 
 def denial_row(denial: KeptDenial) -> tuple[Any, ...]:

@@ -30,6 +30,7 @@ from dayfly.adapters.stores.reads import (
     AuthorizationTable,
     CertificateTable,
     ClaimTable,
+    ExternalKeyTable,
     LogTable,
     OrderTable,
     Reader,
@@ -52,6 +53,7 @@ from dayfly.ports import (
     ClaimReads,
     CRLs,
     Denials,
+    ExternalKeyReads,
     LogHead,
     LogReads,
     OrderReads,
@@ -474,6 +476,7 @@ class SqliteStore:
         self.authorizations: AuthorizationReads = AuthorizationTable(self._reader)
         self.certificates: CertificateReads = CertificateTable(self._reader, recent)
         self.renewals: RenewalReads = RenewalTable(self._reader, recent)
+        self.external_keys: ExternalKeyReads = ExternalKeyTable(self._reader)
         self.claims: ClaimReads = ClaimTable(self._reader)
         self.settings: SettingsReads = SettingsTable(self._reader, recent)
         self.log: LogReads = LogTable(self._reader, self._write)

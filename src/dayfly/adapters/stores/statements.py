@@ -13,6 +13,7 @@ import msgspec
 
 from dayfly.adapters.stores import rows
 from dayfly.adapters.stores.log import entries_of
+from dayfly.core.acme.external_accounts import ExternalAccountKey
 from dayfly.core.acme.objects import Account, Certificate, Order, SharedAuthorization
 from dayfly.core.events import CertificateIssued
 from dayfly.core.frozen import replace
@@ -59,6 +60,7 @@ _TABLES: dict[type, str] = {
     Order: "orders",
     Certificate: "certificates",
     SharedAuthorization: "authorizations",
+    ExternalAccountKey: "external_keys",
 }
 _VERSION_OF = {
     one: (f"SELECT version FROM {table} WHERE id = ?", f"{one.__name__.lower()} {{:016x}} changed meanwhile")  # noqa: S608 - ours
@@ -74,6 +76,12 @@ _INSERT_CERTIFICATE = f"INSERT INTO certificates ({rows.CERTIFICATE_COLUMNS}) VA
 _INSERT_AUTHORIZATION = (
     "INSERT INTO authorizations (id, account_id, identifier, status, expires, version, document) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_EXTERNAL_KEY = (
+    "INSERT INTO external_keys (id, kid, provisioner, version, secret, scope, document) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_UPDATE_EXTERNAL_KEY = (
+    "UPDATE external_keys SET kid = ?, provisioner = ?, version = ?, secret = ?, scope = ?, document = ? WHERE id = ?"
 )
 _UPDATE_ACCOUNT = "UPDATE accounts SET provisioner = ?, thumbprint = ?, version = ?, document = ? WHERE id = ?"
 _UPDATE_ORDER = "UPDATE orders SET status = ?, version = ?, document = ? WHERE id = ?"
@@ -181,6 +189,8 @@ def _insert(record: Record) -> Statement:
         return _INSERT_CERTIFICATE, rows.certificate_row(record)
     if isinstance(record, SharedAuthorization):
         return _INSERT_AUTHORIZATION, rows.authorization_row(record)
+    if isinstance(record, ExternalAccountKey):
+        return _INSERT_EXTERNAL_KEY, rows.external_key_row(record)
     return _INSERT_ACCOUNT, rows.account_row(record)
 
 
@@ -195,6 +205,9 @@ def _update(newer: Record) -> Statement:
     if isinstance(newer, SharedAuthorization):
         row_id, _, _, *values = rows.authorization_row(newer)  # nor does an authorization, or its name
         return _UPDATE_AUTHORIZATION, (*values, row_id)
+    if isinstance(newer, ExternalAccountKey):
+        row_id, *values = rows.external_key_row(newer)
+        return _UPDATE_EXTERNAL_KEY, (*values, row_id)
     row_id, *values = rows.certificate_row(newer)
     return _UPDATE_CERTIFICATE, (*values, row_id)
 

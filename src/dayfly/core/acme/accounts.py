@@ -14,7 +14,14 @@ from dayfly.core.acme.objects import Account, AccountStatus
 from dayfly.core.events import AccountCreated, AccountDeactivated, AccountUpdated
 from dayfly.core.frozen import replace
 from dayfly.core.jose.jwk import PublicKey
-from dayfly.core.problems import InvalidContact, Malformed, Unauthorized, UnsupportedContact, UserActionRequired
+from dayfly.core.problems import (
+    ExternalAccountRequired,
+    InvalidContact,
+    Malformed,
+    Unauthorized,
+    UnsupportedContact,
+    UserActionRequired,
+)
 
 MAX_CONTACTS = 10
 MAX_CONTACT_LENGTH = 320
@@ -41,6 +48,14 @@ def check_agreement(request: NewAccount, terms: str) -> None:
     """
     if terms and not request.terms_of_service_agreed:
         raise UserActionRequired(f"the terms of service at {terms} must be agreed to", terms=terms)
+
+
+def check_binding_is_there(request: NewAccount, *, required: bool) -> None:
+    """Raise ExternalAccountRequired where an external account is required, and none is named (RFC 8555 7.3.4)."""
+    if required and request.external_account_binding is None:
+        raise ExternalAccountRequired(
+            "this provisioner makes accounts only with an external account binding; ask the CA's operator for a key"
+        )
 
 
 def plan_new_account(

@@ -130,6 +130,7 @@ class NewAccount(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     contact: tuple[str, ...] = ()
     terms_of_service_agreed: bool = False
     only_return_existing: bool = False
+    external_account_binding: dict[str, Any] | None = None
 
 
 class AccountUpdate(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

@@ -70,7 +70,10 @@ class StoredProblem(msgspec.Struct, frozen=True, gc=False):
 
 
 class Account(msgspec.Struct, frozen=True, gc=False):
-    """An account of one provisioner (RFC 8555 7.1.2); `jwk` is canonical JSON, `thumbprint` that of RFC 7638."""
+    """An account of one provisioner (RFC 8555 7.1.2); `jwk` is canonical JSON, `thumbprint` that of RFC 7638.
+
+    `external_key` is the `kid` of the external account key that bound it, "" where none did (7.3.4).
+    """
 
     id: int
     provisioner: str
@@ -80,6 +83,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     status: AccountStatus = AccountStatus.VALID
     contacts: tuple[str, ...] = ()
     terms_agreed: bool = False
+    external_key: str = ""
     version: int = 0
 
 

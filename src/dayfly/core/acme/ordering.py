@@ -14,6 +14,7 @@ import msgspec
 
 from dayfly.core.acme.messages import NewOrder, WireIdentifier, parse_asked_time
 from dayfly.core.acme.objects import (
+    AccountStatus,
     Authorization,
     AuthorizationStatus,
     Challenge,
@@ -272,9 +273,10 @@ def with_given_up(order: Order, index: int, authorization: Authorization) -> Ord
     return replace(replaced, status=advance_order(order.status, OrderEvent.FAILED), error=problem)
 
 
-def abandon_order(order: Order) -> Order:
-    """A pending or ready order once its account was deactivated (RFC 8555 7.3.6): invalid for good."""
-    problem = StoredProblem("unauthorized", "the account was deactivated by its owner", 403)
+def abandon_order(order: Order, status: AccountStatus) -> Order:
+    """A pending or ready order once its account was deactivated or revoked (RFC 8555 7.3.6): invalid for good."""
+    what = "deactivated by its owner" if status is AccountStatus.DEACTIVATED else "revoked by the CA"
+    problem = StoredProblem("unauthorized", f"the account was {what}", 403)
     return replace(order, status=advance_order(order.status, OrderEvent.FAILED), error=problem)
 
 

@@ -52,6 +52,7 @@ class DatabaseFacts:
     """The database, read and not touched; `trouble` says why it could not be read, else is empty.
 
     `log` says what does not fit in the log; `size` is the number of its entries, `checked` how it was looked at.
+    `preauthorized` are the external account keys that vouch for names, as provisioner and kid.
     """
 
     trouble: str = ""
@@ -65,6 +66,7 @@ class DatabaseFacts:
     longest_leaf: timedelta | None = None
     crl_ends: datetime | None = None
     """The earliest nextUpdate of all CRLs, None where there is none."""
+    preauthorized: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +188,9 @@ def judge_database(facts: DatabaseFacts) -> tuple[Finding, ...]:
     if not facts.rules:
         says = "there is no name rule, so every name is refused"
         found.append(wrong("DF4218", Group.CA, says, next_step="dayfly ca policy allow NAME"))
+    for key in facts.preauthorized:
+        says = f"the external account key {key} gives its names without a proof"
+        found.append(wrong("DF4221", Group.CA, says, next_step=f"if nobody needs it: dayfly ca eab remove {key}"))
     words = "log verifies" if facts.checked == "all" else "log's head fits"
     return settle(found, otherwise=passed("DF4212", Group.CA, f"{words} ({facts.size} entries)"))
 

@@ -195,6 +195,11 @@ PAGES = (
          "A provisioner gives more than 7 days, and ca.toml has no [crl]: such a certificate could not be called back, "
          "so each request for one is refused.",
          "Say where CRLs are served, [crl] address, and restart the CA; or shorten the provisioner's lifetimes."),
+    Page("DF4221", _W, "Names are given without a proof",
+         "A pre-authorized external account key vouches for its names: whoever has it, and asks from its networks, "
+         "gets certificates for them. It is meant for clients that cannot answer a challenge, and never the default.",
+         "dayfly ca eab list PROVISIONER --json shows its names and networks; keep both narrow, and take back what is "
+         "not used any more: dayfly ca eab remove PROVISIONER KID."),
     Page("DF4301", _P, "The root certificate is missing, or not the one that was promised",
          "A client trusts this file alone, and knows its fingerprint from config/defaults.json.",
          "dayfly ca bootstrap --ca-url URL --fingerprint SHA256 --force."),

@@ -7,7 +7,8 @@ What `render_entry` gives is what `parse_entry` takes, and nothing else.
 
     1 LogStarted         2 CertificateIssued   3 CertificateRevoked   4 AccountCreated
     5 AccountUpdated     6 AccountDeactivated  7 AccountKeyChanged    8 SettingChanged
-    9 AccountRevoked
+    9 AccountRevoked    10 ExternalKeyMade    11 ExternalKeyRevoked  12 AccountBound
+   13 NamesPreauthorized
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from dayfly.core.events import (
+    AccountBound,
     AccountCreated,
     AccountDeactivated,
     AccountKeyChanged,
@@ -28,9 +30,12 @@ from dayfly.core.events import (
     AccountUpdated,
     CertificateIssued,
     CertificateRevoked,
+    ExternalKeyMade,
+    ExternalKeyRevoked,
     IssueKind,
     LoggedEvent,
     LogStarted,
+    NamesPreauthorized,
     SettingAction,
     SettingChanged,
 )
@@ -123,6 +128,33 @@ class _AccountRevoked(_Form, frozen=True, tag=9):
     by: str
 
 
+class _ExternalKeyMade(_Form, frozen=True, tag=10):
+    kid: str
+    provisioner: str
+    owner: str
+    scope: str
+    preauthorized: bool
+
+
+class _ExternalKeyRevoked(_Form, frozen=True, tag=11):
+    kid: str
+    provisioner: str
+
+
+class _AccountBound(_Form, frozen=True, tag=12):
+    account_id: _Id
+    provisioner: str
+    kid: str
+
+
+class _NamesPreauthorized(_Form, frozen=True, tag=13):
+    order_id: _Id
+    account_id: _Id
+    provisioner: str
+    kid: str
+    names: tuple[Identifier, ...]
+
+
 # --- both ways --------------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +241,10 @@ _AnyForm = (
     | _AccountDeactivated
     | _AccountKeyChanged
     | _SettingChanged
+    | _ExternalKeyMade
+    | _ExternalKeyRevoked
+    | _AccountBound
+    | _NamesPreauthorized
     | _AccountRevoked
 )
 
@@ -220,6 +256,10 @@ _PAIRS: tuple[tuple[type[Any], type[Struct]], ...] = (
     (AccountDeactivated, _AccountDeactivated),
     (AccountKeyChanged, _AccountKeyChanged),
     (SettingChanged, _SettingChanged),
+    (ExternalKeyMade, _ExternalKeyMade),
+    (ExternalKeyRevoked, _ExternalKeyRevoked),
+    (AccountBound, _AccountBound),
+    (NamesPreauthorized, _NamesPreauthorized),
     (AccountRevoked, _AccountRevoked),
 )
 _EVENTS: dict[type[Struct], type[Any]] = {form: event for event, form in _PAIRS}

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from dayfly.core.acme.messages import NewOrder, WireIdentifier
-from dayfly.core.acme.objects import AuthorizationStatus, Order, OrderStatus
+from dayfly.core.acme.objects import AccountStatus, AuthorizationStatus, Order, OrderStatus
 from dayfly.core.acme.ordering import (
     MAX_NAMES,
     ORDER_LIFE,
@@ -230,8 +230,12 @@ def test_ip_identifier_gets_http_01__rfc8738() -> None:
 @pytest.mark.parametrize("one", [order(), ready_order()], ids=["pending", "ready"])
 def test_order_of_a_deactivated_account_is_invalid_with_the_reason__rfc8555_7_3_6(one: Order) -> None:
     """An open order ends with its account, and says so."""
-    ended = abandon_order(one)
+    ended = abandon_order(one, AccountStatus.DEACTIVATED)
     assert ended.status is OrderStatus.INVALID
     assert ended.error is not None
+    assert ended.error.detail == "the account was deactivated by its owner"
+    by_operator = abandon_order(one, AccountStatus.REVOKED).error
+    assert by_operator is not None
+    assert by_operator.detail == "the account was revoked by the CA"
     assert (ended.error.type, ended.error.status) == ("unauthorized", 403)
     assert ended.authorizations == one.authorizations

@@ -134,6 +134,7 @@ def test_lab_settings_are_told(facts: LabFacts, found: list[tuple[str, Level]]) 
         (replace(DATABASE, schema=2), [("DF4211", W)]),
         (replace(DATABASE, log="the head does not fit"), [("DF4212", P)]),
         (replace(DATABASE, rules=0), [("DF4218", W)]),
+        (replace(DATABASE, preauthorized=("acme 7hQ2", "acme 9Zc4")), [("DF4221", W), ("DF4221", W)]),
     ],
 )
 def test_database_is_judged_by_schema_log_and_rules(facts: DatabaseFacts, found: list[tuple[str, Level]]) -> None:

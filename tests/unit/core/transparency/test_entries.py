@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dayfly.core.events import (
+    AccountBound,
     AccountCreated,
     AccountDeactivated,
     AccountKeyChanged,
@@ -18,9 +19,12 @@ from dayfly.core.events import (
     AccountUpdated,
     CertificateIssued,
     CertificateRevoked,
+    ExternalKeyMade,
+    ExternalKeyRevoked,
     IssueKind,
     LoggedEvent,
     LogStarted,
+    NamesPreauthorized,
     SettingAction,
     SettingChanged,
 )
@@ -98,6 +102,28 @@ PINNED: list[tuple[LoggedEvent, str]] = [
             '"by":"revocation of 7"}'
         ),
     ),
+    (
+        ExternalKeyMade(AT, "kid", "internal-acme", "web-team", HEX, preauthorized=True),
+        (
+            '{"t":10,"v":1,"at":"2026-03-01T12:00:00Z","kid":"kid","provisioner":"internal-acme","owner":"web-team",'
+            f'"scope":"{HEX}","preauthorized":true}}'
+        ),
+    ),
+    (
+        ExternalKeyRevoked(AT, "kid", "internal-acme"),
+        '{"t":11,"v":1,"at":"2026-03-01T12:00:00Z","kid":"kid","provisioner":"internal-acme"}',
+    ),
+    (
+        AccountBound(AT, 1, "internal-acme", "kid"),
+        '{"t":12,"v":1,"at":"2026-03-01T12:00:00Z","account_id":1,"provisioner":"internal-acme","kid":"kid"}',
+    ),
+    (
+        NamesPreauthorized(AT, 2, 1, "internal-acme", "kid", (Identifier(IdentifierType.DNS, "a.b"),)),
+        (
+            '{"t":13,"v":1,"at":"2026-03-01T12:00:00Z","order_id":2,"account_id":1,"provisioner":"internal-acme",'
+            '"kid":"kid","names":[{"type":"dns","value":"a.b"}]}'
+        ),
+    ),
 ]
 REVOKED = PINNED[2][1]
 
@@ -132,6 +158,10 @@ EVENTS = st.one_of(
     st.builds(AccountUpdated, times, ids, texts),
     st.builds(AccountDeactivated, times, ids, texts),
     st.builds(AccountKeyChanged, times, ids, texts, texts, texts),
+    st.builds(ExternalKeyMade, times, texts, texts, texts, texts, st.booleans()),
+    st.builds(ExternalKeyRevoked, times, texts, texts),
+    st.builds(AccountBound, times, ids, texts, texts),
+    st.builds(NamesPreauthorized, times, ids, ids, texts, texts, st.lists(names, max_size=3).map(tuple)),
     st.builds(SettingChanged, times, ids, texts, texts, st.sampled_from(SettingAction), texts),
     st.builds(AccountRevoked, times, ids, texts, texts),
 )

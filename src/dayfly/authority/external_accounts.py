@@ -1,0 +1,143 @@
+"""External accounts: keys are made and taken back, accounts are bound by them, and held to their scopes (acme.md 5).
+
+Rules: a binding that does not hold has one text and one time, and only the CA's log says why; how often a source may
+be wrong is limited; an account is bound in the transaction that makes it, together with the use of the key; scopes are
+read anew for every order, and a plain account costs no query.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from contextlib import suppress
+
+from dayfly.authority.context import Authority, Source
+from dayfly.authority.limits import BAD_BINDINGS, source_key
+from dayfly.core.acme.external_accounts import (
+    Binding,
+    ExternalAccountKey,
+    check_external_key,
+    refusal_of,
+    revoked,
+    scope_of,
+    unbound,
+)
+from dayfly.core.acme.objects import Account, Certificate
+from dayfly.core.events import ExternalKeyMade, ExternalKeyRevoked
+from dayfly.core.policy.grant import Grant, within_scopes
+from dayfly.core.policy.scopes import render_scope
+from dayfly.core.settings.documents import ProvisionerType, Settings
+from dayfly.errors import ConfigError, Conflict, NotFound, Unavailable
+from dayfly.ports import Changes, Clock, Store
+
+_LOG = logging.getLogger("dayfly.authority")
+
+TRIES = 5
+
+
+async def find_binding_key(
+    authority: Authority, provisioner: str, binding: Binding, *, source: Source | None
+) -> ExternalAccountKey:
+    """The key that binds a new account as asked, as of now; Unauthorized, and RateLimited after many of those."""
+    now, limiter = authority.clock.now(), authority.limits.bindings
+    limiter.check(source_key(source), BAD_BINDINGS, now, what="too many external account bindings that do not hold")
+    try:
+        key = await authority.store.external_keys.external_key(binding.kid)
+    except NotFound:
+        key = None
+    why = refusal_of(binding, key, provisioner=provisioner, source=source, now=now)
+    if why or key is None:
+        limiter.use(source_key(source), BAD_BINDINGS, now)
+        _LOG.warning("an external account binding was refused", extra={"kid": binding.kid[:80], "detail": why})
+        raise unbound()
+    return key
+
+
+async def grant_of_account(
+    authority: Authority, account: Account
+) -> tuple[Settings, Grant, tuple[ExternalAccountKey, ...]]:
+    """The settings, what the account's provisioner grants within the scope of its key, and that key if it has one.
+
+    The key is relied on: the commit of what is planned names it as `unchanged`.
+    """
+    settings, grant = await authority.acme_grant(account.provisioner)
+    if not account.external_key:
+        return settings, grant, ()
+    key = await authority.store.external_keys.external_key(account.external_key)
+    return settings, within_scopes(grant, (scope_of(key),)), (key,)
+
+
+async def grant_of_certificate(authority: Authority, certificate: Certificate, grant: Grant) -> Grant:
+    """What is granted to the holder of a certificate: no more than to the account that it was issued to."""
+    if certificate.account_id is None:
+        return grant
+    account = await authority.store.accounts.account(certificate.account_id)
+    if not account.external_key:
+        return grant
+    key = await authority.store.external_keys.external_key(account.external_key)
+    return within_scopes(grant, (scope_of(key),))
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+async def add_external_key(store: Store, key: ExternalAccountKey) -> None:
+    """Store a new key, with its log entry; ConfigError where it does not fit the settings as they are."""
+    digest = hashlib.sha256(render_scope(key.scope)).hexdigest()
+    event = ExternalKeyMade(
+        key.created_at, key.kid, key.provisioner, key.scope.owner, digest, preauthorized=key.preauthorized
+    )
+    for _ in range(TRIES):
+        settings = await store.settings.settings()
+        _check_fits(settings, key)
+        with suppress(Conflict):
+            await store.commit(Changes(insert=(key,), events=(event,), settings_revision=settings.revision))
+            return
+    raise _busy()
+
+
+def _check_fits(settings: Settings, key: ExternalAccountKey) -> None:
+    """An ACME provisioner and an owner that there are, and a scope that is well formed; ConfigError."""
+    found = settings.find_provisioner(key.provisioner)
+    if found is None or found.type is not ProvisionerType.ACME:
+        names = ", ".join(one.name for one in settings.provisioners if one.type is ProvisionerType.ACME) or "none"
+        raise ConfigError(
+            "", f"there is no ACME provisioner named {key.provisioner}", hint=f"those that there are: {names}"
+        )
+    if key.scope.owner and key.scope.owner not in {one.name for one in settings.owners}:
+        names = ", ".join(one.name for one in settings.owners[:10]) or "none"
+        raise ConfigError("", f"nobody knows the owner {key.scope.owner}", hint=f"those that there are: {names}")
+    check_external_key(key)
+
+
+async def revoke_external_key(store: Store, clock: Clock, *, provisioner: str, kid: str) -> ExternalAccountKey:
+    """The key once it was taken back, with its log entry: it binds and vouches no more; ConfigError.
+
+    A second time changes nothing. The accounts that it bound stay, and so does its scope.
+    """
+    for _ in range(TRIES):
+        try:
+            key = await store.external_keys.external_key(kid)
+        except NotFound:
+            raise _no_key(provisioner, kid) from None
+        if key.provisioner != provisioner:
+            raise _no_key(provisioner, kid)
+        if key.revoked_at is not None:
+            return key
+        gone = revoked(key, now=clock.now())
+        event = ExternalKeyRevoked(clock.now(), key.kid, key.provisioner)
+        try:
+            await store.commit(Changes(update=(gone,), events=(event,)))
+        except Conflict:
+            continue
+        return gone
+    raise _busy()
+
+
+def _no_key(provisioner: str, kid: str) -> ConfigError:
+    what = f"provisioner {provisioner} has no external account key {kid[:80]}"
+    return ConfigError("", what, hint=f"list them: dayfly ca eab list {provisioner}")
+
+
+def _busy() -> Unavailable:
+    return Unavailable("the key or the settings kept changing meanwhile", hint="run the command again")

@@ -1,0 +1,138 @@
+"""`dayfly ca account`: the ACME accounts of a CA, seen and ended by its operator.
+
+Rules: an account is told by its id, the last part of its URL, or by the URL; one that is ended is `revoked`, as RFC
+8555 7.1.2 has it for what the server does, and its open orders are invalid for good; its certificates stay until they
+expire or are revoked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import click
+
+from dayfly.adapters.system import SystemClock
+from dayfly.cli.output import emit, home_option, json_option, say, tick
+from dayfly.cli.tables import render_moment, render_table
+from dayfly.core.acme.objects import Account, AccountStatus
+from dayfly.core.ids import parse_id, render_id
+from dayfly.errors import UsageError
+from dayfly.wiring.external_accounts import AccountView, accounts_of, end_account_of, view_account_of
+from dayfly.wiring.homes import enter_home
+
+_HEAD = ("id", "provisioner", "status", "created", "external account", "contacts")
+
+
+@click.group()
+def account() -> None:
+    """List, show and end ACME accounts."""
+
+
+@account.command(name="list")
+@home_option
+@click.option("--provisioner", default="", help="Those of one provisioner only.")
+@click.option("--eab-key-id", "kid", default="", help="Those that this external account key bound only.")
+@click.option("--all", "everything", is_flag=True, help="Those that were deactivated or ended, too.")
+@json_option
+def list_(home: str | None, provisioner: str, kid: str, everything: bool, as_json: bool) -> None:
+    """List ACME accounts, those first that were made first."""
+    found = [
+        one
+        for one in asyncio.run(accounts_of(enter_home(home)))
+        if provisioner in {"", one.provisioner}
+        and kid in {"", one.external_key}
+        and (everything or one.status is AccountStatus.VALID)
+    ]
+    if as_json:
+        emit([_document(one) for one in found])
+    elif found:
+        click.echo(render_table(_HEAD, [_line(one) for one in found]))
+    else:
+        say("there are no such accounts")
+
+
+@account.command()
+@click.argument("name", metavar="ID")
+@home_option
+@json_option
+def show(name: str, home: str | None, as_json: bool) -> None:
+    """Show an account: whose it is, what binds it, what it has."""
+    view = asyncio.run(view_account_of(enter_home(home), _id(name), SystemClock().now()))
+    document = {**_document(view.account), "thumbprint": view.account.thumbprint, **_more(view)}
+    if as_json:
+        emit(document)
+        return
+    for label, value in document.items():
+        click.echo(f"{label.replace('_', ' ')}: {_text(value)}")
+
+
+@account.command()
+@click.argument("name", metavar="ID")
+@home_option
+@click.option("--force", is_flag=True, help="Do not ask.")
+@json_option
+def deactivate(name: str, home: str | None, force: bool, as_json: bool) -> None:
+    """End an account for good: every later request of it is refused, and its open orders are invalid."""
+    account_id = _id(name)
+    config = enter_home(home)
+    question = f"End account {render_id(account_id)}? It cannot be undone."
+    if not force and sys.stdin.isatty() and not click.confirm(question, default=False, err=True):
+        raise UsageError("the account stays as it is")
+    ended, orders = asyncio.run(end_account_of(config, account_id))
+    if as_json:
+        emit({**_document(ended), "orders": orders})
+        return
+    tick("Account", f"{render_id(ended.id)} is {ended.status}; {orders} open orders of it are invalid")
+    say("its certificates stay until they expire; `dayfly ca list` shows them, `dayfly ca revoke` ends them")
+
+
+def _id(text: str) -> int:
+    """The id in what a person names; UsageError."""
+    found = parse_id(text.rstrip("/").rpartition("/")[2].lower())
+    if found is None:
+        raise UsageError(f"{text[:80]!r} is no account's id or URL", hint="list them: dayfly ca account list")
+    return found
+
+
+def _document(one: Account) -> dict[str, Any]:
+    return {
+        "id": render_id(one.id),
+        "provisioner": one.provisioner,
+        "status": one.status.value,
+        "created_at": render_moment(one.created_at),
+        "contacts": one.contacts,
+        "terms_agreed": one.terms_agreed,
+        "external_key": one.external_key or None,
+    }
+
+
+def _more(view: AccountView) -> dict[str, Any]:
+    """What the rest of the database says of it."""
+    key = view.external_key
+    return {
+        "reference": None if key is None else key.reference,
+        "owner": None if key is None else key.scope.owner,
+        "open_orders": view.open_orders,
+        "certificates": view.certificates,
+    }
+
+
+def _line(one: Account) -> tuple[str, ...]:
+    return (
+        render_id(one.id),
+        one.provisioner,
+        one.status.value,
+        render_moment(one.created_at),
+        one.external_key or "-",
+        " ".join(contact.removeprefix("mailto:") for contact in one.contacts) or "-",
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value in {None, ""} else str(value)
