@@ -7,7 +7,6 @@ makes the exit code 1.
 from __future__ import annotations
 
 import asyncio
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ WIDTHS = (10, 12, 8, 21, 21, 0)
 @home_option
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Write each CRL to DIR, as 20261224.crl.")
 @json_option
-def crl(home: str | None, as_json: bool, out: Path | None) -> None:
+def crl(home: str | None, as_json: bool, out: Path | None) -> int:
     """List the CRLs of this CA, one for each day on which long-lived certificates end."""
     config = enter_home(home)
     if config.crl is None:
@@ -52,7 +51,7 @@ def crl(home: str | None, as_json: bool, out: Path | None) -> None:
     stale = [render_partition(one.head.partition) for one in found if one.head.next_update <= now]
     if stale:
         say(f"stale: {', '.join(stale)}; is the CA running? see: dayfly doctor")
-        sys.exit(1)
+    return 1 if stale else 0
 
 
 def document(crl: StoredCRL, config: Config, now: datetime) -> dict[str, Any]:
