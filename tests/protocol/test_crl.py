@@ -171,6 +171,22 @@ def test_numbers_rise_across_restarts_and_processes__rfc5280_5_2_3(play: Play) -
     play(scenario)
 
 
+def test_two_processes_at_once_have_one_list__rfc5280_5_2_3(play: Play) -> None:
+    """Both sign, one is kept, and the other's is seen by nobody."""
+
+    async def scenario(client: StepClient) -> None:
+        peer = await with_crls(client)
+        twin, leaf = peer.with_authority(crls={}), await client.issued()
+        for _ in range(2):
+            first, second = await asyncio.gather(
+                current_crl(peer.authority, partition(leaf)), current_crl(twin.authority, partition(leaf))
+            )
+            assert first == second
+            await client.revoke((await client.issued()).serial)
+
+    play(scenario)
+
+
 def test_many_readers_cost_one_signature_and_a_lost_race_is_made_again(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +217,20 @@ def test_many_readers_cost_one_signature_and_a_lost_race_is_made_again(
         await client.revoke(leaf.serial)
         assert serials(await fetch(peer, leaf)) == {leaf.serial}
         assert len(signatures) == 3
+
+    play(scenario)
+
+
+def test_large_list_is_made_beside_the_loop(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says the same as a small one."""
+
+    async def scenario(client: StepClient) -> None:
+        peer = await with_crls(client)
+        leaf, other = await client.issued(), await client.issued()
+        monkeypatch.setattr("dayfly.core.x509.crl.MANY_ENTRIES", 1)
+        for one in (leaf, other):
+            await client.revoke(one.serial)
+        assert serials(await fetch(peer, leaf)) == {leaf.serial, other.serial}
 
     play(scenario)
 

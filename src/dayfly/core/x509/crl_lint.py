@@ -7,6 +7,7 @@ what was checked can be taken once. A list that leaves out one entry, or says le
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from dayfly.core.x509 import der
 from dayfly.core.x509.crl import CRLPlan, DraftCRL, RevokedLeaf
@@ -15,8 +16,11 @@ from dayfly.core.x509.profile import IssuerFacts
 from dayfly.core.x509.reasons import REASON_CODES
 
 _MAKER = object()
-_ENUMERATED = 0x0A
-_AKI, _NUMBER, _IDP, _REASON = (der.oid(f"2.5.29.{arc}") for arc in (35, 20, 28, 21))
+_AKI, _NUMBER, _IDP = (der.oid(f"2.5.29.{arc}") for arc in (35, 20, 28))
+# The extensions of an entry: a reasonCode, not critical, with a reason that says something (RFC 5280 5.3.1).
+_REASONS = {
+    b"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01" + bytes((code,)): code for code in REASON_CODES - {0}
+}
 
 
 class CheckedCRL:
@@ -80,24 +84,25 @@ def _check_fields(tbs: bytes, plan: CRLPlan, issuer: IssuerFacts) -> None:
     _check_extensions(der.read_one(rest[-1].content, der.SEQUENCE), plan, issuer)
 
 
-def _time(element: der.Element) -> datetime:
-    """UTCTime until 2049, GeneralizedTime from 2050 (RFC 5280 5.1.2.4)."""
-    form = {der.UTC_TIME: "%y%m%d%H%M%SZ", der.GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}.get(element.tag, "no time at all")
-    moment = datetime.strptime(element.content.decode("ascii"), form).replace(tzinfo=UTC)
-    _need((moment.year >= 2050) is (element.tag == der.GENERALIZED_TIME), "a time has the wrong form")
+@lru_cache(maxsize=4096)
+def _moment(tag: int, content: bytes) -> datetime:
+    """UTCTime until 2049, GeneralizedTime from 2050 (RFC 5280 5.1.2.4); many entries share one."""
+    form = {der.UTC_TIME: "%y%m%d%H%M%SZ", der.GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}.get(tag, "no time at all")
+    moment = datetime.strptime(content.decode("ascii"), form).replace(tzinfo=UTC)
+    _need((moment.year >= 2050) is (tag == der.GENERALIZED_TIME), "a time has the wrong form")
     return moment
 
 
+def _time(element: der.Element) -> datetime:
+    return _moment(element.tag, element.content)
+
+
 def _entry(element: der.Element) -> RevokedLeaf:
-    serial, at, *more = der.read_all(der.read_one(element.whole, der.SEQUENCE).content)
-    reason = 0
-    if more:
-        (extension,) = der.read_all(der.read_one(more[0].whole, der.SEQUENCE).content)
-        identifier, value = der.read_all(der.read_one(extension.whole, der.SEQUENCE).content)
-        _need(not more[1:] and identifier.whole == _REASON, "an entry has another extension than its reason")
-        code = der.read_one(der.read_one(value.whole, der.OCTET_STRING).content, _ENUMERATED).content
-        reason = int.from_bytes(code)
-        _need(len(code) == 1 and reason, "a reason says nothing")
+    _need(element.tag == der.SEQUENCE, "an entry is none")
+    serial, at, *more = der.read_all(element.content)
+    reason = _REASONS.get(b"".join(one.whole for one in more)) if more else 0
+    if reason is None:
+        raise LintRefused("an entry has something else than its reason")
     return RevokedLeaf(der.read_integer(serial), _time(at), reason)
 
 
