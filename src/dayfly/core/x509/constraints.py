@@ -22,6 +22,7 @@ Network = IPv4Network | IPv6Network
 
 _UNREAD = ((IdentifierType.EMAIL, x509.RFC822Name), (IdentifierType.URI, x509.UniformResourceIdentifier))
 EVERYWHERE: tuple[Network, ...] = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+NOBODY: tuple[Network, ...] = (ip_network("0.0.0.0/32"), ip_network("::/128"))  # unspecified, and so nobody's
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,22 @@ class NameConstraints:
 
 
 def plan_constraints(rules: Iterable[Rule], own_names: Sequence[Identifier]) -> NameConstraints:
-    """What the first rules allow and the CA's own names, and no address where none of these is one."""
+    """What the first rules allow and the CA's own names, and no address where none of these is one.
+
+    Where only one family has networks, of the other one address is permitted that nobody can have. Silence about it
+    would permit all of it to GnuTLS, and an exclusion of all of it fails every address of the first family in Java,
+    which holds the octets of one family against the mask of the other.
+    """
     allowed = [rule for rule in rules if rule.action is RuleAction.ALLOW]
     domains = [rule.pattern.lstrip("*").removeprefix(".") for rule in allowed if rule.kind is RuleKind.DNS]
     domains += [one.value for one in own_names if one.type is IdentifierType.DNS]
     networks: list[Network] = [ip_network(rule.pattern) for rule in allowed if rule.kind is RuleKind.IP]
     networks += [ip_network(one.value) for one in own_names if one.type is IdentifierType.IP]
     unique = tuple(dict.fromkeys(networks))
-    none_of = tuple(every for every in EVERYWHERE if all(one.version != every.version for one in unique))
-    return NameConstraints(_widest(domains), unique, (), none_of)
+    if not unique:
+        return NameConstraints(_widest(domains), (), (), EVERYWHERE)
+    of_no_use = tuple(one for one in NOBODY if all(one.version != other.version for other in unique))
+    return NameConstraints(_widest(domains), (*unique, *of_no_use))
 
 
 def _widest(domains: Sequence[str]) -> tuple[str, ...]:

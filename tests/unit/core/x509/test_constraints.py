@@ -60,7 +60,7 @@ def test_name_is_permitted_or_not__rfc5280_4_2_1_10(constraints: NameConstraints
 
 
 def test_plan_permits_rules_and_own_names_and_no_other_kind_of_address() -> None:
-    """What the first rules allow and the CA's own names; IPv6 is excluded where nothing of it is permitted."""
+    """What the first rules allow and the CA's own names; of the family without networks an address that nobody has."""
     rules = (
         Rule("r1", RuleKind.DNS, "internal.example", "p"),
         Rule("r2", RuleKind.DNS, "**.internal.example", "p"),
@@ -69,9 +69,27 @@ def test_plan_permits_rules_and_own_names_and_no_other_kind_of_address() -> None
     )
     planned = plan_constraints(rules, (name("ca.internal.example"), name("ca.other.example"), name("192.0.2.1")))
     assert planned.permitted_dns == ("internal.example", "ca.other.example")
-    assert planned.permitted_networks == (ip_network("10.0.0.0/8"), ip_network("192.0.2.1/32"))
-    assert planned.excluded_networks == (ip_network("::/0"),)
+    assert planned.permitted_networks == tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.1/32", "::/128")))
+    assert not planned.excluded_networks
     assert not planned.excluded_dns
+
+
+@pytest.mark.parametrize(
+    ("networks", "permitted", "excluded"),
+    [
+        ((), (), ("0.0.0.0/0", "::/0")),
+        (("fd12::/16",), ("fd12::/16", "0.0.0.0/32"), ()),
+        (("10.0.0.0/8", "fd12::/16"), ("10.0.0.0/8", "fd12::/16"), ()),
+    ],
+)
+def test_plan_leaves_no_address_of_a_family_without_networks(
+    networks: tuple[str, ...], permitted: tuple[str, ...], excluded: tuple[str, ...]
+) -> None:
+    """Without any network all addresses are excluded; with those of one family the other one gets nobody's."""
+    rules = tuple(Rule(f"r{one}", RuleKind.IP, one, "p") for one in networks)
+    planned = plan_constraints(rules, (name("ca.internal.example"),))
+    assert planned.permitted_networks == tuple(map(ip_network, permitted))
+    assert planned.excluded_networks == tuple(map(ip_network, excluded))
 
 
 def test_check_names_every_outside_name() -> None:
