@@ -15,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from dayfly.core.acme.caa import CaaRecord
 from dayfly.core.acme.external_accounts import ExternalAccountKey
 from dayfly.core.acme.objects import Account, AuthorizationRef, Certificate, Order, SharedAuthorization
 from dayfly.core.events import Event
@@ -460,19 +461,30 @@ class NoteSigner(Protocol):
 
 
 class ValidatorSpec(msgspec.Struct, frozen=True, gc=False):
-    """What a validator can prove: the challenge type, the identifier types, and whether a wildcard may be proved so."""
+    """What a validator can prove: the challenge type, the identifier types, and whether a wildcard may be proved so.
+
+    `token` is off where a proof lasts, and so cannot hold a token of one challenge.
+    """
 
     type: str
     identifier_types: frozenset[IdentifierType]
     wildcards: bool
+    token: bool = True
 
 
 class ValidationTarget(msgspec.Struct, frozen=True):
-    """What to fetch and what to expect; `key_authorization` is compared in constant time and never shown."""
+    """What to fetch and what to expect; `key_authorization` is compared in constant time and never shown.
+
+    A wildcard's identifier is the name below its `*.`, and `wildcard` is true. `account_urls` are those under which the
+    account may know itself, the canonical one first; `issuers` the CA's names that a lasting record may have.
+    """
 
     identifier: Identifier
     token: str
     key_authorization: str
+    account_urls: tuple[str, ...] = ()
+    issuers: tuple[str, ...] = ()
+    wildcard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -486,9 +498,14 @@ class Location:
 
 
 class Validated(msgspec.Struct, frozen=True):
-    """A proof that matched; `address` is the address and port dialled, for the record."""
+    """A proof that matched; `address` is the address and port dialled, for the record.
+
+    `reuse_for` is for how many seconds it may serve other orders, where the proof itself says so; None where it says
+    nothing.
+    """
 
     address: str
+    reuse_for: int | None = None
 
 
 class ValidationFailed(DayflyError):
@@ -533,6 +550,14 @@ class Validator(Protocol):
 
 MARK_TEXT = 480
 """Octets of text that a mark on the board can have."""
+
+
+class CaaReader(Protocol):
+    """The CAA records of names (RFC 8659)."""
+
+    async def relevant(self, name: str) -> tuple[CaaRecord, ...]:
+        """The relevant set of records, found by climbing; empty where there is none. ValidationFailed, transient."""
+        ...
 
 
 class MarkBoard(Protocol):

@@ -419,7 +419,8 @@ def test_proxy_variables_are_ignored__v13(monkeypatch: pytest.MonkeyPatch) -> No
     assert isinstance(outcome(plain()), Validated)
 
 
-def test_table_of_validators_has_the_three__acme_8() -> None:
-    """The table gives validators by the type of their challenge."""
+def test_table_of_validators_has_all_types__acme_8() -> None:
+    """The table gives validators by the type of their challenge, in the order in which they are offered."""
     reach = Reach(resolver=NoDNS(), hosts={}, allow=(), own_listeners=frozenset(), own_ports=frozenset())
-    assert set(make_validators(reach, NoDNS(), http_port=80, tls_port=443)) == {"http-01", "dns-01", "tls-alpn-01"}
+    found = make_validators(reach, NoDNS(), http_port=80, tls_port=443)
+    assert list(found) == ["http-01", "dns-01", "tls-alpn-01", "dns-account-01", "dns-persist-01"]

@@ -111,6 +111,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "ca sign": ("dayfly ca sign api.csr api.crt",),
     "ca start": ("dayfly ca start --password-file /etc/dayfly/password",),
     "ca token": ("dayfly ca token api.internal.example --provisioner platform-team",),
+    "ca validate": (
+        "dayfly ca validate web.internal.example",
+        "dayfly ca validate web.internal.example --type http-01 --json",
+    ),
     "certificate fingerprint": ("dayfly certificate fingerprint root_ca.crt",),
     "certificate inspect": (
         "dayfly certificate inspect api.crt --short",

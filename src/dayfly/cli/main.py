@@ -57,6 +57,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "roots": ("dayfly.cli.ca_roots:roots", "Fetch all of the CA's root certificates."),
         "sign": ("dayfly.cli.ca_certificate:sign", "Get a certificate for a request."),
         "start": ("dayfly.cli.ca_start:start", "Run the certificate authority."),
+        "validate": ("dayfly.cli.validate:validate", "Look from the CA's seat at where challenges would be answered."),
         "token": ("dayfly.cli.ca_token:token", "Make a one-time token."),
     },
     "certificate": {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dayfly.adapters.validators.dns01 import Dns01
+from dayfly.adapters.validators.dnsaccount01 import DnsAccount01
+from dayfly.adapters.validators.dnspersist01 import DnsPersist01
 from dayfly.adapters.validators.http01 import Http01
 from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
@@ -18,6 +20,8 @@ def make_validators(reach: Reach, resolver: Resolver, *, http_port: int, tls_por
         Http01(reach, port=http_port, tls_port=tls_port),
         Dns01(resolver),
         TlsAlpn01(reach, port=tls_port),
+        DnsAccount01(resolver),
+        DnsPersist01(resolver),
     )
     return {validator.spec.type: validator for validator in validators}
 

@@ -24,6 +24,7 @@ from dns.rdata import Rdata
 from dns.rdataclass import IN
 from dns.rdatatype import CNAME, RdataType
 
+from dayfly.adapters.validators.hops import Step, hop, is_recorded
 from dayfly.core.problems import Dns
 from dayfly.ports import ValidationFailed
 
@@ -31,6 +32,7 @@ EXCHANGE_TIMEOUT = 2.0  # seconds, for one server over one transport
 LOOKUP_TIMEOUT = 8.0  # seconds, aliases included
 ROUNDS = 2  # a datagram may be lost; only servers that stayed silent are asked again
 MAX_ALIASES = 8
+MAX_TTL = 2**31 - 1  # seconds, RFC 2181 8
 MAX_DATAGRAM = 1_500  # octets; a reply over UDP has 512 at most (RFC 1035 4.2.1), but some servers send more
 MAX_MESSAGE = 8_192  # octets, over TCP: a hundred values take 6,000. DNS itself ends at 65,535
 MAX_RECORDS = 256  # of all sections
@@ -56,14 +58,19 @@ class NameServer:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The records of one type, and the server that gave them."""
+    """The records of one type, the server that gave them, and for how many seconds they hold, aliases included."""
 
     found: tuple[Rdata, ...]
     server: NameServer
+    ttl: int
 
 
 class _Unusable(Exception):
     """A server gave no answer that can be used; the text is for the client."""
+
+
+class _Nothing(_Unusable):
+    """The servers say that there is no such name, or no such record at it."""
 
 
 def dns_failure(asked: str, what: str) -> ValidationFailed:
@@ -83,6 +90,20 @@ class DNSClient:
 
         ValidationFailed with a `dns` problem: transient, but for a name that is too long to be asked for.
         """
+        try:
+            return await self._look_up(name, kind)
+        except _Nothing as nothing:
+            raise dns_failure(f"{kind.name} of {name}", str(nothing)) from None
+
+    async def look_up_if_any(self, name: str, kind: RdataType) -> Records | None:
+        """The same; None where the servers say that there is none. ValidationFailed where they say nothing."""
+        try:
+            return await self._look_up(name, kind)
+        except _Nothing:
+            return None
+
+    async def _look_up(self, name: str, kind: RdataType) -> Records:
+        """The records; _Nothing, or ValidationFailed."""
         asked = f"{kind.name} of {name}"
         try:
             owner = dns.name.from_text(name)
@@ -92,6 +113,8 @@ class DNSClient:
         try:
             async with asyncio.timeout(LOOKUP_TIMEOUT):
                 return await self._follow(owner, kind)
+        except _Nothing:
+            raise
         except _Unusable as error:
             raise dns_failure(asked, str(error)) from None
         except TimeoutError:
@@ -99,16 +122,16 @@ class DNSClient:
 
     async def _follow(self, owner: dns.name.Name, kind: RdataType) -> Records:
         """The records at the end of the aliases; a loop of them, or too many, is _Unusable."""
-        seen = {owner}
+        seen, ttl = {owner}, MAX_TTL
         for _ in range(MAX_ALIASES + 1):
             reply, server = await self._ask(owner, kind)
             records = reply.get_rrset(reply.answer, owner, IN, kind)
             if records:
-                return Records(tuple(records), server)
+                return Records(tuple(records), server, min(ttl, records.ttl))
             alias = reply.get_rrset(reply.answer, owner, IN, CNAME)
             if not alias:
-                raise _Unusable(_nothing(reply.rcode(), aliases=len(seen) - 1))
-            owner = alias[0].target
+                raise _Nothing(_nothing(reply.rcode(), aliases=len(seen) - 1))
+            owner, ttl = alias[0].target, min(ttl, alias.ttl)
             if owner in seen:
                 raise _Unusable("the aliases (CNAME) form a loop")
             seen.add(owner)
@@ -130,10 +153,24 @@ class DNSClient:
                     failure = str(error) if isinstance(error, _Unusable) else "the name server cannot be reached"
                 else:
                     if reply.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+                        _note(owner, kind, server, reply)
                         return reply, server
                     failure = f"the name server answered {dns.rcode.to_text(reply.rcode())}"
+                hop(Step.LOOK_UP, f"{kind.name} of {_shown(owner)}", f"{server}: {failure}", passed=False)
             waiting = silent
         raise _Unusable(failure)
+
+
+def _shown(owner: dns.name.Name) -> str:
+    return owner.to_text(omit_final_dot=True)
+
+
+def _note(owner: dns.name.Name, kind: RdataType, server: NameServer, reply: dns.message.Message) -> None:
+    """What a server said, for the hop record: the text of no record, but how many there are."""
+    if not is_recorded():
+        return
+    outcome = f"{server}: {dns.rcode.to_text(reply.rcode())}, {sum(len(one) for one in reply.answer)} records"
+    hop(Step.LOOK_UP, f"{kind.name} of {_shown(owner)}", outcome)
 
 
 def _nothing(rcode: dns.rcode.Rcode, *, aliases: int) -> str:

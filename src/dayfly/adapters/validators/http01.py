@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from dayfly.adapters.validators.hops import Step, is_recorded
+from dayfly.adapters.validators.hops import hop as note
 from dayfly.adapters.validators.reach import Connected, Reach
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_dns, parse_ip
 from dayfly.core.problems import Connection, IncorrectResponse, Refused, Unauthorized
@@ -93,6 +95,8 @@ class Http01:
     async def _step(self, target: ValidationTarget, here: _Onward, hop: _Hop, *, began: float) -> Validated | Location:
         connected = await self._reach.dial(here, hop.port)
         answer = await _fetch(connected, hop)
+        if is_recorded():
+            note(Step.ANSWER, connected.address, f"status {answer.status}, {len(answer.body)} octets of body")
         if answer.status not in REDIRECTS:
             _compare(answer, target, connected.address)
             return Validated(connected.address)
@@ -101,6 +105,7 @@ class Http01:
             raise _final(Connection("the redirects form a loop"))
         if len(seen) > MAX_REDIRECTS:
             raise _final(Connection(f"more than {MAX_REDIRECTS} redirects"))
+        note(Step.ANSWER, connected.address, f"it redirects to {_url(following)}")
         found = await self._reach.locate(following.identifier, following.port)
         return _Onward(found.addresses, following, seen, here.spent + time.monotonic() - began)
 
@@ -120,6 +125,10 @@ class Http01:
         if port not in {80, 443, self._port, self._tls_port}:
             raise _final(Connection(f"a redirect leads to port {port}; only 80 and 443 are followed"))
         return _Hop(_redirect_host(match["host"], asked), port, match["path"] or "/", secure)
+
+
+def _url(hop: _Hop) -> str:
+    return f"{'https' if hop.secure else 'http'}://{hop.identifier.value}:{hop.port}{hop.path}"
 
 
 def _final(problem: Refused) -> ValidationFailed:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from dayfly.adapters.validators.dnsclient import dns_failure
+from dayfly.adapters.validators.hops import Step, hop, is_recorded
 from dayfly.adapters.validators.resolver import Resolver
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.addresses import IPAddress, Network, Verdict, judge, unwrap
@@ -59,8 +60,10 @@ class Reach:
         addresses = await self._resolve(identifier)
         if not addresses:
             raise dns_failure(f"the address of {identifier.value}", "no address was found")
-        for address in addresses:
-            self._check(identifier, address, port)
+        failures = [self._fault(identifier, address, port) for address in addresses]
+        for failure in failures:
+            if failure is not None:
+                raise failure
         return Location(addresses[:MAX_DIALLED])
 
     async def dial(self, location: Location, port: int) -> Connected:
@@ -78,19 +81,27 @@ class Reach:
             return (ip_address(identifier.value),)
         static = self._hosts.get(identifier.value)
         if static is not None:
+            if is_recorded():
+                hop(Step.LOOK_UP, f"addresses of {identifier.value}", f"{static}, by [validation] hosts in ca.toml")
             return (static,)
         return await self._resolver.addresses(identifier.value)
 
-    def _check(self, identifier: Identifier, address: IPAddress, port: int) -> None:
+    def _fault(self, identifier: Identifier, address: IPAddress, port: int) -> ValidationFailed | None:
+        """Why this address may not be dialled; None where it may."""
         if self._is_own(unwrap(address), port):
+            hop(Step.JUDGE, _pair(address, port), "refused: it is a listener of the CA itself", passed=False)
             problem = Connection(f"{identifier.value} leads to a listener of the CA itself, which is never dialled")
-            raise ValidationFailed(
+            return ValidationFailed(
                 problem, transient=False, operator_note=f"refused {address} port {port}: own listener"
             )
         verdict = self._judge(address)
-        if not verdict.allowed:
-            problem = Connection(f"{identifier.value} leads to an address that this CA may not dial: {verdict.reason}")
-            raise ValidationFailed(problem, transient=False, operator_note=_note(address, verdict.opens_with))
+        if is_recorded():
+            outcome = f"{'allowed' if verdict.allowed else 'refused'}{f': {verdict.reason}' if verdict.reason else ''}"
+            hop(Step.JUDGE, _pair(address, port), outcome, passed=verdict.allowed, opens_with=verdict.opens_with)
+        if verdict.allowed:
+            return None
+        problem = Connection(f"{identifier.value} leads to an address that this CA may not dial: {verdict.reason}")
+        return ValidationFailed(problem, transient=False, operator_note=_note(address, verdict.opens_with))
 
     def _judge(self, address: IPAddress) -> Verdict:
         """May it be dialled? What was judged lately is not judged again: networks do not change while this lives."""
@@ -111,6 +122,10 @@ def _note(address: IPAddress, opens_with: str) -> str:
     return f'refused {address}; to open its network: [validation] allow = ["{opens_with}"] in ca.toml'
 
 
+def _pair(address: IPAddress, port: int) -> str:
+    return f"{address}:{port}" if address.version == 4 else f"[{address}]:{port}"
+
+
 def _is_local(address: IPAddress) -> bool:
     """Is it an address of this host right now? The kernel lets nobody bind another's."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
@@ -129,10 +144,13 @@ async def _dial(address: IPAddress, port: int) -> Connected:
             reader, writer = await asyncio.open_connection(host, port, limit=32 * 1024)
     except TimeoutError:
         what = f"no connection to {address} port {port} within {DIAL_TIMEOUT:.0f} s"
+        hop(Step.DIAL, _pair(address, port), f"no answer within {DIAL_TIMEOUT:.0f} s", passed=False)
         raise ValidationFailed(Connection(what), transient=True) from None
     except OSError as error:
         why = error.strerror or "it failed"
+        hop(Step.DIAL, _pair(address, port), why[:100].lower(), passed=False)
         raise ValidationFailed(
             Connection(f"connecting to {address} port {port}: {why[:100].lower()}"), transient=True
         ) from None
-    return Connected(reader, writer, f"{host}:{port}" if address.version == 4 else f"[{host}]:{port}")
+    hop(Step.DIAL, _pair(address, port), "connected")
+    return Connected(reader, writer, _pair(address, port))

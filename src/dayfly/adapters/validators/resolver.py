@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+import dns.rdtypes.ANY.CAA
 import dns.rdtypes.ANY.TXT
 import dns.rdtypes.IN.A
 import dns.rdtypes.IN.AAAA
-from dns.rdatatype import AAAA, TXT, A, RdataType
+from dns.rdatatype import AAAA, CAA, TXT, A, RdataType
 
 from dayfly.adapters.validators.dnsclient import DNSClient, NameServer, dns_failure
+from dayfly.adapters.validators.hops import Step, hop, is_recorded
+from dayfly.core.acme.caa import CaaRecord
 from dayfly.core.policy.addresses import IPAddress
 from dayfly.ports import ValidationFailed
 
@@ -36,10 +39,11 @@ _ADDRESS = (dns.rdtypes.IN.A.A, dns.rdtypes.IN.AAAA.AAAA)
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The TXT values of a name, each with its strings joined (RFC 8555 8.4), and the server that gave them."""
+    """The TXT values of a name, each with its strings joined (RFC 8555 8.4), the server, and the seconds they hold."""
 
     values: tuple[bytes, ...]
     server: str
+    ttl: int = 0
 
 
 class Resolver:
@@ -59,13 +63,22 @@ class Resolver:
         """The name's addresses, at least one, IPv6 first; ValidationFailed with a `dns` problem."""
         found = await (self._ask(name) if self._asks_servers else self._host_addresses(name))
         unique = dict.fromkeys(ip_address(text.partition("%")[0]) for text in found)
-        return tuple(sorted(unique, key=lambda address: -address.version))
+        addresses = tuple(sorted(unique, key=lambda address: -address.version))
+        if is_recorded():
+            hop(Step.LOOK_UP, f"addresses of {name}", ", ".join(map(str, addresses)) or "none", passed=bool(addresses))
+        return addresses
 
     async def texts(self, name: str) -> Texts:
         """The name's TXT values, at least one; ValidationFailed with a `dns` problem."""
         records = await self._client.look_up(name, TXT)
         found = (one for one in records.found if isinstance(one, dns.rdtypes.ANY.TXT.TXT))
-        return Texts(tuple(b"".join(one.strings) for one in found), str(records.server))
+        return Texts(tuple(b"".join(one.strings) for one in found), str(records.server), records.ttl)
+
+    async def caa(self, name: str) -> tuple[CaaRecord, ...]:
+        """The CAA records at this very name or where its aliases lead, none where there are none; ValidationFailed."""
+        records = await self._client.look_up_if_any(name, CAA)
+        found = (one for one in records.found if isinstance(one, dns.rdtypes.ANY.CAA.CAA)) if records else ()
+        return tuple(CaaRecord(one.flags, one.tag.decode("ascii", "replace").lower(), one.value) for one in found)
 
     async def _ask(self, name: str) -> list[str]:
         """AAAA and A at once; a failure counts only when both fail, since what is dialled is what was found."""
@@ -84,7 +97,9 @@ class Resolver:
     async def _host_addresses(self, name: str) -> list[str]:
         listed = parse_hosts(_read(self._hosts), name)
         if listed:
+            hop(Step.LOOK_UP, name, f"it stands in {self._hosts}")
             return listed
+        hop(Step.LOOK_UP, name, "asking the host's own resolver")
         asked = f"the address of {name}"
         if self._threads >= MAX_THREADS:
             raise dns_failure(asked, "too many look-ups wait for the host's resolver")

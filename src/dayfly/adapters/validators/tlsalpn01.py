@@ -16,6 +16,7 @@ from typing import Any
 
 from cryptography import x509
 
+from dayfly.adapters.validators.hops import Step, hop
 from dayfly.adapters.validators.reach import Connected, Reach
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.problems import Connection, IncorrectResponse, Refused, Tls, Unauthorized
@@ -53,6 +54,7 @@ class TlsAlpn01:
         except TimeoutError:
             problem = Connection(f"{target.identifier.value} did not shake hands within {TOTAL_TIMEOUT:.0f} s")
             raise ValidationFailed(problem, transient=True) from None
+        hop(Step.ANSWER, connected.address, f"{PROTOCOL} agreed, a certificate of {len(der)} octets")
         try:
             check_certificate(der, target)
         except Refused as refused:
@@ -67,6 +69,7 @@ class TlsAlpn01:
             await writer.start_tls(self._context, server_hostname=server_name(identifier))
             return _shown(writer.get_extra_info("ssl_object"), connected.address)
         except ssl.SSLError as error:
+            hop(Step.ANSWER, connected.address, f"TLS handshake failed: {_reason(error)}", passed=False)
             problem = Tls(f"{connected.address}: the TLS handshake failed: {_reason(error)}")
             raise ValidationFailed(problem, transient=True) from None
         except OSError:
@@ -101,6 +104,7 @@ def server_name(identifier: Identifier) -> str:
 def _shown(tls: Any, address: str) -> bytes:  # noqa: ANN401 - an SSLObject, of asyncio or of uvloop
     """The certificate of a finished handshake; ValidationFailed where the protocol was not agreed on."""
     if tls.selected_alpn_protocol() != PROTOCOL:
+        hop(Step.ANSWER, address, f"TLS without {PROTOCOL}", passed=False)
         problem: Refused = Tls(f"{address}: the server did not agree on the protocol {PROTOCOL} (ALPN)")
         raise ValidationFailed(problem, transient=False)
     der: bytes = tls.getpeercert(binary_form=True) or b""

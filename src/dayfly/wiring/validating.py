@@ -1,0 +1,104 @@
+"""A dry run of challenges from the CA's seat: the validators that the server has, and a record of their hops.
+
+Rules: nothing is asked of a client and nothing is stored; what is looked for is a token that nobody has, so an answer
+of any kind says that the place is reached; the addresses are judged as for a real challenge.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from dayfly.adapters.validators import look
+from dayfly.adapters.validators.hops import Hop, Step, recorded
+from dayfly.config import Config
+from dayfly.core.frozen import replace
+from dayfly.core.identifiers import Identifier
+from dayfly.core.policy.addresses import Network
+from dayfly.core.settings.documents import DEFAULT_CHALLENGES, ProvisionerType, Settings
+from dayfly.errors import UsageError
+from dayfly.ports import ValidationFailed, ValidationTarget, Validator, ValidatorSpec
+from dayfly.wiring.process import validators_of
+
+OF_AN_ACCOUNT = frozenset({"dns-account-01", "dns-persist-01"})
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What came of one challenge type.
+
+    `problem` and `detail` are what a client would be told; `opened` are the networks whose listing in `allow` would let
+    it through, with those that are listed already.
+    """
+
+    type: str
+    reached: bool
+    problem: str
+    detail: str
+    hops: tuple[Hop, ...]
+    opened: tuple[str, ...]
+
+
+def types_for(settings: Settings, *, provisioner: str, account_url: str) -> tuple[str, ...]:
+    """The challenge types that this provisioner offers, or any; UsageError where there is no such provisioner."""
+    offering = [
+        one
+        for one in settings.provisioners
+        if one.type is ProvisionerType.ACME and (not provisioner or one.name == provisioner)
+    ]
+    if provisioner and not offering:
+        raise UsageError(f"there is no ACME provisioner {provisioner}", hint="see them: dayfly ca provisioner list")
+    wanted = [kind for one in offering for kind in one.challenges or DEFAULT_CHALLENGES] or list(DEFAULT_CHALLENGES)
+    kinds = tuple(dict.fromkeys(wanted))
+    return kinds if account_url else tuple(kind for kind in kinds if kind not in OF_AN_ACCOUNT)
+
+
+async def dry_run(
+    config: Config, identifier: Identifier, kinds: Sequence[str], *, account_url: str = ""
+) -> tuple[DryRun, ...]:
+    """One look for each of these challenge types that can prove the name; UsageError where none can."""
+    validators = validators_of(config)
+    fitting = [kind for kind in kinds if kind in validators and _fits(validators[kind].spec, identifier)]
+    if not fitting:
+        what = "a wildcard" if identifier.is_wildcard else f"an identifier of type {identifier.type}"
+        raise UsageError(f"none of {', '.join(kinds)} can prove {what}", hint="name another one: --type")
+    return tuple([await _run(config, validators[kind], identifier, account_url=account_url) for kind in fitting])
+
+
+def _fits(spec: ValidatorSpec, identifier: Identifier) -> bool:
+    return identifier.type in spec.identifier_types and (spec.wildcards or not identifier.is_wildcard)
+
+
+async def _run(config: Config, validator: Validator, identifier: Identifier, *, account_url: str) -> DryRun:
+    token = secrets.token_urlsafe(24)
+    target = ValidationTarget(
+        replace(identifier, value=identifier.value.removeprefix("*.")),
+        token,
+        f"{token}.dry-run",
+        account_urls=(account_url,) if account_url else (),
+        issuers=tuple(one.value for one in config.dns_names),
+        wildcard=identifier.is_wildcard,
+    )
+    problem = detail = ""
+    with recorded() as hops:
+        try:
+            await look(validator, target)
+        except ValidationFailed as failure:
+            problem, detail = failure.problem.type, failure.problem.detail
+    dials = any(one.step is Step.JUDGE for one in hops) or validator.spec.type in {"http-01", "tls-alpn-01"}
+    signs = {Step.ANSWER} if dials else {Step.ANSWER, Step.LOOK_UP}
+    reached = not problem or any(one.step in signs and (one.passed or dials) for one in hops)
+    refused = any(one.step is Step.JUDGE and not one.passed for one in hops)
+    opened = _opened(config.validation.allow, hops) if refused else ()
+    return DryRun(validator.spec.type, reached and not refused, problem, detail, tuple(hops), opened)
+
+
+def _opened(allow: tuple[Network, ...], hops: Sequence[Hop]) -> tuple[str, ...]:
+    """The networks of `allow` as it would have to be; none where a refused address cannot be opened."""
+    refused = [one for one in hops if one.step is Step.JUDGE and not one.passed]
+    if not all(one.opens_with for one in refused):
+        return ()
+    networks = dict.fromkeys((*map(str, allow), *(str(ip_network(one.opens_with)) for one in refused)))
+    return tuple(networks)
