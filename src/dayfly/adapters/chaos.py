@@ -1,7 +1,8 @@
 """Nonces and validators that make trouble, for chaos mode only (core/acme/chaos).
 
 Rules: both stand before real ones and change nothing about them; a nonce that is refused without need is spent all the
-same, and the one in that very answer is good, so that the one retry of RFC 8555 6.5 succeeds.
+same, and both the one in that very answer and those of newNonce are good, so that the one retry of RFC 8555 6.5
+succeeds, whichever of them a client takes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dayfly.core.acme.chaos import is_bad_nonce
 from dayfly.core.problems import BadNonce
 from dayfly.ports import Location, Nonces, Validated, ValidationTarget, Validator, ValidatorSpec
 
-_refused: ContextVar[bool] = ContextVar("a nonce of this request was refused", default=False)
+_taken: ContextVar[bool] = ContextVar("this request's nonce was taken", default=False)
 
 
 class ChaoticNonces:
@@ -27,19 +28,20 @@ class ChaoticNonces:
         self._share = share
 
     def issue(self) -> str:
-        """A fresh nonce, which may be a bad one; behind a refusal, in the same request, it is none."""
+        """A fresh nonce; one that goes out with the answer to a request whose nonce was taken may be a bad one."""
         nonce = self._nonces.issue()
-        if _refused.get():
-            _refused.set(False)  # the next request of this connection may have the same context
-            while is_bad_nonce(nonce, self._share):
-                nonce = self._nonces.issue()
+        if _taken.get():
+            _taken.set(False)  # the next request of this connection may have the same context
+            return nonce
+        while is_bad_nonce(nonce, self._share):
+            nonce = self._nonces.issue()
         return nonce
 
     async def spend(self, nonce: str) -> None:
         """Use it up; BadNonce, also for a good one now and then."""
         await self._nonces.spend(nonce)
-        if is_bad_nonce(nonce, self._share):
-            _refused.set(True)
+        _taken.set(not is_bad_nonce(nonce, self._share))
+        if not _taken.get():
             raise BadNonce("the nonce is good, and refused all the same: this CA is in chaos mode; use the fresh one")
 
 

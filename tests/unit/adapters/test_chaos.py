@@ -44,16 +44,27 @@ def test_nonce_behind_a_refusal_is_good__rfc8555_6_5() -> None:
     assert not any(first is second is False for first, second in pairwise(outcomes))
 
 
+def test_nonce_of_new_nonce_is_good__rfc8555_7_2() -> None:
+    """A client that asks for another one after a refusal, as certbot does, succeeds too."""
+    nonces = ChaoticNonces(RingNonces(ring=1 << 12), 0.9)
+
+    async def run() -> None:
+        for _ in range(100):
+            await asyncio.create_task(nonces.spend(nonces.issue()), context=contextvars.copy_context())
+
+    asyncio.run(run())
+
+
 def test_nonce_that_was_refused_is_spent__rfc8555_6_5() -> None:
     """Once refused, never good."""
     nonces = ChaoticNonces(RingNonces(ring=1 << 12), 0.9)
 
     async def run() -> None:
         refused = nonces.issue()
-        with pytest.raises(BadNonce):
+        with pytest.raises(BadNonce, match="refused all the same"):
             for _ in range(100):
-                refused = nonces.issue()
                 await nonces.spend(refused)
+                refused = nonces.issue()
         with pytest.raises(BadNonce, match="unknown, too old or spent"):
             await nonces.spend(refused)
 
