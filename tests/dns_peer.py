@@ -22,10 +22,14 @@ Responder = Callable[[dns.message.Message, bool], Iterable[bytes]]
 
 @dataclass
 class Zone:
-    """Records by name and type, as `{"a.example TXT": ["x"]}`; remembers what it was asked."""
+    """Records by name and type, as `{"a.example TXT": ["x"]}`; remembers what it was asked.
+
+    All have one TTL, but those of the types in `ttls`.
+    """
 
     records: Mapping[str, list[str]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    ttls: Mapping[str, int] = field(default_factory=dict)
 
     def reply(self, query: dns.message.Message) -> dns.message.Message:
         """The honest answer: the records, else the alias alone, else NXDOMAIN where nothing has the name."""
@@ -37,7 +41,9 @@ class Zone:
         for found in (kind, "CNAME"):
             texts = self.texts(name, found)
             if texts:
-                answer.answer.append(dns.rrset.from_text_list(question.name, 0, "IN", found, texts))
+                answer.answer.append(
+                    dns.rrset.from_text_list(question.name, self.ttls.get(found, 0), "IN", found, texts)
+                )
                 return answer
         if not self.exists(name):
             answer.set_rcode(dns.rcode.NXDOMAIN)

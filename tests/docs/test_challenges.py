@@ -22,7 +22,7 @@ def test_look_from_the_cas_seat_says_what_the_page_shows(tmp_path: Path) -> None
     text = PAGE.read_text("utf-8")
     (command,) = scripts(text)
     said = shell(command, tmp_path, check=False)
-    shown = text.partition("```text\n")[2].partition("```")[0]
+    shown = "http-01" + text.partition("```text\nhttp-01")[2].partition("```")[0]
     assert said.returncode == 1
     assert [line.partition("s  ")[2] or line for line in said.stdout.splitlines()] == [
         line.partition("s  ")[2] or line for line in shown.splitlines()

@@ -130,6 +130,26 @@ def test_types_are_those_of_the_provisioner__acme_8(validate: Any) -> None:
     assert [one["type"] for one in told["results"]] == ["dns-01"]
 
 
+def test_caa_is_looked_at_where_the_provisioner_does__acme_8(home: Path, validate: Any) -> None:
+    """Beside the challenges: forbidden is exit 1, with the records' name in the hops."""
+    zone = Zone({f"_acme-challenge.{NAME} TXT": ["x"], "internal.example CAA": ['0 issue "other.example"']})
+    with dns_server(zone) as port:
+        settings = f'resolver = "127.0.0.1:{port}"'
+        off, told = validate(settings, NAME, "--type", "dns-01")
+        assert (off, [one["type"] for one in told["results"]]) == (0, ["dns-01"])
+        assert run(["ca", "provisioner", "update", "acme", "--caa", "--home", str(home)]) == 0
+        try:
+            code, told = validate(settings, NAME, "--type", "dns-01")
+            zone.records = {**zone.records, "internal.example CAA": ['0 issue "ca.internal.example"']}
+            allowed, _ = validate(settings, NAME, "--type", "dns-01")
+        finally:
+            assert run(["ca", "provisioner", "update", "acme", "--no-caa", "--home", str(home)]) == 0
+    assert (code, allowed) == (1, 0)
+    found = told["results"][1]
+    assert (found["type"], found["reached"], found["problem"]) == ("caa", False, "caa")
+    assert any(one["what"] == "CAA of internal.example" for one in found["hops"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

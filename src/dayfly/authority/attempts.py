@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dayfly.authority.context import Authority
 from dayfly.authority.turns import Turns
@@ -28,16 +28,28 @@ class Attempts:
     """The tries for one challenge of one account."""
 
     def __init__(
-        self, authority: Authority, turns: Turns, target: ValidationTarget, *, challenge_type: str, account_id: int
+        self,
+        authority: Authority,
+        turns: Turns,
+        target: ValidationTarget,
+        *,
+        challenge_type: str,
+        account_id: int,
+        confirm: Callable[[], Awaitable[datetime | None]],
     ) -> None:
-        """Nothing was tried yet."""
+        """Nothing was tried yet.
+
+        `confirm` is asked once a proof was found; it may fail like a look, and gives its own moment if it has one.
+        """
         self._authority = authority
         self._turns = turns
         self._target = target
         self._validator = authority.validators[challenge_type]
         self._account_id = account_id
+        self._confirm = confirm
         self.made = 0
         self.began: datetime | None = None
+        self.confirmed_at: datetime | None = None
 
     async def outcome(self, on_failure: Callable[[int, Refused], None]) -> Validated | ValidationFailed:
         """What counts in the end; `on_failure` hears of each failure that is tried again, with the tries made."""
@@ -74,8 +86,10 @@ class Attempts:
                     async with self._turns.at(*map(str, location.addresses)):
                         outcome = await self._in_time(self._validator.validate(self._target, location))
                     if isinstance(outcome, Validated):
-                        return outcome
+                        break
                     location = outcome
+                self.confirmed_at = await self._in_time(self._confirm())
+                return outcome
         except ValidationFailed as failure:
             return failure
         except Exception:  # noqa: BLE001 - the edge of a task: without an outcome the client would wait for nothing
@@ -83,7 +97,7 @@ class Attempts:
             problem = ServerInternal("the CA met an error of its own while it looked; its log has the details")
             return ValidationFailed(problem, transient=True)
 
-    async def _in_time(self, looking: Coroutine[Any, Any, Result]) -> Result:
+    async def _in_time(self, looking: Awaitable[Result]) -> Result:
         """Its result, in what is left of the time for all tries; ValidationFailed."""
         left = max(VALIDATION_SPAN - self._elapsed(), SHORTEST_LOOK).total_seconds()
         try:

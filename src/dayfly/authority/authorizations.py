@@ -73,7 +73,7 @@ async def shared_by(
     fitting = {
         row.authorization.identifier: row
         for row in reversed(live)  # the newest of a name is put last
-        if is_reusable(row, profile=order.profile, grant=grant, now=now)
+        if is_reusable(row, profile=order.profile, grant=grant, now=now) and authority.uses_again()
     }
     shared = use_again(order, fitting.values())
     if not grant.authorization_reuse:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import datetime, timedelta
 from functools import partial
 
+from dayfly.authority import caa
 from dayfly.authority.attempts import Attempts
 from dayfly.authority.context import Authority, SingleFlight
 from dayfly.authority.holding import Held, SettledBy, load_held, settled_rows
 from dayfly.authority.marks import Mark, Marks
 from dayfly.authority.turns import Turns
 from dayfly.core.acme.challenges import (
+    OF_AN_ACCOUNT,
     find_challenge,
     key_authorization,
     needs_validation,
@@ -28,6 +31,7 @@ from dayfly.core.acme.objects import (
     AuthorizationRef,
     Challenge,
     ChallengeStatus,
+    Evidence,
     render_authorization_ref,
 )
 from dayfly.core.events import ChallengeSettled, Outcome, Reason
@@ -40,6 +44,7 @@ _LOG = logging.getLogger("dayfly.authority")
 COMMIT_TRIES = 5
 COMMIT_PAUSES = (1.0, 2.0, 4.0, 8.0)  # seconds, while the store cannot be used
 HOLD = 0.1  # seconds for which a question waits for the outcome
+MAX_REUSE = 7 * 24 * 3600  # seconds; a TTL may be longer than any date
 BUSY_RETRY = 5  # seconds, in Retry-After when too many wait
 
 
@@ -138,8 +143,16 @@ class Validations:
 
     async def _validate(self, account: Account, held: Held, challenge: Challenge) -> None:
         """Try until there is an outcome that counts, and commit it."""
-        target = _target(account, held, challenge)
-        attempts = Attempts(self._authority, self._turns, target, challenge_type=challenge.type, account_id=account.id)
+        target = await self._target(account, held, challenge)
+        identifier = held.authorization.identifier
+        attempts = Attempts(
+            self._authority,
+            self._turns,
+            target,
+            challenge_type=challenge.type,
+            account_id=account.id,
+            confirm=partial(caa.confirm, self._authority, account, held.provisioner, identifier, method=challenge.type),
+        )
 
         def show(tries: int, problem: Refused) -> None:
             self._marks.change(held.ref, Mark(account.id, challenge.type, tries, stored_problem(problem)))
@@ -148,6 +161,21 @@ class Validations:
         if isinstance(outcome, ValidationFailed):
             _log_failure(held.ref, outcome)
         await self._record(held, challenge, outcome=outcome, attempts=attempts)
+
+    async def _target(self, account: Account, held: Held, challenge: Challenge) -> ValidationTarget:
+        """What to look for; a wildcard is proved by the name below its `*.` (RFC 8555 7.1.4)."""
+        identifier = held.authorization.identifier
+        target = ValidationTarget(
+            replace(identifier, value=identifier.value.removeprefix("*.")),
+            challenge.token,
+            key_authorization(challenge.token, account.thumbprint),
+            wildcard=identifier.is_wildcard,
+        )
+        if challenge.type not in OF_AN_ACCOUNT:
+            return target
+        _, grant = await self._authority.acme_grant_if_any(held.provisioner)
+        issuers = () if grant is None else grant.identities
+        return replace(target, account_urls=self._authority.account_urls(account), issuers=issuers)
 
     async def _record(
         self, held: Held, challenge: Challenge, *, outcome: Validated | ValidationFailed, attempts: Attempts
@@ -172,7 +200,8 @@ class Validations:
         authority = self._authority
         failure = outcome.problem if isinstance(outcome, ValidationFailed) else None
         address = outcome.address if isinstance(outcome, Validated) else ""
-        by = SettledBy(challenge.type, failure, address, attempts.made)
+        evidence = _evidence(outcome, attempts.confirmed_at, authority.clock.now())
+        by = SettledBy(challenge.type, failure, address, attempts.made, evidence)
         for _ in range(COMMIT_TRIES):
             now = authority.clock.now()
             settled = await settled_rows(authority, held.ref, by, now)
@@ -213,14 +242,12 @@ async def _ended(task: asyncio.Task[None], seconds: float) -> None:
         task.remove_done_callback(wake)
 
 
-def _target(account: Account, held: Held, challenge: Challenge) -> ValidationTarget:
-    """What to look for; a wildcard is proved by the name below its `*.` (RFC 8555 7.1.4)."""
-    identifier = held.authorization.identifier
-    return ValidationTarget(
-        replace(identifier, value=identifier.value.removeprefix("*.")),
-        challenge.token,
-        key_authorization(challenge.token, account.thumbprint),
-    )
+def _evidence(outcome: Validated | ValidationFailed, confirmed_at: datetime | None, now: datetime) -> Evidence | None:
+    """What a proof says beyond itself; None for most, and for failures."""
+    if not isinstance(outcome, Validated) or (confirmed_at is None and outcome.reuse_for is None):
+        return None
+    reuse_until = None if outcome.reuse_for is None else now + timedelta(seconds=min(outcome.reuse_for, MAX_REUSE))
+    return Evidence(confirmed_at, reuse_until)
 
 
 def _challenge_of(held: Held, challenge_type: str) -> Challenge:

@@ -12,7 +12,11 @@ from typing import Protocol
 
 from dayfly.authority.limits import Limits
 from dayfly.authority.renewals_told import RenewalInfos
+from dayfly.core.acme.messages import Urls
+from dayfly.core.acme.objects import Account
 from dayfly.core.acme.ordering import ChallengeOffer
+from dayfly.core.acme.persistent import LASTING
+from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.denials import KEPT, KeptDenial
 from dayfly.core.policy.grant import Grant
@@ -21,6 +25,7 @@ from dayfly.core.provisioners import grant_for
 from dayfly.core.settings.documents import Settings
 from dayfly.core.x509.alternates import AlternateChain
 from dayfly.ports import (
+    CaaReader,
     Clock,
     Entropy,
     Ids,
@@ -195,7 +200,9 @@ class Authority:
     """The ports of one CA, the roots (DER) that its certificates chain to, and other chains that they have.
 
     `explanation_url` is where a client's owner reads why a certificate should be renewed early (RFC 9773 4.2). Only
-    wiring changes any of it, when the configuration is reloaded: `validators`, `caps` and `explanation_url`.
+    wiring changes any of it, when the configuration is reloaded: `validators`, `caa`, `caps` and `explanation_url`.
+    `base_urls` are the configured ones, the canonical one first, `dns_names` the CA's own names. `reuse_share` is how
+    often an authorization that may be used again is; always, but in chaos.
     """
 
     clock: Clock
@@ -222,6 +229,10 @@ class Authority:
     renewal_infos: RenewalInfos = field(default_factory=RenewalInfos)
     explanation_url: str = ""
     grants: Grants = field(default_factory=Grants)
+    caa: CaaReader | None = None
+    base_urls: tuple[str, ...] = ()
+    dns_names: tuple[str, ...] = ()
+    reuse_share: float = 1.0
     _offered: tuple[object, tuple[ChallengeOffer, ...]] = field(default=(None, ()), init=False)
 
     @property
@@ -229,7 +240,7 @@ class Authority:
         """The challenge types that this CA has validators for, gathered once for each set of them."""
         if self._offered[0] is not self.validators:
             specs = [validator.spec for validator in self.validators.values()]
-            offers = [ChallengeOffer(spec.type, spec.identifier_types, spec.wildcards) for spec in specs]
+            offers = [ChallengeOffer(spec.type, spec.identifier_types, spec.wildcards, spec.token) for spec in specs]
             self._offered = (self.validators, tuple(offers))
         return self._offered[1]
 
@@ -237,14 +248,30 @@ class Authority:
         """A fresh challenge token (RFC 8555 8)."""
         return b64u_encode(self.entropy.octets(TOKEN_OCTETS))
 
+    def uses_again(self) -> bool:
+        """Shall an authorization that may be used again be used again?"""
+        return self.reuse_share >= 1 or self.jitter() < self.reuse_share
+
     def jitter(self) -> float:
         """A random share in [0, 1)."""
         return int.from_bytes(self.entropy.octets(4)) / 2**32
 
     async def acme_grant(self, provisioner: str) -> tuple[Settings, Grant]:
         """The settings as of now, and what the named ACME provisioner grants; NoSuchResource where there is none."""
-        settings = await self.store.settings.settings()
-        grant = self.grants.find(settings, provisioner)
+        settings, grant = await self.acme_grant_if_any(provisioner)
         if grant is None:
             raise NoSuchResource("there is no such ACME provisioner here, or it is disabled")
         return settings, grant
+
+    async def acme_grant_if_any(self, provisioner: str) -> tuple[Settings, Grant | None]:
+        """The same; None where there is no such provisioner any more, or it is disabled."""
+        settings = await self.store.settings.settings()
+        grant = self.grants.find(settings, provisioner)
+        if grant is not None and not grant.identities and (grant.caa or LASTING in grant.challenges):
+            grant = replace(grant, identities=self.dns_names)
+        return settings, grant
+
+    def account_urls(self, account: Account) -> tuple[str, ...]:
+        """The URLs under which the account may know itself, one for each base URL, the canonical one first."""
+        bases = [f"{base}/acme/{account.provisioner}" for base in self.base_urls]
+        return tuple(Urls(base).account(account.id) for base in bases)

@@ -14,7 +14,7 @@ from dayfly.authority.context import Authority
 from dayfly.authority.orders import give_up_authorization, load_order
 from dayfly.core.acme.authorizations import settle_row
 from dayfly.core.acme.challenges import settle
-from dayfly.core.acme.objects import OWN_ROW, Account, Authorization, AuthorizationRef, Order
+from dayfly.core.acme.objects import OWN_ROW, Account, Authorization, AuthorizationRef, Evidence, Order
 from dayfly.core.problems import NoSuchResource, Refused
 from dayfly.ports import Record
 
@@ -35,6 +35,7 @@ class SettledBy(msgspec.Struct, frozen=True):
     failure: Refused | None
     address: str
     attempts: int
+    evidence: Evidence | None = None
 
 
 async def load_held(authority: Authority, account: Account, ref: AuthorizationRef) -> Held:
@@ -70,6 +71,7 @@ async def settled_rows(authority: Authority, ref: AuthorizationRef, by: SettledB
             address=by.address,
             attempts=by.attempts,
             now=now,
+            evidence=by.evidence,
         )
         return () if row is None else await with_orders(authority, row)
     order = settle(
@@ -80,5 +82,6 @@ async def settled_rows(authority: Authority, ref: AuthorizationRef, by: SettledB
         address=by.address,
         attempts=by.attempts,
         now=now,
+        evidence=by.evidence,
     )
     return () if order is None else (order,)

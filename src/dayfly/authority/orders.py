@@ -10,6 +10,7 @@ import hashlib
 import logging
 
 from dayfly.authority.authorizations import as_rows_say, rows_of, shared_by
+from dayfly.authority.caa import check_order
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
 from dayfly.authority.external_accounts import grant_of_account
@@ -225,6 +226,7 @@ async def _finalize_once(
         issuer_not_after=authority.signer.issuer.not_after,
         now=authority.clock.now(),
     )
+    await check_order(authority, account, grant, order)
     try:
         made = await issue(
             authority,

@@ -9,12 +9,14 @@ from typing import Any
 import click
 
 from dayfly.cli.output import emit, home_option, json_option
-from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
+from dayfly.config import Config
+from dayfly.core.acme.challenges import OF_AN_ACCOUNT
+from dayfly.core.identifiers import Identifier, IdentifierType, parse_dns, parse_ip
 from dayfly.core.problems import Refused
 from dayfly.errors import UsageError
 from dayfly.wiring.commands import read_settings_of
 from dayfly.wiring.homes import enter_home
-from dayfly.wiring.validating import OF_AN_ACCOUNT, DryRun, dry_run, types_for
+from dayfly.wiring.validating import DryRun, caa_names, dry_run, dry_run_caa, types_for
 
 NOT_REACHED = 1
 
@@ -37,12 +39,23 @@ def validate(
     config = enter_home(home)
     settings = asyncio.run(read_settings_of(config))
     wanted = kinds or types_for(settings, provisioner=provisioner, account_url=account_url)
-    runs = asyncio.run(dry_run(config, identifier, wanted, account_url=account_url))
+    names = caa_names(settings, config, provisioner=provisioner)
+    runs = asyncio.run(_look(config, identifier, wanted, account_url=account_url, names=names))
     if as_json:
         emit({"name": identifier.value, "results": [_document(one) for one in runs]})
     else:
         click.echo("\n\n".join(_screen(identifier, one) for one in runs))
     return 0 if all(one.reached for one in runs) else NOT_REACHED
+
+
+async def _look(
+    config: Config, identifier: Identifier, kinds: tuple[str, ...], *, account_url: str, names: tuple[str, ...]
+) -> tuple[DryRun, ...]:
+    """The challenge types, and CAA where it is looked at; an address has no such records."""
+    runs = await dry_run(config, identifier, kinds, account_url=account_url)
+    if not names or identifier.type is not IdentifierType.DNS:
+        return runs
+    return (*runs, await dry_run_caa(config, identifier, names, [one.type for one in runs], account_url=account_url))
 
 
 def _identifier(text: str) -> Identifier:
@@ -91,7 +104,9 @@ def _screen(identifier: Identifier, run: DryRun) -> str:
 
 def _result(run: DryRun) -> str:
     if not run.problem:
-        return "Result: reached, and what was looked for is there."
+        return "Result: allowed." if run.type == "caa" else "Result: reached, and what was looked for is there."
+    if run.problem == "caa":
+        return f"Result: forbidden: {run.detail}"
     if run.reached:
         return f"Result: reached. No challenge is under way, so this is what it found: {run.detail}"
     return f"Result: not reached ({run.problem}): {run.detail}"
@@ -106,6 +121,7 @@ def _change(run: DryRun) -> str:
         "dns": "To change: the records of the name, or [validation] resolver or hosts in ca.toml, then reload.",
         "connection": "To change: what listens there, what stands between, or the address that the name leads to.",
         "tls": "To change: what answers there.",
+        "caa": "To change: the CAA records, or who the CA is in them (ca provisioner update --caa-identity).",
     }.get(run.problem, "")
 
 

@@ -5,6 +5,9 @@ Rules: no rule of ACME lives here; another account's resource is as if it were n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from dayfly.authority.authorizations import new_authorization
 from dayfly.authority.challenges import Validations
 from dayfly.authority.context import Authority
@@ -19,8 +22,9 @@ from dayfly.core.acme.objects import (
     ChallengeStatus,
     parse_authorization_ref,
 )
+from dayfly.core.acme.persistent import LASTING, MAX_ISSUERS
 from dayfly.core.problems import Malformed, NoSuchResource
-from dayfly.server.acme_gate import Gate
+from dayfly.server.acme_gate import Gate, Signed
 from dayfly.server.app import Handler, Header, Request, Response
 
 JSON = b"application/json"
@@ -51,7 +55,8 @@ class AuthorizationRoutes:
         row, created = await new_authorization(self._authority, signed.account, payload, source=signed.source)
         ref = AuthorizationRef(row.id, OWN_ROW)
         location = (b"location", signed.urls.authorization(ref).encode())
-        body = messages.render_authorization(row.authorization, ref, signed.urls)
+        lasting = await self._lasting(signed, row.authorization)
+        body = messages.render_authorization(row.authorization, ref, signed.urls, lasting=lasting)
         return Response(201 if created else 200, body, media_type=JSON, headers=(location,))
 
     async def authorization(self, request: Request) -> Response:
@@ -68,7 +73,8 @@ class AuthorizationRoutes:
             held = await give_up_held(self._authority, signed.account, ref)
         authorization = self._validations.overlay(held)
         waiting = any(one.status is ChallengeStatus.PROCESSING for one in authorization.challenges)
-        body = messages.render_authorization(authorization, ref, signed.urls)
+        lasting = await self._lasting(signed, authorization)
+        body = messages.render_authorization(authorization, ref, signed.urls, lasting=lasting)
         return Response(200, body, media_type=JSON, headers=_POLL if waiting else ())
 
     async def challenge(self, request: Request) -> Response:
@@ -80,7 +86,16 @@ class AuthorizationRoutes:
         else:
             _check_answer(signed.payload)
             shown = await self._validations.answer(signed.account, ref, challenge_type)
-        return _challenge_response(shown, ref, challenge_type, signed.urls)
+        lasting = await self._lasting(signed, shown)
+        return _challenge_response(shown, ref, challenge_type, signed.urls, lasting=lasting)
+
+    async def _lasting(self, signed: Signed, authorization: Authorization) -> Mapping[str, Any]:
+        """What dns-persist-01 says instead of a token; nothing where it is not offered."""
+        if find_challenge(authorization, LASTING) is None:
+            return messages.NOTHING
+        _, grant = await self._authority.acme_grant(signed.account.provisioner)
+        account_url = signed.urls.account(signed.account.id)
+        return {"issuer-domain-names": grant.identities[:MAX_ISSUERS], "accounturi": account_url}
 
 
 def _ref(request: Request) -> AuthorizationRef:
@@ -98,7 +113,7 @@ def _check_answer(payload: bytes) -> None:
 
 
 def _challenge_response(
-    authorization: Authorization, ref: AuthorizationRef, challenge_type: str, urls: Urls
+    authorization: Authorization, ref: AuthorizationRef, challenge_type: str, urls: Urls, *, lasting: Mapping[str, Any]
 ) -> Response:
     challenge = find_challenge(authorization, challenge_type)
     if challenge is None:
@@ -106,4 +121,6 @@ def _challenge_response(
     headers: tuple[Header, ...] = ((b"link", f'<{urls.authorization(ref)}>;rel="up"'.encode()),)
     if challenge.status is ChallengeStatus.PROCESSING:
         headers += _POLL
-    return Response(200, messages.render_challenge(challenge, ref, urls), media_type=JSON, headers=headers)
+    return Response(
+        200, messages.render_challenge(challenge, ref, urls, lasting=lasting), media_type=JSON, headers=headers
+    )

@@ -23,6 +23,7 @@ from dayfly.adapters.chaos import ChaoticNonces, DelayedValidator
 from dayfly.adapters.observers.prometheus import OTHER, SIGNING_PATH
 from dayfly.adapters.system import SystemClock, SystemEntropy, TimeOrderedIds
 from dayfly.adapters.validators import make_validators
+from dayfly.adapters.validators.caa import CaaClimber
 from dayfly.adapters.validators.dnsclient import NameServer
 from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
@@ -34,6 +35,7 @@ from dayfly.authority.upkeep import Upkeep
 from dayfly.config import Config
 from dayfly.core.events import Event
 from dayfly.core.frozen import replace
+from dayfly.core.identifiers import IdentifierType
 from dayfly.errors import Unavailable
 from dayfly.ports import MarkBoard, Nonces, Store, Validator
 from dayfly.server.acme_gate import Bases
@@ -199,6 +201,10 @@ async def build_process(
         limits=Limits(enabled=config.limits_enabled),
         explanation_url=config.explanation_url,
         crl=CRLSettings() if config.crl is None else CRLSettings(config.crl.url, config.crl.validity),
+        caa=CaaClimber(resolver_of(config)),
+        base_urls=config.base_urls,
+        reuse_share=1.0 if config.chaos is None else config.chaos.reuse,
+        dns_names=tuple(one.value for one in config.dns_names if one.type is IdentifierType.DNS),
     )
     tls = Tls(tuple(_pem(der) for der in (*keys.roots, *keys.signer.chain)))
     own = OwnCertificate(authority, config.dns_names, tls.install)
@@ -235,7 +241,7 @@ def validators_of(config: Config) -> dict[str, Validator]:
     """The validators by challenge type, under the address rules of the configuration."""
     pairs, ports = own_listeners(config)
     validation = config.validation
-    resolver = Resolver([NameServer(one.host, one.port) for one in config.validation.resolver])
+    resolver = resolver_of(config)
     reach = Reach(
         resolver=resolver,
         hosts=validation.hosts,
@@ -247,6 +253,11 @@ def validators_of(config: Config) -> dict[str, Validator]:
     if config.chaos is None:
         return dict(made)
     return {kind: DelayedValidator(validator, config.chaos.delay) for kind, validator in made.items()}
+
+
+def resolver_of(config: Config) -> Resolver:
+    """The resolver of the configuration."""
+    return Resolver([NameServer(one.host, one.port) for one in config.validation.resolver])
 
 
 def caps_of(config: Config, place: Place = ALONE) -> Caps:

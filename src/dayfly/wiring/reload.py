@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, fields
 
+from dayfly.adapters.validators.caa import CaaClimber
 from dayfly.authority.context import Authority
 from dayfly.authority.limits import Limits
 from dayfly.authority.renewals_told import RenewalInfos
@@ -17,7 +18,7 @@ from dayfly.core.frozen import replace
 from dayfly.errors import ConfigError
 from dayfly.systemd import notify, notify_reloading
 from dayfly.wiring.place import ALONE, Place
-from dayfly.wiring.process import caps_of, validators_of
+from dayfly.wiring.process import caps_of, resolver_of, validators_of
 
 _LOG = logging.getLogger("dayfly.server")
 
@@ -73,6 +74,7 @@ def read_again(current: Config) -> Change | None:
 def apply_change(authority: Authority, config: Config, place: Place = ALONE) -> None:
     """Validate under these settings from the next try on, count under these limits, name this page."""
     authority.validators = validators_of(config)
+    authority.caa = CaaClimber(resolver_of(config))
     authority.caps = caps_of(config, place)
     if config.limits_enabled != authority.limits.enabled:
         authority.limits = Limits(enabled=config.limits_enabled)

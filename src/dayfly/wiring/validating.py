@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from dayfly.adapters.validators import look
+from dayfly.adapters.validators.caa import CaaClimber
 from dayfly.adapters.validators.hops import Hop, Step, recorded
 from dayfly.config import Config
+from dayfly.core.acme.caa import Issuance, forbidden_by
+from dayfly.core.acme.challenges import OF_AN_ACCOUNT
 from dayfly.core.frozen import replace
-from dayfly.core.identifiers import Identifier
+from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.addresses import Network
 from dayfly.core.settings.documents import DEFAULT_CHALLENGES, ProvisionerType, Settings
 from dayfly.errors import UsageError
 from dayfly.ports import ValidationFailed, ValidationTarget, Validator, ValidatorSpec
-from dayfly.wiring.process import validators_of
-
-OF_AN_ACCOUNT = frozenset({"dns-account-01", "dns-persist-01"})
+from dayfly.wiring.process import resolver_of, validators_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,32 @@ def types_for(settings: Settings, *, provisioner: str, account_url: str) -> tupl
     wanted = [kind for one in offering for kind in one.challenges or DEFAULT_CHALLENGES] or list(DEFAULT_CHALLENGES)
     kinds = tuple(dict.fromkeys(wanted))
     return kinds if account_url else tuple(kind for kind in kinds if kind not in OF_AN_ACCOUNT)
+
+
+def caa_names(settings: Settings, config: Config, *, provisioner: str) -> tuple[str, ...]:
+    """The CA's names in CAA records, where this provisioner looks at them, or any does; else none."""
+    looking = [one for one in settings.provisioners if one.caa and provisioner in {"", one.name}]
+    own = tuple(one.value for one in config.dns_names if one.type is IdentifierType.DNS)
+    return tuple(dict.fromkeys(name for one in looking for name in one.caa_identities or own))
+
+
+async def dry_run_caa(
+    config: Config, identifier: Identifier, names: tuple[str, ...], kinds: Sequence[str], *, account_url: str = ""
+) -> DryRun:
+    """What CAA says to one of these challenge types; reached is that the name servers answer and do not forbid."""
+    problem = detail = ""
+    urls = (account_url,) if account_url else ()
+    with recorded() as hops:
+        try:
+            records = await CaaClimber(resolver_of(config)).relevant(identifier.value.removeprefix("*."))
+        except ValidationFailed as failure:
+            problem, detail = failure.problem.type, failure.problem.detail
+        else:
+            asked = [Issuance(names, urls, kind, identifier.is_wildcard) for kind in kinds]
+            reasons = [forbidden_by(records, one) for one in asked]
+            if "" not in reasons:
+                problem, detail = "caa", f"CAA of {identifier.value}: {reasons[0]}"
+    return DryRun("caa", not problem, problem, detail, tuple(hops), ())
 
 
 async def dry_run(

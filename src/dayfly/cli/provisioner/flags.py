@@ -39,8 +39,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--terms-of-service", metavar="URL", help="ACME: terms that a client must agree to; '' for none."),
     click.option("--website", metavar="URL", help="ACME: a page about this CA, in the directory; '' for none."),
+    click.option("--caa/--no-caa", default=None, help="ACME: issue only where CAA records let this CA (RFC 8659)."),
     click.option("--caa-identity", multiple=True, metavar="DOMAIN", help="ACME: the CA's name in CAA records; repeat."),
-    click.option("--challenge", multiple=True, help="ACME: offer this challenge type only; repeat for more. Else all."),
+    click.option("--challenge", multiple=True, help="ACME: offer this challenge type only; repeat for more."),
     click.option(
         "--pre-authorization/--no-pre-authorization",
         default=None,
@@ -143,6 +144,7 @@ def edit_of(options: Mapping[str, Any]) -> ProvisionerEdit:
         pre_authorization=options["pre_authorization"],
         authorization_reuse=_duration(options, "reuse_authorizations"),
         caa_identities=options["caa_identity"],
+        caa=options["caa"],
     )
 
 

@@ -16,6 +16,7 @@ from dayfly.core.acme.objects import (
     Account,
     Authorization,
     AuthorizationStatus,
+    Evidence,
     Order,
     OrderStatus,
     SharedAuthorization,
@@ -93,7 +94,14 @@ def is_reusable(row: SharedAuthorization, *, profile: str, grant: Grant, now: da
         and row.authorization.validated_by in grant.challenges
         and row.provisioner == grant.provisioner
         and row.profile in {None, profile}
+        and not _is_used_up(row.authorization, now)
     )
+
+
+def _is_used_up(authorization: Authorization, now: datetime) -> bool:
+    """Did the proof itself say for how long it may serve others, and is that over?"""
+    evidence = authorization.evidence
+    return evidence is not None and evidence.reuse_until is not None and now >= evidence.reuse_until
 
 
 def use_again(order: Order, rows: Iterable[SharedAuthorization]) -> Order:
@@ -177,6 +185,7 @@ def settle_row(
     address: str,
     attempts: int,
     now: datetime,
+    evidence: Evidence | None = None,
 ) -> SharedAuthorization | None:
     """The row after a validation's final outcome; None where it is not pending any more. A valid one lives anew."""
     settled = settle_authorization(
@@ -186,6 +195,7 @@ def settle_row(
         address=address,
         attempts=attempts,
         now=now,
+        evidence=evidence,
     )
     if settled is None:
         return None

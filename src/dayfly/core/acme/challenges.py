@@ -14,11 +14,13 @@ from dayfly.core.acme.objects import (
     AuthorizationStatus,
     Challenge,
     ChallengeStatus,
+    Evidence,
     Order,
     OrderStatus,
     StoredProblem,
 )
 from dayfly.core.acme.ordering import as_of, replace_authorization
+from dayfly.core.acme.persistent import LASTING
 from dayfly.core.acme.states import (
     AuthorizationEvent,
     ChallengeEvent,
@@ -36,6 +38,7 @@ RETRY_SPACING = (1.0, 3.0, 8.0, 20.0)
 TRIES = len(RETRY_SPACING) + 1
 VALIDATION_SPAN = timedelta(seconds=45)
 MAX_DETAIL = 300  # characters of a stored problem's text
+OF_AN_ACCOUNT = frozenset({"dns-account-01", LASTING})  # types that look for the account's URL
 # Seconds, in Retry-After while a challenge is processing: 1, and 1 for what Date leaves out, since a client that counts
 # from Date must not arrive in the past (acme4j 4.0.0 then fails: `timeout value is negative`).
 POLL_AFTER = 2
@@ -98,6 +101,7 @@ def settle(
     address: str,
     attempts: int,
     now: datetime,
+    evidence: Evidence | None = None,
 ) -> Order | None:
     """The order after a validation's final outcome, None where the outcome comes too late to matter.
 
@@ -108,7 +112,13 @@ def settle(
     """
     current = as_of(order, now)
     settled = settle_authorization(
-        current.authorizations[index], challenge_type, failure=failure, address=address, attempts=attempts, now=now
+        current.authorizations[index],
+        challenge_type,
+        failure=failure,
+        address=address,
+        attempts=attempts,
+        now=now,
+        evidence=evidence,
     )
     return None if settled is None else with_settled(current, index, settled)
 
@@ -121,13 +131,15 @@ def settle_authorization(
     address: str,
     attempts: int,
     now: datetime,
+    evidence: Evidence | None = None,
 ) -> Authorization | None:
     """The authorization, as of now, after a validation's final outcome; None where it is not pending any more."""
     challenge = find_challenge(authorization, challenge_type)
     if challenge is None or authorization.status is not AuthorizationStatus.PENDING:
         return None
     if failure is None:
-        return _proved(authorization, challenge, address=address, attempts=attempts, now=now)
+        proved = _proved(authorization, challenge, address=address, attempts=attempts, now=now)
+        return proved if evidence is None else replace(proved, evidence=evidence)
     return _failed(authorization, challenge, failure=failure, attempts=attempts)
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from dayfly.core.settings.documents import Provisioner
 
 
-def directory_meta(provisioner: Provisioner) -> dict[str, Any]:
-    """The members of `meta`; empty where nothing is to be said."""
+def directory_meta(provisioner: Provisioner, *, own_names: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The members of `meta`; empty where nothing is to be said. `own_names` are the CA's in CAA records by default."""
     members = {
         "termsOfService": provisioner.terms_of_service,
         "website": provisioner.website,
-        "caaIdentities": provisioner.caa_identities,
+        "caaIdentities": provisioner.caa_identities or (own_names if provisioner.caa else ()),
         "externalAccountRequired": provisioner.require_eab,
     }
     return {name: value for name, value in members.items() if value}

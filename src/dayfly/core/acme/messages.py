@@ -7,7 +7,7 @@ send it; URLs come from `Urls`, never from a request.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from dayfly.errors import ClientError
 
 GO_ZERO_TIME = "0001-01-01T00:00:00Z"
 PAYLOAD_DEPTH = 8
+NOTHING: Mapping[str, Any] = {}
 
 _encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
 
@@ -286,27 +287,36 @@ def render_order(order: Order, urls: Urls) -> bytes:
     return _encode(document)
 
 
-def render_authorization(authorization: Authorization, ref: AuthorizationRef, urls: Urls) -> bytes:
-    """The authorization object (RFC 8555 7.1.4): the wildcard is a flag, the value is without its `*.`."""
+def render_authorization(
+    authorization: Authorization, ref: AuthorizationRef, urls: Urls, *, lasting: Mapping[str, Any] = NOTHING
+) -> bytes:
+    """The authorization object (RFC 8555 7.1.4): the wildcard is a flag, the value is without its `*.`.
+
+    `lasting` are the members that a challenge without a token has instead (dns-persist-01).
+    """
     identifier = authorization.identifier
     document: dict[str, Any] = {
         "identifier": {"type": identifier.type, "value": identifier.value.removeprefix("*.")},
         "status": authorization.status,
         "expires": render_time(authorization.expires),
-        "challenges": [challenge_document(challenge, ref, urls) for challenge in authorization.challenges],
+        "challenges": [
+            challenge_document(challenge, ref, urls, lasting=lasting) for challenge in authorization.challenges
+        ],
         "wildcard": identifier.is_wildcard,
     }
     return _encode(document)
 
 
-def challenge_document(challenge: Challenge, ref: AuthorizationRef, urls: Urls) -> dict[str, Any]:
+def challenge_document(
+    challenge: Challenge, ref: AuthorizationRef, urls: Urls, *, lasting: Mapping[str, Any] = NOTHING
+) -> dict[str, Any]:
     """The challenge object (RFC 8555 8) as a dictionary."""
     document: dict[str, Any] = {
         "type": challenge.type,
         "url": urls.challenge(ref, challenge.type),
         "status": challenge.status,
-        "token": challenge.token,
     }
+    document.update({"token": challenge.token} if challenge.token else lasting)
     if challenge.validated_at is not None:
         document["validated"] = render_time(challenge.validated_at)
     if challenge.error is not None:
@@ -314,9 +324,11 @@ def challenge_document(challenge: Challenge, ref: AuthorizationRef, urls: Urls) 
     return document
 
 
-def render_challenge(challenge: Challenge, ref: AuthorizationRef, urls: Urls) -> bytes:
+def render_challenge(
+    challenge: Challenge, ref: AuthorizationRef, urls: Urls, *, lasting: Mapping[str, Any] = NOTHING
+) -> bytes:
     """The challenge object (RFC 8555 8)."""
-    return msgspec.json.encode(challenge_document(challenge, ref, urls))
+    return msgspec.json.encode(challenge_document(challenge, ref, urls, lasting=lasting))
 
 
 def render_orders(order_ids: tuple[int, ...], urls: Urls) -> bytes:

@@ -98,6 +98,16 @@ class Challenge(msgspec.Struct, frozen=True, gc=False):
     attempts: int = 0
 
 
+class Evidence(msgspec.Struct, frozen=True, gc=False):
+    """What else is known of a proof: when CAA was looked at, and until when it may serve other orders; None for ever.
+
+    Both are None for most proofs, which then have no such object.
+    """
+
+    caa_checked_at: datetime | None = None
+    reuse_until: datetime | None = None
+
+
 class Authorization(msgspec.Struct, frozen=True, gc=False):
     """The server's record that an account may speak for an identifier (RFC 8555 7.1.4).
 
@@ -113,6 +123,7 @@ class Authorization(msgspec.Struct, frozen=True, gc=False):
     validated_by: str = ""
     validated_address: str = ""
     row_id: int | None = None
+    evidence: Evidence | None = None
 
 
 class SharedAuthorization(msgspec.Struct, frozen=True, gc=False):

@@ -47,11 +47,12 @@ _LIVE_AUTHORIZATIONS = frozenset({AuthorizationStatus.PENDING, AuthorizationStat
 
 
 class ChallengeOffer(msgspec.Struct, frozen=True, gc=False):
-    """A challenge type that can be offered: for which identifier types, and for wildcards or not."""
+    """A challenge type that can be offered: for which identifier types, for wildcards or not, with a token or none."""
 
     type: str
     identifier_types: frozenset[IdentifierType]
     wildcards: bool
+    token: bool = True
 
 
 class OrderRequest(msgspec.Struct, frozen=True):
@@ -174,7 +175,11 @@ def offer_challenges(
     """
     fresh = iter(tokens)
     offered = tuple(
-        tuple(Challenge(offer.type, next(fresh)) for offer in offers if _can_prove(offer, one, grant))
+        tuple(
+            Challenge(offer.type, next(fresh) if offer.token else "")
+            for offer in offers
+            if _can_prove(offer, one, grant)
+        )
         for one in identifiers
     )
     if not all(offered):
@@ -188,6 +193,7 @@ def _can_prove(offer: ChallengeOffer, identifier: Identifier, grant: Grant) -> b
         offer.type in grant.challenges
         and identifier.type in offer.identifier_types
         and (offer.wildcards or not identifier.is_wildcard)
+        and (offer.token or bool(grant.identities))  # a lasting record names the CA
     )
 
 

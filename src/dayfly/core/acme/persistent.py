@@ -15,6 +15,7 @@ from enum import Enum
 
 from dayfly.core.acme.issue_values import IssueValue, parse_issue_value
 
+LASTING = "dns-persist-01"
 LABEL = "_validation-persist"
 MAX_ISSUERS = 10  # of the challenge object
 WILDCARD = "wildcard"

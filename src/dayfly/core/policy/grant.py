@@ -19,7 +19,8 @@ class Grant:
 
     `force_cn` puts a common name into every certificate; `may_renew` is off where the claim `disableRenewal` is on.
     `may_renew_expired` allows it after the end, for `renewal_grace`; None is one lifetime. `scopes` are those of the
-    external account key and the account that ask, and hold them to less than the rules give. `pre_authorization` lets
+    external account key and the account that ask, and hold them to less than the rules give. `caa` asks for a look at
+    CAA records, where the CA is one of `identities`. `pre_authorization` lets
     clients prove names before they order (RFC 8555 7.4.1); a name that was proved serves the account's next orders for
     `authorization_reuse`, none where that is nought.
     """
@@ -34,6 +35,8 @@ class Grant:
     may_renew_expired: bool = False
     renewal_grace: timedelta | None = None
     scopes: tuple[BoundScope, ...] = ()
+    caa: bool = False
+    identities: tuple[str, ...] = ()
     pre_authorization: bool = False
     authorization_reuse: timedelta = timedelta()
 

@@ -21,6 +21,8 @@ def grant(provisioner: Provisioner, settings: Settings) -> Grant:
         may_renew=not provisioner.claims.disable_renewal,
         may_renew_expired=provisioner.claims.allow_renewal_after_expiry,
         renewal_grace=provisioner.claims.renewal_grace,
+        caa=provisioner.caa,
+        identities=provisioner.caa_identities,
         pre_authorization=provisioner.pre_authorization,
         authorization_reuse=shrink(provisioner.authorization_reuse, 1, provisioner.claims.max_lifetime),
     )

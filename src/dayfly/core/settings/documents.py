@@ -31,6 +31,8 @@ DEFAULT_MAXIMUM = timedelta(hours=24)
 # What an ACME provisioner offers that names no challenge types of its own: all that there are, as they are one day. A
 # document that names some, as those from before dns-01 and tls-alpn-01 do, keeps what it says.
 DEFAULT_CHALLENGES = ("http-01", "dns-01", "tls-alpn-01")
+# Those of drafts too, which a provisioner offers only if it names them.
+KNOWN_CHALLENGES = (*DEFAULT_CHALLENGES, "dns-account-01", "dns-persist-01")
 MAX_GRACE = timedelta(days=90)
 MAX_REUSE = timedelta(days=7)  # of an authorization; never above the longest lifetime in any case
 MAX_PROVISIONERS = 1_000
@@ -118,7 +120,8 @@ class Provisioner:
     at most the longest lifetime; nought is not at all. `publish_key` is the switch of the route that gives the
     encrypted key to whoever asks. `terms_of_service`, `website` and `caa_identities` stand in
     the directory of the type ACME as they are; terms must be agreed to where there are some, and with `require_eab` an
-    account must be bound to an external one (RFC 8555 7.1.1).
+    account must be bound to an external one (RFC 8555 7.1.1). `caa` has the type ACME look at CAA records, in which the
+    CA is one of `caa_identities`, or of its own names where there are none.
     """
 
     name: str
@@ -137,6 +140,7 @@ class Provisioner:
     caa_identities: tuple[str, ...] = ()
     pre_authorization: bool = False
     authorization_reuse: timedelta = timedelta()
+    caa: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,8 +318,8 @@ def _check_provisioner(provisioner: Provisioner) -> None:
             hint="1h is plenty: who proves a name once more proves that it is still theirs",
         )
     for challenge in provisioner.challenges:
-        if challenge not in DEFAULT_CHALLENGES:
-            hint = f"known are {', '.join(DEFAULT_CHALLENGES)}"
+        if challenge not in KNOWN_CHALLENGES:
+            hint = f"known are {', '.join(KNOWN_CHALLENGES)}"
             what = f"provisioner {provisioner.name} names the challenge type {challenge[:40]!r}, which nobody knows"
             raise ConfigError("", what, hint=hint)
 
@@ -324,7 +328,7 @@ def _check_directory(provisioner: Provisioner) -> None:
     """What the directory of an ACME provisioner says beside its resources (RFC 8555 7.1.1)."""
     links = (("terms of service", provisioner.terms_of_service), ("website", provisioner.website))
     if provisioner.type is not ProvisionerType.ACME and (
-        provisioner.require_eab or provisioner.caa_identities or any(url for _, url in links)
+        provisioner.require_eab or provisioner.caa or provisioner.caa_identities or any(url for _, url in links)
     ):
         what = f"provisioner {provisioner.name} has settings of a directory"
         raise ConfigError("", f"{what}, which only the type ACME has")

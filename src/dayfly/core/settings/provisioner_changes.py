@@ -15,6 +15,7 @@ from dayfly.core.frozen import replace
 from dayfly.core.policy.rules import Rule
 from dayfly.core.settings.documents import (
     DEFAULT_CHALLENGES,
+    KNOWN_CHALLENGES,
     Claims,
     Provisioner,
     ProvisionerType,
@@ -25,7 +26,7 @@ from dayfly.core.settings.documents import (
 from dayfly.errors import ConfigError
 
 _AUTHORIZATIONS = ("pre_authorization", "authorization_reuse")
-_DIRECTORY = ("require_eab", "terms_of_service", "website")
+_DIRECTORY = ("require_eab", "terms_of_service", "website", "caa")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class ProvisionerEdit:
     caa_identities: tuple[str, ...] = ()
     pre_authorization: bool | None = None
     authorization_reuse: timedelta | None = None
+    caa: bool | None = None
 
 
 def plan_add(settings: Settings, name: str, kind: ProvisionerType, edit: ProvisionerEdit) -> SettingsChange:
@@ -132,12 +134,12 @@ def _claims(base: Claims, edit: ProvisionerEdit) -> Claims:
 
 def _challenges(provisioner: Provisioner, edit: ProvisionerEdit) -> tuple[str, ...]:
     """Named types are added to those that are named, if any; removed ones are taken from what is offered now."""
-    unknown = [one for one in (*edit.add_challenges, *edit.remove_challenges) if one not in DEFAULT_CHALLENGES]
+    unknown = [one for one in (*edit.add_challenges, *edit.remove_challenges) if one not in KNOWN_CHALLENGES]
     if unknown:
         raise ConfigError(
             "",
             f"this CA has no challenge type {', '.join(unknown)}",
-            hint=f"those that there are: {', '.join(DEFAULT_CHALLENGES)}",
+            hint=f"those that there are: {', '.join(KNOWN_CHALLENGES)}",
         )
     wanted = provisioner.challenges + edit.add_challenges
     if edit.remove_challenges:

@@ -57,6 +57,7 @@ def _own_members(provisioner: Provisioner) -> Mapping[str, Any]:
         "termsOfService": provisioner.terms_of_service,
         "website": provisioner.website,
         "caaIdentities": provisioner.caa_identities,
+        "caa": provisioner.caa,
         "preAuthorization": provisioner.pre_authorization,
         "authorizationReuse": render_duration(reuse) if reuse else "",
     }

@@ -16,6 +16,8 @@ from dayfly.core.policy.names import Allowed, Rule, RuleAction, RuleKind, decide
 from dayfly.core.provisioners import grant_for
 from dayfly.core.settings import documents as module
 from dayfly.core.settings.documents import (
+    DEFAULT_CHALLENGES,
+    KNOWN_CHALLENGES,
     MAX_REUSE,
     Claims,
     Document,
@@ -252,6 +254,19 @@ def test_only_jwk_provisioners_have_a_key(document: Provisioner) -> None:
 def test_acme_provisioner_needs_a_challenge_type() -> None:
     """Without one nobody could prove a name."""
     assert "names the challenge type 'http-02', which nobody knows" in refusal(replace(ACME, challenges=("http-02",)))
+
+
+def test_challenge_types_of_drafts_are_known_and_no_default__acme_8() -> None:
+    """A provisioner may name them; one that names none offers three."""
+    named = replace(ACME, challenges=KNOWN_CHALLENGES)
+    assert make_settings(1, (named,)).provisioners == (named,)
+    assert set(KNOWN_CHALLENGES) - set(DEFAULT_CHALLENGES) == {"dns-account-01", "dns-persist-01"}
+
+
+def test_caa_belongs_to_acme__acme_8() -> None:
+    """A token proves no name, so nobody is asked about one."""
+    assert make_settings(1, (replace(ACME, caa=True),)).provisioners[0].caa is True
+    assert "only the type ACME has" in refusal(replace(jwk_provisioner(), caa=True))
 
 
 def test_jwk_provisioner_may_wait_for_its_key() -> None:

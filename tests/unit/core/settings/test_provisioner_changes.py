@@ -155,6 +155,7 @@ def test_directory_settings_are_put_and_taken_away() -> None:
         ProvisionerEdit(website=""),
         ProvisionerEdit(terms_of_service="https://a.example"),
         ProvisionerEdit(caa_identities=("a.example",)),
+        ProvisionerEdit(caa=True),
     ],
     ids=repr,
 )

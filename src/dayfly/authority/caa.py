@@ -1,0 +1,80 @@
+"""CAA where a provisioner asks for it: after a challenge, and again before signing where that is long ago (RFC 8659).
+
+Rules: without the provisioner's switch nobody is asked; an address has no CAA records; a name server that says nothing
+is no permission; what is found is held against all names of the CA and all URLs of the account.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from dayfly.authority.context import Authority
+from dayfly.core.acme.caa import Issuance, forbidden_by, is_fresh
+from dayfly.core.acme.objects import Account, Authorization, Order
+from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.core.policy.grant import Grant
+from dayfly.core.problems import Caa, Dns, ServiceUnavailable, Subproblem
+from dayfly.errors import StoreError
+from dayfly.ports import ValidationFailed
+
+RETRY_AFTER = 5  # seconds, where the name servers say nothing
+
+
+async def confirm(
+    authority: Authority, account: Account, provisioner: str, identifier: Identifier, *, method: str
+) -> datetime | None:
+    """When CAA was looked at for this name just now, None where nobody asks for it; ValidationFailed.
+
+    Where the settings cannot be read nothing is asked: what was not looked at is looked at before signing.
+    """
+    try:
+        _, grant = await authority.acme_grant_if_any(provisioner)
+    except StoreError:
+        return None
+    if grant is None or not grant.caa or identifier.type is not IdentifierType.DNS:
+        return None
+    why = await _forbidden(authority, account, grant, identifier, method=method)
+    if why:
+        raise ValidationFailed(Caa(f"CAA of {identifier.value}: {why}"), transient=False)
+    return authority.clock.now()
+
+
+async def check_order(authority: Authority, account: Account, grant: Grant, order: Order) -> None:
+    """Look again for each name whose check is old, or was never made; Caa, and ServiceUnavailable without an answer."""
+    if not grant.caa:
+        return
+    now, lifetime = authority.clock.now(), grant.lifetimes.default
+    due = [one for one in order.authorizations if _is_due(one, now, lifetime)]
+    forbidden = []
+    for one in due:
+        try:
+            why = await _forbidden(authority, account, grant, one.identifier, method=one.validated_by)
+        except ValidationFailed as failure:
+            raise ServiceUnavailable(f"before issuing: {failure.problem.detail}", retry_after=RETRY_AFTER) from failure
+        if why:
+            forbidden.append(Subproblem(Caa.type, f"CAA of {one.identifier.value}: {why}", one.identifier))
+    if forbidden:
+        detail = forbidden[0].detail if len(forbidden) == 1 else f"CAA records forbid {len(forbidden)} names"
+        raise Caa(detail, subproblems=forbidden)
+
+
+def _is_due(authorization: Authorization, now: datetime, lifetime: timedelta) -> bool:
+    evidence = authorization.evidence
+    checked_at = None if evidence is None else evidence.caa_checked_at
+    return authorization.identifier.type is IdentifierType.DNS and not is_fresh(checked_at, now=now, lifetime=lifetime)
+
+
+async def _forbidden(
+    authority: Authority, account: Account, grant: Grant, identifier: Identifier, *, method: str
+) -> str:
+    """Why CAA forbids it, "" where it does not; ValidationFailed."""
+    if authority.caa is None:
+        raise ValidationFailed(Dns("looking up CAA: this CA has no resolver"), transient=True)
+    records = await authority.caa.relevant(identifier.value.removeprefix("*."))
+    issuance = Issuance(
+        identities=grant.identities,
+        account_urls=authority.account_urls(account),
+        method=method,
+        wildcard=identifier.is_wildcard,
+    )
+    return forbidden_by(records, issuance)
