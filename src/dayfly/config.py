@@ -138,7 +138,7 @@ class _Chaos(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     delay: float = 3.0
     reuse: float = 0.5
     orders_page: int = 3
-    retry_after: int = 1
+    retry_after: int = 2
 
 
 class _RenewalInfo(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -78,4 +78,4 @@ def assert_retry_after_everywhere(ca: CA) -> None:
         urllib.request.urlopen(ca.directory.replace("directory", "new-order"), b"{}", context=context, timeout=20)
     found.append(caught.value.headers["Retry-After"])
     caught.value.close()
-    assert all(re.fullmatch(r"1|[A-Z][a-z]{2}, [0-9A-Za-z: ]+ GMT", text or "") for text in found), found
+    assert all(re.fullmatch(r"2|[A-Z][a-z]{2}, [0-9A-Za-z: ]+ GMT", text or "") for text in found), found

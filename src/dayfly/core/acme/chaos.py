@@ -27,7 +27,7 @@ class Chaos:
     delay: float = 3.0
     reuse: float = 0.5
     orders_page: int = 3
-    retry_after: int = 1
+    retry_after: int = 2
 
 
 def is_for_tests(common_names: tuple[str, ...]) -> bool:
