@@ -217,6 +217,21 @@ def test_other_proofs_serve_for_the_whole_time__acme_6(play: Play) -> None:
     play(scenario, challenges=ALL, authorization_reuse=timedelta(hours=1))
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_chaos_uses_authorizations_again_as_often_as_it_is_told__acme_15(play: Play, share: float) -> None:
+    """Never or always; a client can rely on neither, and gets its order in both cases."""
+
+    async def scenario(peer: Peer, _zone: Records) -> None:
+        peer = peer.with_authority(reuse_share=share)
+        client = await joined(peer)
+        first = await client.order()
+        assert (await settled(client, first))["status"] == "ready"
+        assert (await client.finalize(first)).json["status"] == "valid"
+        assert (await client.order()).json["status"] == ("ready" if share else "pending")
+
+    play(scenario, authorization_reuse=timedelta(hours=1))
+
+
 # --- CAA --------------------------------------------------------------------------------------------------------------
 
 
