@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +43,17 @@ def acme_files(lab: Lab, tmp_path: Path) -> Iterator[Path]:
     folder.mkdir(parents=True)
     with web_root(tmp_path / "www", lab.ca.http_port):
         yield folder
+
+
+@pytest.fixture
+def apache_folder() -> Iterator[Path]:
+    """A folder that the user whom Apache runs as can reach, as pytest's own are not."""
+    where = Path(tempfile.mkdtemp(prefix="dayfly-apache-"))
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("www-data")
+        os.chown(where, user.pw_uid, user.pw_gid)
+    yield where
+    shutil.rmtree(where)
 
 
 @pytest.fixture

@@ -62,6 +62,17 @@ class Lab:
         found: list[dict[str, Any]] = json.loads(self.ca.dayfly("ca", "list", "--all", "--json").stdout)
         return found
 
+    def eab_key(self) -> tuple[str, str]:
+        """The id and the secret of a key that binds one account of the provisioner `bound`."""
+        made = json.loads(self.ca.dayfly("ca", "eab", "add", "bound", "--json").stdout)
+        return made["id"], made["key"]
+
+    def is_used(self, kid: str) -> bool:
+        """Was an account bound by this key?"""
+        listed = json.loads(self.ca.dayfly("ca", "eab", "list", "bound", "--json").stdout)
+        (found,) = (one for one in listed if one["id"] == kid)
+        return bool(found["used"] == 1)
+
     def at(self, provisioner: str) -> str:
         """The directory of another provisioner."""
         return self.ca.directory.replace("/acme/acme/", f"/acme/{provisioner}/")
@@ -79,6 +90,7 @@ def laboratory(where: Path, *, chaos: str = "") -> Iterator[Lab]:
         table = f'[validation]\ntls_port = {tls_port}\nresolver = "127.0.0.1:{dns_port}"\n'
         toml.write_text(toml.read_text().replace("[validation]\n", table) + chaos)
         ca.dayfly("ca", "provisioner", "add", "short", "--type", "ACME", "--x509-default-dur", "20s")
+        ca.dayfly("ca", "provisioner", "add", "bound", "--type", "ACME", "--require-eab")
         ca.start()
         try:
             yield Lab(ca, tls_port, dns_port, records, zone, bool(chaos))

@@ -119,14 +119,14 @@ def _python(folder: Path, root: Path) -> list[str]:
 
 
 GO = "tests/interop/peers/go/go.mod"
-ALL = ("revoke", "ARI")
+ALL = ("revoke", "ARI", "EAB")
 LIBRARIES = (
-    Library("x/crypto/acme (Go)", "go", _go("xcrypto"), (GO, r"golang.org/x/crypto v(\S+)"), ("revoke",)),
+    Library("x/crypto/acme (Go)", "go", _go("xcrypto"), (GO, r"golang.org/x/crypto v(\S+)"), ("revoke", "EAB")),
     Library("cert-manager", "go", _go("certmanager"), (GO, r"cert-manager/cert-manager v(\S+)"), ALL),
     Library("CertMagic (Go)", "go", _go("certmagic"), (GO, r"caddyserver/certmagic v(\S+)"), ALL),
     Library("lego 5 (Go)", "go", _go("lego"), (GO, r"go-acme/lego/v5 v(\S+)"), ALL),
     Library("acme-client (Node.js)", "node", _node, ("tests/interop/peers/node/package.json", r'acme-client": "(\S+)"'),
-            ("revoke",)),
+            ("revoke", "EAB")),
     Library("instant-acme (Rust)", "rust", _rust,
             ("tests/interop/peers/rust/Cargo.toml", r'instant-acme = \{ version = "=([0-9.]+)"'), ALL),
     Library("acme4j (Java)", "java", _java,

@@ -21,6 +21,7 @@ NEVER: dict[str, str] = {
     "certbot": "ARI",
     "dehydrated": "ARI",
     "lego": "ARI",
+    "step": "ARI EAB",
     "uacme": "ARI",
     "x/crypto/acme (Go)": "ARI",
 }
@@ -51,6 +52,8 @@ QUIRKS: dict[str, str] = {
     "lego": "thinks of 30 days before the end: `--days` above the lifetime, so that every run renews; may send"
     " notAfter: it is kept to the second",
     "lego 5 (Go)": "needs a timer of yours: ask `GetRenewalInfo` for the moment",
+    "step": "asks 10 times in 46 s and then gives up: all that is tried has come to an end in 45 s; renews over mTLS;"
+    " gives up at the first `badNonce` (chaos without refused nonces)",
     "uacme": "trusts the system's roots only",
 }
 """What a client does that assumes 90 days or another CA, and what answers it."""

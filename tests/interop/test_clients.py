@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,6 +27,7 @@ from interop.programs import (
     shell,
     wait_for,
 )
+from interop.servers import apache_configuration, caddyfile
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
@@ -137,6 +136,24 @@ def test_dehydrated_gets_and_renews_a_certificate(
     saw("dehydrated", "enrol", "renew", "revoke")
 
 
+@pytest.mark.chaos("chaos without bad nonces")  # it gives up at the first refused one
+@pytest.mark.skipif(shutil.which("step") is None, reason="step is not on PATH, and no registry has it")
+def test_step_gets_and_renews_a_certificate(lab: Lab, tmp_path: Path, saw: Saw) -> None:
+    """http-01 on a port of its own; then over mTLS."""
+    get, renew, revoke = blocks("step")
+    own = {"https://ca.internal.example:9000": lab.ca.url, ROOT: lab.ca.root}
+    listen = {"internal-acme": f"acme --http-listen {lab.listen}"}
+    shell(adapted(get, {**own, **listen}), tmp_path)
+    first = check_file(lab.ca, tmp_path / "api.crt", NAME)
+    shell(adapted(renew, own), tmp_path)
+    second = check_file(lab.ca, tmp_path / "api.crt", NAME)
+    assert second != first
+    shell(adapted(revoke, own), tmp_path)
+    assert lab.is_revoked(second)
+    said = subprocess.run(["step", "version"], capture_output=True, text=True, check=True)
+    saw("step", "enrol", "renew", "revoke", version=said.stdout.split("/")[1].split()[0])
+
+
 @pytest.mark.chaos
 def test_uacme_gets_and_renews_a_certificate(
     lab: Lab, tmp_path: Path, client: Client, acme_files: Path, saw: Saw
@@ -220,17 +237,7 @@ def test_ruby_s_acme_client_gets_and_renews_a_certificate(lab: Lab, tmp_path: Pa
 def test_caddy_serves_and_renews_a_certificate(lab: Lab, tmp_path: Path, client: Client, saw: Saw) -> None:
     """HTTPS with a certificate that Caddy got by itself, and another when a third of its 20 seconds is left."""
     caddy = client("caddy", title="Caddy")
-    text, command = blocks("Caddy")
-    lab_globals = (
-        f"{{\n  admin off\n  http_port {lab.ca.http_port}\n  https_port {lab.tls_port}\n"
-        f"  storage file_system {tmp_path}/caddy\n  acme_ca"
-    )
-    own = {
-        DIRECTORY: lab.ca.directory.replace("/acme/acme/", "/acme/short/"),
-        ROOT: lab.ca.root, "{\n  acme_ca": lab_globals,
-        "renew_interval 1m": "renew_interval 1s", f"{NAME} {{": f"{NAME} {{\n  bind 127.0.0.1",
-    }  # fmt: skip
-    (tmp_path / "Caddyfile").write_text(adapted(text, own))
+    command = caddyfile(lab, tmp_path, lab.at("short"))
 
     def now() -> int | None:
         return served(lab.ca, lab.tls_port, NAME)
@@ -244,43 +251,11 @@ def test_caddy_serves_and_renews_a_certificate(lab: Lab, tmp_path: Path, client:
     saw("Caddy", "enrol", "renew")
 
 
-APACHE = """\
-ServerRoot {where}
-ServerName localhost
-PidFile apache.pid
-DefaultRuntimeDir {where}
-ErrorLog error.log
-LogLevel warn md:debug
-Listen 127.0.0.1:{http}
-Listen 127.0.0.1:{https}
-{modules}
-MDStoreDir md
-MDPortMap http:{http} https:{https}
-"""
-MODULES = ("mpm_event", "authz_core", "socache_shmcb", "ssl", "md")
-
-
-@pytest.fixture
-def apache_folder() -> Iterator[Path]:
-    """A folder that the user whom Apache runs as can reach, as pytest's own are not."""
-    where = Path(tempfile.mkdtemp(prefix="dayfly-apache-"))
-    if os.geteuid() == 0:
-        user = pwd.getpwnam("www-data")
-        os.chown(where, user.pw_uid, user.pw_gid)
-    yield where
-    shutil.rmtree(where)
-
-
 def test_apache_serves_and_renews_a_certificate(lab: Lab, apache_folder: Path, client: Client, saw: Saw) -> None:
     """HTTPS with a certificate that mod_md got by itself, and another when its renewal window is the whole life."""
     apache = client("apache2", "apache2-bin", title="Apache mod_md")
-    (text,) = blocks("Apache httpd")
-    shutil.copy(lab.ca.root, apache_folder / "root.crt")
-    modules = "\n".join(f"LoadModule {one}_module /usr/lib/apache2/modules/mod_{one}.so" for one in MODULES)
-    prelude = APACHE.format(where=apache_folder, http=lab.ca.http_port, https=lab.tls_port, modules=modules)
-    own = {DIRECTORY: lab.ca.directory, ROOT: apache_folder / "root.crt", "*:443": f"*:{lab.tls_port}"}
     config = apache_folder / "apache2.conf"
-    config.write_text(prelude + adapted(text, own))
+    config.write_text(apache_configuration(lab, apache_folder, lab.ca.directory))
 
     def why() -> str:
         return "".join(path.read_text() for path in apache_folder.glob("*.log"))
@@ -294,7 +269,7 @@ def test_apache_serves_and_renews_a_certificate(lab: Lab, apache_folder: Path, c
         wait_for(fetched, seconds=40, why=why)
         process.send_signal(signal.SIGUSR1)
         first = wait_for(lambda: served(lab.ca, lab.tls_port, NAME), seconds=30, why=why)
-        config.write_text(prelude + adapted(text, {**own, "MDRenewWindow 33%": "MDRenewWindow 30d"}))
+        config.write_text(config.read_text().replace("MDRenewWindow 33%", "MDRenewWindow 30d"))
         process.send_signal(signal.SIGUSR1)
         wait_for(fetched, seconds=40, why=why)
         process.send_signal(signal.SIGUSR1)

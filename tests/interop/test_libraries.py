@@ -27,7 +27,7 @@ pytestmark = [
 @pytest.mark.parametrize("library", LIBRARIES, ids=lambda library: library.name)
 def test_a_library_enrols_and_renews(lab: Lab, tmp_path: Path, library: Library, saw: Callable[..., None]) -> None:
     """Two certificates of one account; the second replaces the first, and is revoked, where the library can."""
-    run(lab, tmp_path, library.command(lab.ca.root), *(deed.lower() for deed in library.deeds))
+    run(lab, tmp_path, library.command(lab.ca.root), *(deed.lower() for deed in library.deeds if deed != "EAB"))
     first = check_file(lab.ca, tmp_path / "first.pem", NAME)
     second = check_file(lab.ca, tmp_path / "second.pem", NAME)
     assert first != second
