@@ -136,6 +136,26 @@ def test_dehydrated_gets_and_renews_a_certificate(
     saw("dehydrated", "enrol", "renew", "revoke")
 
 
+@pytest.mark.chaos
+@pytest.mark.skipif(shutil.which("acme.sh") is None, reason="acme.sh is not on PATH, and no registry has it")
+def test_acme_sh_gets_and_renews_a_certificate(lab: Lab, tmp_path: Path, program: Client, saw: Saw) -> None:
+    """http-01 on a port of its own; the renewal names what it replaces."""
+    program("socat")
+    get, renew, revoke = blocks("acme.sh")
+    own = {"acme.sh": f"acme.sh --home {tmp_path}/home"}
+    shell(adapted(get, {**lab.basics, **own, "--standalone": f"--standalone --httpport {lab.ca.http_port}"}), tmp_path)
+    path = tmp_path / "home" / f"{NAME}_ecc" / "fullchain.cer"
+    first = check_file(lab.ca, path, NAME)
+    shell(adapted(renew, own), tmp_path)
+    second = check_file(lab.ca, path, NAME)
+    assert second != first
+    assert lab.replaced_by(second) == first
+    shell(adapted(revoke, own), tmp_path)
+    assert lab.is_revoked(second)
+    said = subprocess.run(["acme.sh", "--version"], capture_output=True, text=True, check=True)
+    saw("acme.sh", "enrol", "renew", "revoke", "ARI", version=said.stdout.split()[-1].lstrip("v"))
+
+
 @pytest.mark.chaos("chaos without bad nonces")  # it gives up at the first refused one
 @pytest.mark.skipif(shutil.which("step") is None, reason="step is not on PATH, and no registry has it")
 def test_step_gets_and_renews_a_certificate(lab: Lab, tmp_path: Path, saw: Saw) -> None:
