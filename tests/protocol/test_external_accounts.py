@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from acme_peer import Client, Peer, Play, Reply, joined, make_peer, playing
+from acme_peer import BASE, Client, Peer, Play, Reply, joined, make_peer, playing
 from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import TimeOrderedIds
@@ -26,7 +26,7 @@ from dayfly.core.ids import parse_id
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import public_key_of
 from dayfly.core.problems import Unauthorized
-from dayfly.core.settings.documents import Provisioner, ProvisionerType, SettingsChange
+from dayfly.core.settings.documents import Provisioner, ProvisionerType, Settings, SettingsChange
 from dayfly.core.transparency.entries import parse_entry
 from dayfly.errors import ConfigError
 from external_accounts import (
@@ -362,6 +362,27 @@ def test_scope_binds_at_finalize_too__acme_5(play: Play) -> None:
         again = await moved.order(NAME)
         assert (again.status, again.problem) == (400, "rejectedIdentifier")
         assert (await client.finalize(order)).json["status"] == "valid"
+
+    play(scenario)
+
+
+def test_scope_binds_names_that_are_authorized_beforehand__acme_5(play: Play) -> None:
+    """NewAuthz gives no name that an order would not get."""
+
+    async def scenario(peer: Peer) -> None:
+        def plan(current: Settings) -> SettingsChange:
+            found = current.find_provisioner("acme")
+            assert found is not None
+            return SettingsChange(current.revision, put=(replace(found, pre_authorization=True),))
+
+        await change_settings(peer.store, peer.clock, plan)
+        client = await bound(peer, allow=("a.internal.example",))
+        asked = [
+            await client.post(f"{BASE}/acme/acme/new-authz", {"identifier": {"type": "dns", "value": name}})
+            for name in ("a.internal.example", "b.internal.example")
+        ]
+        assert [one.status for one in asked] == [201, 400]
+        assert (asked[1].problem, asked[1].json["rule"]) == ("rejectedIdentifier", f"eab:{KID}")
 
     play(scenario)
 
