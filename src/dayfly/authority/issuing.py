@@ -60,7 +60,8 @@ async def issue(
     check_constraints(issuer.constraints, plan.names if plan.subject is None else (*plan.names, plan.subject))
     if plan.spki == issuer.spki:
         raise BadCSR("the certificate's key is the CA's own key")
-    if await authority.store.certificates.is_compromised(spki_hash(plan.spki)):
+    key_hash = spki_hash(plan.spki)
+    if await authority.store.certificates.is_compromised(key_hash):
         raise BadCSR(
             "the key was reported as compromised and gets no certificate any more; make a new key",
             reason=Reason.KEY_NOT_ALLOWED,
@@ -110,7 +111,7 @@ async def issue(
         order_id=order_id,
         parent_id=parent_id,
     )
-    return Issued(certificate, _event(authority, certificate, spki=plan.spki, kind=kind))
+    return Issued(certificate, _event(authority, certificate, key_hash=key_hash, kind=kind))
 
 
 async def sign_list(authority: Authority, plan: CRLPlan) -> bytes:
@@ -133,7 +134,7 @@ def _crl_url(authority: Authority, plan: IssuePlan) -> str | None:
     return url
 
 
-def _event(authority: Authority, certificate: Certificate, *, spki: bytes, kind: IssueKind) -> CertificateIssued:
+def _event(authority: Authority, certificate: Certificate, *, key_hash: str, kind: IssueKind) -> CertificateIssued:
     return CertificateIssued(
         at=authority.clock.now(),
         certificate_id=certificate.id,
@@ -150,5 +151,5 @@ def _event(authority: Authority, certificate: Certificate, *, spki: bytes, kind:
         account_id=certificate.account_id,
         order_id=certificate.order_id,
         kind=kind,
-        spki_hash=spki_hash(spki),
+        spki_hash=key_hash,
     )

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import types
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -133,7 +134,7 @@ class GroupWriter:
         """
         for _ in range(GATHER_TURNS):
             seen = len(self._waiting)
-            await asyncio.sleep(0)
+            await _turn()
             if len(self._waiting) == seen:
                 return
 
@@ -216,6 +217,12 @@ class GroupWriter:
         _fail([*group, *self._waiting], _failed())
         self._waiting.clear()
         self._on_fatal(error)
+
+
+@types.coroutine
+def _turn() -> Generator[None, None, None]:
+    """Let everybody else run once, as `asyncio.sleep(0)` does with less beside it."""
+    yield
 
 
 class ConstraintBroken(StoreError):

@@ -18,6 +18,7 @@ from ipaddress import ip_address
 from dayfly.adapters.validators.hops import Step, is_recorded
 from dayfly.adapters.validators.hops import hop as note
 from dayfly.adapters.validators.reach import Connected, Reach
+from dayfly.adapters.validators.wire import Wire
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_dns, parse_ip
 from dayfly.core.problems import Connection, IncorrectResponse, Refused, Unauthorized
 from dayfly.ports import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
@@ -166,12 +167,12 @@ def _redirect_host(text: str, asked: Identifier) -> Identifier:
 
 async def _fetch(connected: Connected, hop: _Hop) -> _Answer:
     """One request over one connection, which is closed whatever happens."""
-    writer = connected.writer
+    wire = connected.wire
     try:
         if hop.secure:
-            await writer.start_tls(_unverified_context(), server_hostname=_server_name(hop.identifier))
-        writer.write(_request(hop))
-        return await _read_answer(connected.reader)
+            await wire.start_tls(_unverified_context(), server_hostname=_server_name(hop.identifier))
+        wire.transport.write(_request(hop))
+        return await _read_answer(wire)
     except ValidationFailed:
         raise
     except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError) as error:
@@ -181,7 +182,7 @@ async def _fetch(connected: Connected, hop: _Hop) -> _Answer:
     except (asyncio.LimitOverrunError, ValueError):
         raise _final(Connection(f"{connected.address}: the answer is not HTTP/1.1 within the limits")) from None
     finally:
-        writer.transport.abort()
+        wire.transport.abort()
 
 
 def _unverified_context() -> ssl.SSLContext:
@@ -206,8 +207,8 @@ def _request(hop: _Hop) -> bytes:
     ).encode("ascii")
 
 
-async def _read_answer(reader: asyncio.StreamReader) -> _Answer:
-    head = await reader.readuntil(b"\r\n\r\n")
+async def _read_answer(wire: Wire) -> _Answer:
+    head = await wire.until(b"\r\n\r\n")
     if len(head) > MAX_HEAD:
         raise ValueError("head too long")
     status_line, *lines = head[:-4].split(b"\r\n")
@@ -221,39 +222,39 @@ async def _read_answer(reader: asyncio.StreamReader) -> _Answer:
             raise ValueError("header without colon")
         headers.setdefault(name.lower(), value.strip(b" \t"))
     status = int(match[1])
-    body = b"" if status in REDIRECTS else await _read_body(reader, headers)
+    body = b"" if status in REDIRECTS else await _read_body(wire, headers)
     return _Answer(status, headers, body)
 
 
-async def _read_body(reader: asyncio.StreamReader, headers: dict[bytes, bytes]) -> bytes:
+async def _read_body(wire: Wire, headers: dict[bytes, bytes]) -> bytes:
     """At most one octet more than the limit, so that a longer body is known to be longer."""
     if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
-        return await _read_chunks(reader)
+        return await _read_chunks(wire)
     wanted = MAX_BODY + 1
     length = headers.get(b"content-length")
     if length is not None:
         if _LENGTH.fullmatch(length) is None:
             raise ValueError("content length")
         wanted = min(wanted, int(length))
-        return await reader.readexactly(wanted)
+        return await wire.exactly(wanted)
     body = b""
-    while len(body) < wanted and (more := await reader.read(wanted - len(body))):
+    while len(body) < wanted and (more := await wire.some(wanted - len(body))):
         body += more
     return body
 
 
-async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+async def _read_chunks(wire: Wire) -> bytes:
     body = b""
     while len(body) <= MAX_BODY:
-        match = _CHUNK.fullmatch(await reader.readuntil(b"\r\n"))
+        match = _CHUNK.fullmatch(await wire.until(b"\r\n"))
         if match is None:
             raise ValueError("chunk size")
         size = int(match[1], 16)
         if size == 0:
             break
-        body += await reader.readexactly(min(size, MAX_BODY + 1 - len(body)))
+        body += await wire.exactly(min(size, MAX_BODY + 1 - len(body)))
         if len(body) <= MAX_BODY:
-            await reader.readexactly(2)
+            await wire.exactly(2)
     return body
 
 

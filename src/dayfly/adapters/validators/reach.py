@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from dayfly.adapters.validators.dnsclient import dns_failure
 from dayfly.adapters.validators.hops import Step, hop, is_recorded
 from dayfly.adapters.validators.resolver import Resolver
+from dayfly.adapters.validators.wire import Wire
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.addresses import IPAddress, Network, Verdict, judge, unwrap
 from dayfly.core.problems import Connection
@@ -30,8 +31,7 @@ MAX_DIALLED = 16  # addresses of one name; all are judged, and more are not need
 class Connected:
     """A connection, and the address and port that were dialled."""
 
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
+    wire: Wire
     address: str
 
 
@@ -141,7 +141,7 @@ async def _dial(address: IPAddress, port: int) -> Connected:
     host = str(address)
     try:
         async with asyncio.timeout(DIAL_TIMEOUT):
-            reader, writer = await asyncio.open_connection(host, port, limit=32 * 1024)
+            _, wire = await asyncio.get_running_loop().create_connection(Wire, host, port)
     except TimeoutError:
         what = f"no connection to {address} port {port} within {DIAL_TIMEOUT:.0f} s"
         hop(Step.DIAL, _pair(address, port), f"no answer within {DIAL_TIMEOUT:.0f} s", passed=False)
@@ -153,4 +153,4 @@ async def _dial(address: IPAddress, port: int) -> Connected:
             Connection(f"connecting to {address} port {port}: {why[:100].lower()}"), transient=True
         ) from None
     hop(Step.DIAL, _pair(address, port), "connected")
-    return Connected(reader, writer, _pair(address, port))
+    return Connected(wire, _pair(address, port))

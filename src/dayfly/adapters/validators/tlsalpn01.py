@@ -64,10 +64,10 @@ class TlsAlpn01:
 
     async def _shake_hands(self, connected: Connected, identifier: Identifier) -> bytes:
         """The certificate (DER) that the server showed; the connection is closed whatever happens."""
-        writer = connected.writer
+        wire = connected.wire
         try:
-            await writer.start_tls(self._context, server_hostname=server_name(identifier))
-            return _shown(writer.get_extra_info("ssl_object"), connected.address)
+            await wire.start_tls(self._context, server_hostname=server_name(identifier))
+            return _shown(wire.transport.get_extra_info("ssl_object"), connected.address)
         except ssl.SSLError as error:
             hop(Step.ANSWER, connected.address, f"TLS handshake failed: {_reason(error)}", passed=False)
             problem = Tls(f"{connected.address}: the TLS handshake failed: {_reason(error)}")
@@ -76,7 +76,7 @@ class TlsAlpn01:
             problem = Tls(f"{connected.address}: the connection broke in the TLS handshake")
             raise ValidationFailed(problem, transient=True) from None
         finally:
-            writer.transport.abort()
+            wire.transport.abort()
 
 
 def _context() -> ssl.SSLContext:

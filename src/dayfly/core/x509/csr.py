@@ -85,17 +85,17 @@ def parse_csr(der: bytes, *, allow: frozenset[KeyType] = CERTIFICATE_KEYS, namel
 
 def _common_name(csr: x509.CertificateSigningRequest) -> str | None:
     try:
-        subject = csr.subject
-        found = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        if subject.get_attributes_for_oid(NameOID.EMAIL_ADDRESS):
-            raise BadCSR("the subject has an emailAddress, which is no name of the order")
+        attributes = list(csr.subject)
     except UNREADABLE:
         raise BadCSR("the subject cannot be read") from None
+    if any(one.oid == NameOID.EMAIL_ADDRESS for one in attributes):
+        raise BadCSR("the subject has an emailAddress, which is no name of the order")
+    found = [one.value for one in attributes if one.oid == NameOID.COMMON_NAME]
     if len(found) > 1:
         raise BadCSR("the subject has more than one CN")
     if not found:
         return None
-    value = found[0].value
+    (value,) = found
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_CN:
         raise BadCSR(f"the CN is empty, longer than {MAX_CN} characters, or not text")
     return value
@@ -108,9 +108,10 @@ def _alternative_names(csr: x509.CertificateSigningRequest) -> frozenset[Identif
         return frozenset()
     except UNREADABLE:
         raise BadCSR("the requested extensions cannot be read, or one stands twice") from None
-    if not isinstance(found, x509.SubjectAlternativeName) or not list(found):
+    names = frozenset(map(_general_name, found)) if isinstance(found, x509.SubjectAlternativeName) else frozenset()
+    if not names:
         raise BadCSR("the subject alternative name is empty")
-    return frozenset(_general_name(name) for name in found)
+    return names
 
 
 def _general_name(name: x509.GeneralName) -> Identifier:
