@@ -28,7 +28,7 @@ from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.jose.jwk import PublicKey, public_key_of
 from dayfly.core.policy.denials import KeptDenial
 from dayfly.core.policy.names import Rule, RuleKind
-from dayfly.core.settings.documents import Owner, Provisioner, ProvisionerType, Settings, make_settings
+from dayfly.core.settings.documents import Document, Owner, Provisioner, ProvisionerType, Settings, make_settings
 from dayfly.ports import ValidationFailed
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -185,7 +185,7 @@ def spki_of(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def settings(*documents: Owner | Provisioner | Rule) -> Settings:
+def settings(*documents: Document) -> Settings:
     """A small CA's settings: an ACME and a JWK provisioner, rules for internal.example and 10.0.0.0/8; and more."""
     basic = (
         Owner("platform-team"),

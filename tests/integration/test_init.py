@@ -156,7 +156,9 @@ def test_chain_in_is_checked_before_it_is_taken(tmp_path: Path, root: tuple[Path
         (("--csr-out", "x", "--root", "r.pem"), "--root has no meaning beside --csr-out"),
         (("--no-db",), "--no-db"),
         (("--ssh",), "SSH certificates"),
-        (("--survive", "8h"), "--survive: lifetimes made from an outage to survive come later"),
+        (("--survive", "57h"), "--survive: an outage of 57h0m0s takes lifetimes of 171h0m0s"),
+        (("--survive", "soon"), "--survive: 'soon' is no duration"),
+        (("--survive", "8h", "--pki"), "--survive has no meaning beside --pki"),
         (("--remote-management",), "on the CA's host"),
         (("--context", "x"), "--home"),
         (("--chain-in", "x", "--name", "Y"), "settled already"),
@@ -169,6 +171,20 @@ def test_flags_that_do_not_fit_together_say_so(tmp_path: Path, arguments: tuple[
     assert result.returncode == 1
     assert says in result.stderr
     assert not (tmp_path / "ca").exists()
+
+
+def test_survive_chooses_the_lifetime_and_says_why__readme(tmp_path: Path) -> None:
+    """Nine hours take thirty: both provisioners give them by default, and the next one is made alike."""
+    made = init(tmp_path, *BASE, "--no-password", "--acme", "--survive", "9h")
+    assert report(made)["survive"] == {"outage": "9h0m0s", "lifetime": "30h0m0s"}
+    assert "--type ACME --x509-default-dur 30h0m0s" in report(made)["next"][-2]
+    listed = json.loads(dayfly("ca", "provisioner", "list", "--home", str(tmp_path / "ca"), home=tmp_path).stdout)
+    assert [one["claims"]["defaultTLSCertDuration"] for one in listed] == ["30h0m0s"] * 2
+    words = dayfly(
+        "ca", "init", "--home", str(tmp_path / "other"), *BASE, "--no-password", "--survive", "8h", home=tmp_path
+    ).stderr
+    assert "✔ Lifetime: 24h by default, so that an outage of 8h is survived: renewal is through at 2/3 of life" in words
+    assert "the third that is left is 8h" in words
 
 
 def test_pki_makes_certificates_and_no_ca(tmp_path: Path) -> None:

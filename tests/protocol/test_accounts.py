@@ -114,13 +114,14 @@ def test_terms_must_be_agreed_to__acme_a6(play: Play, payload: dict[str, Any]) -
 
 
 def test_directory_says_what_is_configured_and_no_more__rfc8555_7_1_1(play: Play) -> None:
-    """`meta` has terms, website and CAA identities as the provisioner has them; without any there is no such member."""
+    """`meta` has terms, website and CAA identities as the provisioner has them; without any it has profiles alone."""
 
     async def scenario(peer: Peer) -> None:
         path = "/acme/acme/directory"
-        assert "meta" not in (await peer.send("GET", path)).json
+        plain = (await peer.send("GET", path)).json["meta"]
+        assert list(plain) == ["profiles"]
         await change_acme(peer, terms_of_service=TERMS, website="https://ca.internal.example")
-        meta = {"termsOfService": TERMS, "website": "https://ca.internal.example"}
+        meta = {"termsOfService": TERMS, "website": "https://ca.internal.example", **plain}
         assert (await peer.send("GET", path)).json["meta"] == meta
         await change_acme(peer, caa_identities=("ca.internal.example",))
         assert (await peer.send("GET", path)).json["meta"] == {**meta, "caaIdentities": ["ca.internal.example"]}

@@ -77,7 +77,8 @@ def test_directory_has_absolute_urls_and_nothing_that_is_not_there__rfc8555_7_1_
             "keyChange": f"{BASE}/acme/acme/key-change",
             "revokeCert": f"{BASE}/acme/acme/revoke-cert",
         }
-        assert len(found) == 7
+        assert list(found["meta"]) == ["profiles"]
+        assert len(found) == 8
         assert "evil" not in directory.body.decode()
         assert (await peer.send("GET", "/acme/nobody/directory")).status == 404
         assert (await peer.send("GET", "/acme/platform-team/directory")).status == 404  # a JWK provisioner

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from acme_peer import BASE, Client, Peer, Reply, make_peer
+from acme_peer import BASE, Client, Clock, Peer, Reply, make_peer
 from dayfly.adapters.stores import open_store
+from dayfly.adapters.system import SystemClock
 from dayfly.authority.context import Caps
 from dayfly.authority.log import sign_checkpoint, verify_log
 from dayfly.authority.settings import change_settings
@@ -23,6 +24,8 @@ from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.settings.documents import Owner, SettingsChange
+from dayfly.core.settings.reissue_changes import plan_reissue
+from dayfly.core.settings.reissues import Reissue
 from dayfly.core.transparency.entries import parse_entry
 from dayfly.core.x509.leaf import authority_key_id
 from dayfly.ports import Changes
@@ -227,6 +230,37 @@ def test_window_never_ends_after_the_certificate__acme_i5(play: Play, later: tim
         assert window(await info(peer, certificate))[1] <= certificate.not_after
 
     play(scenario)
+
+
+def test_reissue_moves_windows_in_every_process_at_once__acme_i6(tmp_path: Path) -> None:
+    """The word of an operator reaches those who ask any worker, with its page; successors are as ever."""
+
+    async def body() -> None:
+        peer = await make_peer(tmp_path)
+        other = await open_store("sqlite:dayfly.db", home=tmp_path)
+        clock = Clock(SystemClock().now())  # row ids are of this time, and the word reaches what was issued before it
+        peer, twin = (one.with_authority(clock=clock) for one in (peer, peer.with_authority(store=other)))
+        try:
+            client = await joined(peer)
+            certificate = await issued(peer, client)
+            usual = window(await info(twin, certificate))
+            clock.moment += timedelta(minutes=1)
+            word = Reissue("i1", clock.now(), HOUR, clock.now() + 24 * HOUR, explanation_url="https://wiki.example/1")
+            await change_settings(peer.store, clock, lambda now: plan_reissue(now, word)[1])
+            reply = await info(twin, certificate)
+            start, end = window(reply)
+            assert clock.now().replace(microsecond=0) <= start < end <= clock.now() + HOUR < usual[0]
+            assert reply.json["explanationURL"] == "https://wiki.example/1"
+            clock.moment = start
+            order = await client.order(NAME, replaces=named(certificate))
+            row_id = parse_id(order.headers["location"].rpartition("/")[2])
+            assert row_id is not None
+            assert (await peer.store.orders.order(row_id)).is_renewal
+        finally:
+            await other.close()
+            await peer.store.close()
+
+    asyncio.run(body())
 
 
 # --- replaces ---------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from dayfly.core.acme.persistent import LASTING
 from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.denials import KEPT, KeptDenial
-from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.grant import Grant, without_crl
 from dayfly.core.problems import NoSuchResource
 from dayfly.core.provisioners import grant_for
 from dayfly.core.settings.documents import Settings
@@ -261,7 +261,7 @@ class Authority:
         settings, grant = await self.acme_grant_if_any(provisioner)
         if grant is None:
             raise NoSuchResource("there is no such ACME provisioner here, or it is disabled")
-        return settings, grant
+        return settings, grant if self.crl.base else without_crl(grant)
 
     async def acme_grant_if_any(self, provisioner: str) -> tuple[Settings, Grant | None]:
         """The same; None where there is no such provisioner any more, or it is disabled."""

@@ -25,9 +25,18 @@ from dayfly.core.x509.constraints import check_constraints
 from dayfly.core.x509.crl import CRLPlan, build_crl
 from dayfly.core.x509.crl_lint import check_crl
 from dayfly.core.x509.partitions import crl_url
-from dayfly.core.x509.profile import SERVER_TLS, SERVICE, Profile, ProvisionerMark, build, profile_hash
+from dayfly.core.x509.profile import (
+    DEVICE,
+    EPHEMERAL,
+    SERVER_TLS,
+    SERVICE,
+    Profile,
+    ProvisionerMark,
+    build,
+    profile_hash,
+)
 
-PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in (SERVICE, SERVER_TLS)}
+PROFILES: Mapping[str, Profile] = {one.name: one for one in (SERVICE, DEVICE, EPHEMERAL, SERVER_TLS)}
 _HASHES = {name: profile_hash(profile) for name, profile in PROFILES.items()}
 
 

@@ -36,6 +36,7 @@ from dayfly.core.ids import make_id, render_id
 from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.policy.denials import Asker
 from dayfly.core.policy.grant import Grant, check_granted
+from dayfly.core.policy.profiles import ALL_KEYS
 from dayfly.core.problems import NoSuchResource, RateLimited, ServiceUnavailable
 from dayfly.core.provisioners import mark_for
 from dayfly.core.x509.constraints import check_constraints
@@ -92,7 +93,7 @@ async def _new_order_once(
             if is_same_request(known, request, now=now):  # by its rows, if it has some
                 await _check_still_granted(authority, account, grant, known, source=source)
                 return known, False
-    is_renewal = take_credit(authority, predecessor)
+    is_renewal = take_credit(authority, settings, predecessor)
     if not is_renewal:
         await _check_open_orders(authority, account)
     async with noting_denials(authority, _asker(account, source)):
@@ -188,7 +189,7 @@ async def finalize(
             if order.status in _FINISHED and order.csr_digest == digest:
                 return order
             check_ready(order)
-            csr = csr or parse_csr(csr_der)
+            csr = csr or parse_csr(csr_der, allow=ALL_KEYS)  # the profile decides which of them
             try:
                 async with noting_denials(authority, _asker(account, source)):
                     return await _finalize_once(

@@ -19,8 +19,10 @@ from dayfly.core.acme.renewal_info import (
     render_renewal_info,
     retry_after,
 )
+from dayfly.core.fleet.reissuing import find_reissue, turn_of
 from dayfly.core.ids import serial_row_id
 from dayfly.core.problems import NoSuchResource
+from dayfly.core.settings.documents import Settings
 from dayfly.core.x509.leaf import authority_key_id
 from dayfly.errors import NotFound
 
@@ -35,7 +37,7 @@ async def renewal_info(authority: Authority, provisioner: str, text: str) -> tup
         certificate = await find_named(authority, parse_certificate_id(text))
         if certificate is None:
             raise NoSuchResource("this CA has issued no certificate with this identifier")
-        renewal = renewal_of(authority, certificate)
+        renewal = renewal_of(authority, settings, certificate)
         told = Told(certificate.id, render_renewal_info(renewal), renewal.wait)
         infos.put(text, told, standing)
     infos.polled(told.certificate_id, authority.clock.now())
@@ -52,11 +54,14 @@ async def find_named(authority: Authority, named: CertificateId) -> Certificate 
     return certificate if is_meant else None
 
 
-def renewal_of(authority: Authority, certificate: Certificate) -> Renewal:
-    """When this certificate should be renewed."""
+def renewal_of(authority: Authority, settings: Settings, certificate: Certificate) -> Renewal:
+    """When this certificate should be renewed, by what is stored of it and by the settings."""
+    reissue = find_reissue(settings.reissues, certificate)
+    page = authority.explanation_url
     return plan_renewal_info(
         certificate.not_before,
         certificate.not_after,
         revoked_at=certificate.revoked_at,
-        explanation_url=authority.explanation_url,
+        forced=None if reissue is None else turn_of(reissue, certificate),
+        explanation_url=page if reissue is None else reissue.explanation_url or page,
     )

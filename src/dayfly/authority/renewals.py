@@ -24,7 +24,7 @@ from dayfly.core.events import IssueKind, Reason
 from dayfly.core.identifiers import Identifier, parse_common_name
 from dayfly.core.ids import render_id
 from dayfly.core.policy.denials import Asker
-from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.grant import Grant, under_profile
 from dayfly.core.policy.keys import check_key, spki_hash
 from dayfly.core.policy.renewal import Renewable, plan_renewal
 from dayfly.core.policy.step import Situation, forbidden
@@ -101,7 +101,10 @@ async def _try(authority: Authority, request: _Request) -> Issued:
     asker = Asker(grant.provisioner, f"certificate {render_id(certificate.id)}", request.source)
     async with noting_denials(authority, asker):
         plan = plan_renewal(
-            _renewable(request), grant=grant, situation=situation, by_token=request.holder.claims is not None
+            _renewable(request),
+            grant=_as_before(grant, certificate.profile),
+            situation=situation,
+            by_token=request.holder.claims is not None,
         )
         first = await _first_of_line(authority, certificate)
         rate = RENEWALS.within(request.holder.leaf.lifetime)
@@ -174,6 +177,11 @@ def _grant(settings: Settings, provisioner: str) -> Grant:
             reason=Reason.RENEW_DISABLED,
         )
     return grant
+
+
+def _as_before(grant: Grant, profile: str) -> Grant:
+    """The grant for the certificate's profile, where it is offered still; else for today's."""
+    return under_profile(grant, profile) if profile in grant.profiles else grant
 
 
 def _renewable(request: _Request) -> Renewable:

@@ -17,6 +17,7 @@ from dayfly.core.acme.ordering import OrderRequest
 from dayfly.core.acme.renewal_info import parse_certificate_id
 from dayfly.core.policy.limits import Rate
 from dayfly.core.problems import AlreadyReplaced, Malformed, RateLimited, Unauthorized
+from dayfly.core.settings.documents import Settings
 
 CREDITS = Rate(10, timedelta(hours=1))  # orders that nobody counts, for one certificate
 
@@ -40,7 +41,7 @@ async def find_predecessor(authority: Authority, account: Account, request: Orde
     return found
 
 
-def take_credit(authority: Authority, predecessor: Certificate | None) -> bool:
+def take_credit(authority: Authority, settings: Settings, predecessor: Certificate | None) -> bool:
     """Is this the renewal of a certificate whose window has begun? Then no limit counts the order; it is used up here.
 
     A window that has passed is as good: who comes late should not be held up too.
@@ -48,7 +49,7 @@ def take_credit(authority: Authority, predecessor: Certificate | None) -> bool:
     if predecessor is None:
         return False
     now = authority.clock.now()
-    if now < renewal_of(authority, predecessor).window.start:
+    if now < renewal_of(authority, settings, predecessor).window.start:
         return False
     rate = CREDITS.within(predecessor.not_after - predecessor.not_before)
     try:

@@ -96,6 +96,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "ca provisioner list": ("dayfly ca provisioner list",),
     "ca provisioner remove": ("dayfly ca provisioner remove internal-acme",),
     "ca provisioner update": ("dayfly ca provisioner update internal-acme --x509-default-dur 12h",),
+    "ca reissue": (
+        "dayfly ca reissue --owner web-team --within 2h --reason 'a library leaked keys'",
+        "dayfly ca reissue --all --within 4h --dry-run",
+    ),
     "ca rekey": ("dayfly ca rekey api.crt api.key --force",),
     "ca renew": (
         "dayfly ca renew api.crt api.key --force",

@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "order": ("dayfly.cli.order:order", "Look at ACME orders."),
         "policy": ("dayfly.cli.policy:policy", "Show, test and change the name rules."),
         "provisioner": ("dayfly.cli.provisioner:provisioner", "Manage provisioners."),
+        "reissue": ("dayfly.cli.ca_reissue:reissue", "Have certificates renewed before their time."),
         "rekey": ("dayfly.cli.ca_renew:rekey", "Renew a certificate for a new key."),
         "renew": ("dayfly.cli.ca_renew:renew", "Renew a certificate, once or for as long as it runs."),
         "revoke": ("dayfly.cli.ca_revoke:revoke", "Revoke a certificate."),

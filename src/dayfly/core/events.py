@@ -203,7 +203,8 @@ class NamesPreauthorized(msgspec.Struct, frozen=True, gc=False):
 class SettingChanged(msgspec.Struct, frozen=True, gc=False):
     """A settings document was put or removed, which made `revision`.
 
-    `kind` is provisioner, rule or owner; `digest` the SHA-256 (hex) of the canonical document, empty for a removal.
+    `kind` is provisioner, rule, owner or reissue; `digest` the SHA-256 (hex) of the canonical document, empty for a
+    removal.
     """
 
     at: datetime

@@ -84,7 +84,7 @@ class AcmeRoutes:
         noise = b64u_encode(self._authority.entropy.octets(9))
         body = messages.render_directory(
             self._bases.urls(request, provisioner),
-            meta={} if found is None else directory_meta(found, own_names=self._authority.dns_names),
+            meta={} if found is None else directory_meta(found, grant.profiles, own_names=self._authority.dns_names),
             pre_authorization=grant.pre_authorization,
             extra=(noise, "clients ignore keys that they do not know (RFC 8555 7.1.1)"),
         )

@@ -48,10 +48,12 @@ _file = click.Path(path_type=Path)
 @click.option("--allow-dns", multiple=True, help="Allow this domain and all names below it; repeat for more.")
 @click.option("--allow-ip", multiple=True, help="Allow addresses of this network (CIDR); repeat for more.")
 @click.option("--test-only", is_flag=True, help="Say in the names of the certificates that this CA is for tests.")
+@click.option(
+    "--survive", metavar="DURATION", help="Choose the usual lifetime for outages of the CA up to this, as 8h."
+)
 @click.option("--pki", is_flag=True, help="Make certificates and keys only: no database, no configuration.")
 @click.option("--no-db", is_flag=True, hidden=True)
 @click.option("--ssh", is_flag=True, hidden=True)
-@click.option("--survive", hidden=True)
 @click.option("--helm", is_flag=True, hidden=True)
 @click.option("--remote-management", is_flag=True, hidden=True)
 @click.option("--admin-subject", hidden=True)

@@ -16,6 +16,8 @@ from dayfly.adapters.keyfiles import is_encrypted, read_password
 from dayfly.cli.output import tick
 from dayfly.core.acme.chaos import MARK
 from dayfly.core.jose.encoding import b64u_encode
+from dayfly.core.policy.lifetimes import parse_duration
+from dayfly.core.policy.survival import Survival, plan_survival
 from dayfly.errors import UsageError
 
 MADE_PASSWORD_OCTETS = 18  # 144 bits, 24 characters
@@ -24,7 +26,6 @@ MADE_PASSWORD_OCTETS = 18  # 144 bits, 24 characters
 REFUSED = {
     "no_db": "the log of everything issued lives in the database; a CA without one could not prove what it did",
     "ssh": "SSH certificates are not issued here",
-    "survive": "lifetimes made from an outage to survive come later; set them with dayfly ca provisioner update",
     "helm": "there is no Helm chart to make values for",
     "remote_management": "provisioners and rules are managed on the CA's host: dayfly ca provisioner, dayfly ca policy",
     "admin_subject": "provisioners and rules are managed on the CA's host, so there is no administrator to name",
@@ -85,6 +86,7 @@ class Request:
     acme: bool
     ca_url: str | None
     only_pki: bool
+    survive: Survival | None = None
 
 
 class _Questions:
@@ -180,7 +182,19 @@ def ask(home: Path, options: dict[str, Any]) -> Request:
         acme=options["acme"],
         ca_url=options["with_ca_url"],
         only_pki=only_pki,
+        survive=_survive(options["survive"], only_pki=only_pki),
     )
+
+
+def _survive(text: str | None, *, only_pki: bool) -> Survival | None:
+    if text is None:
+        return None
+    if only_pki:
+        raise UsageError("--survive has no meaning beside --pki", hint="leave one of them out")
+    try:
+        return plan_survival(parse_duration(text))
+    except ValueError as error:
+        raise UsageError(f"--survive: {error}", hint="name the longest outage of the CA, as 8h") from None
 
 
 def _dns_names(given: tuple[str, ...], questions: _Questions) -> tuple[str, ...]:

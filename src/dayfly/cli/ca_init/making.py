@@ -39,7 +39,7 @@ from dayfly.cli.ca_init.telling import report, report_completed, report_pki
 from dayfly.client.transport import parse_url
 from dayfly.config import Config, parse_config
 from dayfly.core.policy.names import Rule, first_rules
-from dayfly.core.settings.documents import Owner, Provisioner, ProvisionerType
+from dayfly.core.settings.documents import Claims, Owner, Provisioner, ProvisionerType, make_claims
 from dayfly.core.settings.provisioner_changes import Key
 from dayfly.core.x509.constraints import plan_constraints
 from dayfly.core.x509.pem import render_pem
@@ -181,14 +181,16 @@ def _certificates(
 
 
 def _documents(request: Request, key: Key, rules: tuple[Rule, ...]) -> tuple[Owner | Provisioner | Rule, ...]:
+    claims = Claims() if request.survive is None else make_claims(default=request.survive.lifetime)
     first = Provisioner(
         name=request.provisioner,
         type=ProvisionerType.JWK,
+        claims=claims,
         key=key.jwk,
         kid=key.kid,
         encrypted_key=key.encrypted,
     )
-    acme = (Provisioner(name="acme", type=ProvisionerType.ACME),) if request.acme else ()
+    acme = (Provisioner(name="acme", type=ProvisionerType.ACME, claims=claims),) if request.acme else ()
     return (Owner(request.provisioner), first, *acme, *rules)
 
 

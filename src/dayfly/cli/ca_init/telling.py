@@ -10,6 +10,7 @@ from dayfly.adapters.hierarchies import Hierarchy
 from dayfly.cli.ca_init.asking import NewRoot, Request
 from dayfly.cli.output import say, tick
 from dayfly.config import Config
+from dayfly.core.policy.lifetimes import parse_duration, render_duration
 from dayfly.core.policy.names import Rule
 
 _LABELS = (
@@ -45,6 +46,11 @@ def report(
         ],
         "next": _next_steps(request, hierarchy, rules, csr),
     }
+    if request.survive is not None:
+        document["survive"] = {
+            "outage": render_duration(request.survive.outage),
+            "lifetime": render_duration(request.survive.lifetime),
+        }
     return document if csr is None else {**document, "csr": str(csr)}
 
 
@@ -81,9 +87,10 @@ def _next_steps(request: Request, hierarchy: Hierarchy | None, rules: tuple[Rule
         ]
     if not rules:
         steps.append("no name is allowed yet: found a CA with --allow-dns DOMAIN or --allow-ip NETWORK")
+    lifetime = "" if request.survive is None else f" --x509-default-dur {render_duration(request.survive.lifetime)}"
     return [
         *steps,
-        f"dayfly ca provisioner add internal-acme --type ACME --home {home}",
+        f"dayfly ca provisioner add internal-acme --type ACME{lifetime} --home {home}",
         f"dayfly ca start --home {home} --password-file FILE",
     ]
 
@@ -106,11 +113,29 @@ def tell(document: dict[str, Any]) -> None:
         value = document.get(key) or places.get(key)
         if value:
             tick(label, str(value))
+    if "survive" in document:
+        tick("Lifetime", _survival(document["survive"]))
     for rule in document.get("rules", ()):
         tick("Name rule", f"{rule['pattern']}  (rule {rule['id']}, owner {rule['owner']})")
     say(f"\n{_conclusion(document)} Next:" if document["next"] else f"\n{_conclusion(document)}")
     for step in document["next"]:
         say(f"  {step}")
+
+
+def _survival(chosen: dict[str, str]) -> str:
+    outage, lifetime = (_plain(chosen[one]) for one in ("outage", "lifetime"))
+    return (
+        f"{lifetime} by default, so that an outage of {outage} is survived: renewal is through at 2/3 of life, and the "
+        f"third that is left is {_plain(render_duration(parse_duration(chosen['lifetime']) / 3))}"
+    )
+
+
+def _plain(duration: str) -> str:
+    """`24h0m0s` as a person writes it: `24h`."""
+    for unit in ("0s", "0m"):
+        if duration.endswith((f"h{unit}", f"m{unit}")):
+            duration = duration.removesuffix(unit)
+    return duration
 
 
 def _conclusion(document: dict[str, Any]) -> str:

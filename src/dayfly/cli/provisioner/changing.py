@@ -13,12 +13,13 @@ import click
 
 from dayfly.adapters.keyfiles import read_password
 from dayfly.adapters.provisionerkeys import new_provisioner_key, read_public_key
-from dayfly.cli.output import emit, tick
+from dayfly.cli.output import emit, say, tick
 from dayfly.cli.provisioner.flags import edit_of
 from dayfly.config import Config
 from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.lifetimes import render_duration
+from dayfly.core.policy.profiles import NEED_CRL, offered_profiles
 from dayfly.core.policy.rules import Rule
 from dayfly.core.settings.documents import Provisioner, ProvisionerType, Settings, SettingsChange
 from dayfly.core.settings.provisioner_changes import Key, plan_add, plan_provisioner_removal, plan_update
@@ -119,6 +120,11 @@ def _tell(config: Config, settings: Settings, name: str, *, as_json: bool) -> No
     if found.kid:
         tick("Key ID", found.kid)
     tick("Lifetimes", _lifetimes(found))
+    offered = offered_profiles(found.profiles, found.claims.lifetimes)
+    tick("Profiles", ", ".join(offered))
+    if config.crl is None and not NEED_CRL.isdisjoint(offered):
+        waiting = ", ".join(NEED_CRL.intersection(offered))
+        say(f"{waiting} waits for CRLs. next: set [crl] address in ca.toml, and restart the CA")
 
 
 def _lifetimes(found: Provisioner) -> str:

@@ -48,6 +48,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="ACME: let clients prove names before they order (newAuthz).",
     ),
     click.option("--reuse-authorizations", help="ACME: how long a proved name serves further orders, as 1h; 0s never."),
+    click.option(
+        "--profile",
+        multiple=True,
+        metavar="PROFILE",
+        help="Offer this profile only, the first is its default; repeat for more. '' for service and ephemeral.",
+    ),
     click.option("--create", is_flag=True, help="JWK: make a new key."),
     click.option("--public-key", type=_file, help="JWK: take this public key (JWK or PEM); its owner makes tokens."),
     click.option("--password-file", type=_file, help="JWK: password for the new key."),
@@ -145,6 +151,7 @@ def edit_of(options: Mapping[str, Any]) -> ProvisionerEdit:
         authorization_reuse=_duration(options, "reuse_authorizations"),
         caa_identities=options["caa_identity"],
         caa=options["caa"],
+        profiles=options["profile"],
     )
 
 

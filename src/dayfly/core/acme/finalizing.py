@@ -13,7 +13,7 @@ from dayfly.core.acme.objects import AuthorizationStatus, Order, OrderStatus, St
 from dayfly.core.acme.states import OrderEvent, advance_order
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType
-from dayfly.core.policy.grant import Grant, check_granted
+from dayfly.core.policy.grant import Grant, check_granted, check_key_granted, under_profile
 from dayfly.core.policy.lifetimes import plan_validity
 from dayfly.core.policy.plan import IssuePlan
 from dayfly.core.problems import BadCSR, OrderNotReady
@@ -45,16 +45,19 @@ def plan_finalize(
     """What to issue for a ready order.
 
     1. The order is ready as of now, every authorization valid (OrderNotReady).
-    2. The CSR's names are exactly the order's, both sides canonical (BadCSR, RFC 8555 7.4).
-    3. The key is not the account's (RFC 8555 11.1).
-    4. Today's rules still allow every name (RejectedIdentifier).
-    5. The validity is within the grant and the issuer's.
+    2. Its profile is offered still (InvalidProfile).
+    3. The CSR's names are exactly the order's, both sides canonical (BadCSR, RFC 8555 7.4).
+    4. The key is not the account's (RFC 8555 11.1), and of a type that the profile takes.
+    5. Today's rules still allow every name (RejectedIdentifier).
+    6. The validity is within the grant and the issuer's.
     """
     check_ready(order)
+    grant = under_profile(grant, order.profile)
     names = order.identifiers
     _check_names_equal(names, csr)
     if csr.spki == account_spki:
         raise BadCSR("the certificate's key is the account's key; make another one (RFC 8555 11.1)")
+    check_key_granted(grant, csr.key.type)
     allowed = check_granted(grant, names, source=source)
     validity = plan_validity(
         now,

@@ -27,10 +27,9 @@ from dayfly.core.acme.states import AuthorizationEvent, OrderEvent, advance_auth
 from dayfly.core.events import OrderCreated
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_identifier
-from dayfly.core.policy.grant import Grant, check_granted
+from dayfly.core.policy.grant import Grant, check_asked, check_granted, under_profile
 from dayfly.core.policy.lifetimes import plan_validity
 from dayfly.core.problems import (
-    InvalidProfile,
     Malformed,
     Refused,
     RejectedIdentifier,
@@ -128,12 +127,12 @@ def plan_new_order(
 ) -> tuple[Order, OrderCreated]:
     """The order to create.
 
-    Raises RejectedIdentifier where no rule gives a name or no challenge type can prove it, InvalidProfile, and
-    Malformed for a validity that the provisioner does not allow. `tokens` yields a fresh challenge token at each
-    step.
+    Raises InvalidProfile where the profile is not offered, RejectedIdentifier where no rule gives a name, the profile
+    has none of its kind or no challenge type can prove it, and Malformed for a validity that the provisioner does not
+    allow. `tokens` yields a fresh challenge token at each step.
     """
-    if request.profile:
-        raise InvalidProfile("this CA offers no profiles yet; leave `profile` out")
+    grant = under_profile(grant, request.profile)
+    check_asked(grant, request.identifiers)
     check_granted(grant, request.identifiers, source=source)
     plan_validity(
         now,

@@ -8,9 +8,12 @@ from datetime import timedelta
 
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, parse_name
+from dayfly.core.policy.keys import CERTIFICATE_KEYS, KeyType
 from dayfly.core.policy.lifetimes import Lifetimes
 from dayfly.core.policy.names import Allowed, Denied, NameRules, Source, check_decisions, check_names, decide
+from dayfly.core.policy.profiles import NEED_CRL, PROFILES, ProfileRules, profile_lifetimes
 from dayfly.core.policy.scopes import BoundScope, held_back, narrow_lifetimes
+from dayfly.core.problems import BadCSR, InvalidProfile, RejectedIdentifier, Subproblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,9 @@ class Grant:
     external account key and the account that ask, and hold them to less than the rules give. `caa` asks for a look at
     CAA records, where the CA is one of `identities`. `pre_authorization` lets
     clients prove names before they order (RFC 8555 7.4.1); a name that was proved serves the account's next orders for
-    `authorization_reuse`, none where that is nought.
+    `authorization_reuse`, none where that is nought. `profiles` are
+    those that are offered, the default first; lifetimes, challenges, keys and the number of names are those of
+    `profile`, made of what the provisioner has: `claims` and `all_challenges`.
     """
 
     provisioner: str
@@ -39,6 +44,71 @@ class Grant:
     identities: tuple[str, ...] = ()
     pre_authorization: bool = False
     authorization_reuse: timedelta = timedelta()
+    profiles: tuple[str, ...] = ("service",)
+    claims: Lifetimes | None = None
+    all_challenges: tuple[str, ...] = ()
+    identifier_types: tuple[str, ...] = ()
+    most_names: int = 100
+    keys: frozenset[KeyType] = CERTIFICATE_KEYS
+
+
+def under_profile(grant: Grant, name: str) -> Grant:
+    """The grant for this profile, "" for the first that is offered to this bearer; InvalidProfile tells which are."""
+    if not name and not grant.scopes and grant.profiles[:1] == (grant.profile,):
+        return grant
+    offered = [one for one in grant.profiles if all(_may_have(bound, one) for bound in grant.scopes)]
+    if name not in offered and (name or not offered):
+        known = f"those that are: {', '.join(offered)}" if offered else "none is offered to this account"
+        raise InvalidProfile(f"the profile {name[:40]!r} is not offered here; {known}")
+    chosen = name or offered[0]
+    return grant if chosen == grant.profile else _changed(grant, PROFILES[chosen])
+
+
+def without_crl(grant: Grant) -> Grant:
+    """The grant where there are no CRLs: what would need one is not offered (RFC 9608)."""
+    if NEED_CRL.isdisjoint(grant.profiles):
+        return grant
+    return replace(grant, profiles=tuple(one for one in grant.profiles if one not in NEED_CRL))
+
+
+def _may_have(bound: BoundScope, profile: str) -> bool:
+    return not bound.scope.profiles or profile in bound.scope.profiles
+
+
+def _changed(grant: Grant, rules: ProfileRules) -> Grant:
+    lifetimes = profile_lifetimes(rules, grant.claims or grant.lifetimes)
+    challenges = grant.all_challenges or grant.challenges
+    return replace(
+        grant,
+        profile=rules.name,
+        lifetimes=narrow_lifetimes(lifetimes, grant.scopes) if grant.scopes else lifetimes,
+        challenges=tuple(one for one in challenges if not rules.challenges or one in rules.challenges),
+        identifier_types=rules.identifier_types,
+        most_names=rules.most_names,
+        keys=rules.keys,
+    )
+
+
+def check_asked(grant: Grant, identifiers: Sequence[Identifier]) -> None:
+    """Raise RejectedIdentifier where a profile has fewer names, or other types of them, than are asked for."""
+    if len(identifiers) > grant.most_names:
+        raise RejectedIdentifier(
+            f"{len(identifiers)} names; profile {grant.profile} has at most {grant.most_names} in a certificate"
+        )
+    if grant.identifier_types:
+        other = [one for one in identifiers if one.type not in grant.identifier_types]
+        if other:
+            types = " and ".join(grant.identifier_types)
+            what = f"profile {grant.profile} takes identifiers of type {types} only"
+            bad = [Subproblem(RejectedIdentifier.type, f"{one.value}: {what}", one) for one in other]
+            raise RejectedIdentifier(f"{other[0].value}: {what}", subproblems=bad)
+
+
+def check_key_granted(grant: Grant, key: KeyType) -> None:
+    """Raise BadCSR where a profile does not take keys of this type."""
+    if key not in grant.keys:
+        types = ", ".join(sorted(grant.keys))
+        raise BadCSR(f"profile {grant.profile} takes no keys of type {key}; use one of {types}")
 
 
 def within_scopes(grant: Grant, scopes: tuple[BoundScope, ...]) -> Grant:

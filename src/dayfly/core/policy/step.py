@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from dayfly.core.events import Reason
 from dayfly.core.identifiers import Identifier
-from dayfly.core.policy.grant import Grant, check_granted
+from dayfly.core.policy.grant import Grant, check_asked, check_granted
 from dayfly.core.policy.lifetimes import Lifetimes, Validity, plan_validity
 from dayfly.core.policy.names import Allowed
 from dayfly.core.problems import Malformed, Refused, RejectedIdentifier
@@ -29,6 +29,7 @@ class Situation:
 def check_step_names(names: Sequence[Identifier], grant: Grant, situation: Situation) -> tuple[Allowed, ...]:
     """The decision for every name, in order; RejectedIdentifier (403) names all that are denied."""
     try:
+        check_asked(grant, names)
         return check_granted(grant, names, source=situation.source)
     except RejectedIdentifier as error:
         raise forbidden(error) from None

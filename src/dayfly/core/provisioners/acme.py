@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.grant import Grant, under_profile
 from dayfly.core.policy.lifetimes import shrink
+from dayfly.core.policy.profiles import offered_profiles
 from dayfly.core.settings.documents import DEFAULT_CHALLENGES, Provisioner, Settings
-
-PROFILE = "service"
 
 
 def grant(provisioner: Provisioner, settings: Settings) -> Grant:
     """What accounts of this provisioner may ask for."""
-    return Grant(
+    claims, challenges = provisioner.claims.lifetimes, provisioner.challenges or DEFAULT_CHALLENGES
+    plain = Grant(
         provisioner=provisioner.name,
         rules=settings.name_rules,
-        lifetimes=provisioner.claims.lifetimes,
-        challenges=provisioner.challenges or DEFAULT_CHALLENGES,
-        profile=PROFILE,
+        lifetimes=claims,
+        challenges=challenges,
+        profile="service",
         force_cn=provisioner.force_cn,
         may_renew=not provisioner.claims.disable_renewal,
         may_renew_expired=provisioner.claims.allow_renewal_after_expiry,
@@ -25,4 +25,8 @@ def grant(provisioner: Provisioner, settings: Settings) -> Grant:
         identities=provisioner.caa_identities,
         pre_authorization=provisioner.pre_authorization,
         authorization_reuse=shrink(provisioner.authorization_reuse, 1, provisioner.claims.max_lifetime),
+        profiles=offered_profiles(provisioner.profiles, claims),
+        claims=claims,
+        all_challenges=challenges,
     )
+    return under_profile(plain, "")

@@ -6,24 +6,30 @@ from functools import lru_cache
 
 from dayfly.core.jose.encoding import strict_json_object
 from dayfly.core.jose.jwk import PublicKey, parse_jwk
-from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.grant import Grant, under_profile
+from dayfly.core.policy.profiles import offered_profiles
 from dayfly.core.settings.documents import Provisioner, Settings
-
-PROFILE = "service"
 
 
 def grant(provisioner: Provisioner, settings: Settings) -> Grant:
-    """What tokens of this provisioner may ask for; it offers no challenge, since a token proves nothing more."""
-    return Grant(
+    """What tokens of this provisioner may ask for, by its first profile, since step's requests name none.
+
+    It offers no challenge, since a token proves nothing more.
+    """
+    claims = provisioner.claims.lifetimes
+    plain = Grant(
         provisioner=provisioner.name,
         rules=settings.name_rules,
-        lifetimes=provisioner.claims.lifetimes,
+        lifetimes=claims,
         challenges=(),
-        profile=PROFILE,
+        profile="service",
         may_renew=not provisioner.claims.disable_renewal,
         may_renew_expired=provisioner.claims.allow_renewal_after_expiry,
         renewal_grace=provisioner.claims.renewal_grace,
+        profiles=offered_profiles(provisioner.profiles, claims),
+        claims=claims,
     )
+    return under_profile(plain, "")
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,4 @@
-"""The settings documents: provisioners, rules and owners, kept in the database under one revision number.
+"""The settings documents: provisioners, rules, owners and reissues, kept in the database under one revision number.
 
 Rules: a document is canonical JSON, one row each; an unknown member is refused, and a missing one has its default, so
 that newer code reads older rows; every change raises the revision and is checked as a whole before it is made; a parsed
@@ -22,7 +22,9 @@ from dayfly.core.jose.encoding import EncodingError, strict_json_object
 from dayfly.core.jose.jwk import parse_jwk
 from dayfly.core.policy.lifetimes import LONGEST_WITH_CRL, SHORTEST, LifetimeError, Lifetimes, check_lifetimes
 from dayfly.core.policy.names import NameRules, Rule, check_rule, compile_rules
+from dayfly.core.policy.profiles import PROFILES
 from dayfly.core.problems import Refused
+from dayfly.core.settings.reissues import MAX_REISSUES, Reissue, check_reissue
 from dayfly.errors import ConfigError, Conflict
 
 DEFAULT_MINIMUM = timedelta(minutes=5)  # step's defaults
@@ -121,7 +123,8 @@ class Provisioner:
     encrypted key to whoever asks. `terms_of_service`, `website` and `caa_identities` stand in
     the directory of the type ACME as they are; terms must be agreed to where there are some, and with `require_eab` an
     account must be bound to an external one (RFC 8555 7.1.1). `caa` has the type ACME look at CAA records, in which the
-    CA is one of `caa_identities`, or of its own names where there are none.
+    CA is one of `caa_identities`, or of its own names where there are none. `profiles` are those that it offers, its
+    default first; empty is the usual ones.
     """
 
     name: str
@@ -141,6 +144,7 @@ class Provisioner:
     pre_authorization: bool = False
     authorization_reuse: timedelta = timedelta()
     caa: bool = False
+    profiles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +155,8 @@ class Owner:
     contact: str = ""
 
 
-Document = Provisioner | Rule | Owner
-_KINDS: Mapping[str, type[Document]] = {"provisioner": Provisioner, "rule": Rule, "owner": Owner}
+Document = Provisioner | Rule | Owner | Reissue
+_KINDS: Mapping[str, type[Document]] = {"provisioner": Provisioner, "rule": Rule, "owner": Owner, "reissue": Reissue}
 _encode: Callable[[object], bytes] = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -163,7 +167,7 @@ def document_kind(document: Document) -> str:
 
 def document_name(document: Document) -> str:
     """The name of a document within its kind."""
-    return document.id if isinstance(document, Rule) else document.name
+    return document.id if isinstance(document, Rule | Reissue) else document.name
 
 
 def render_document(document: Document) -> bytes:
@@ -206,6 +210,7 @@ class Settings:
     provisioners: tuple[Provisioner, ...] = ()
     rules: tuple[Rule, ...] = ()
     owners: tuple[Owner, ...] = ()
+    reissues: tuple[Reissue, ...] = ()
 
     @cached_property
     def name_rules(self) -> NameRules:
@@ -223,7 +228,7 @@ class Settings:
     @property
     def documents(self) -> tuple[Document, ...]:
         """All documents, owners first."""
-        return (*self.owners, *self.provisioners, *self.rules)
+        return (*self.owners, *self.provisioners, *self.rules, *self.reissues)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +248,7 @@ def make_settings(revision: int, documents: tuple[Document, ...]) -> Settings:
         tuple(one for one in documents if isinstance(one, Provisioner)),
         tuple(one for one in documents if isinstance(one, Rule)),
         tuple(one for one in documents if isinstance(one, Owner)),
+        tuple(one for one in documents if isinstance(one, Reissue)),
     )
     _check(settings)
     return settings
@@ -282,6 +288,7 @@ def _check(settings: Settings) -> None:
         ("provisioners", len(settings.provisioners), MAX_PROVISIONERS),
         ("rules", len(settings.rules), MAX_RULES),
         ("owners", len(settings.owners), MAX_OWNERS),
+        ("reissues", len(settings.reissues), MAX_REISSUES),
     ):
         if count > most:
             raise ConfigError("", f"{count} {what}; at most {most} are kept")
@@ -291,6 +298,8 @@ def _check(settings: Settings) -> None:
         _check_provisioner(provisioner)
     owners = {owner.name for owner in settings.owners}
     names = {one.name for one in settings.provisioners}
+    for reissue in settings.reissues:
+        check_reissue(reissue)
     for rule in settings.rules:
         _check_rule(rule, owners=owners, provisioners=names)
 
@@ -317,11 +326,19 @@ def _check_provisioner(provisioner: Provisioner) -> None:
             f"the reuse of authorizations of provisioner {provisioner.name} is not between 0s and {MAX_REUSE.days}d",
             hint="1h is plenty: who proves a name once more proves that it is still theirs",
         )
+    _check_profiles(provisioner)
     for challenge in provisioner.challenges:
         if challenge not in KNOWN_CHALLENGES:
             hint = f"known are {', '.join(KNOWN_CHALLENGES)}"
             what = f"provisioner {provisioner.name} names the challenge type {challenge[:40]!r}, which nobody knows"
             raise ConfigError("", what, hint=hint)
+
+
+def _check_profiles(provisioner: Provisioner) -> None:
+    for name in provisioner.profiles:
+        if name not in PROFILES:
+            what = f"provisioner {provisioner.name} names the profile {name[:40]!r}, which nobody knows"
+            raise ConfigError("", what, hint=f"known are {', '.join(PROFILES)}")
 
 
 def _check_directory(provisioner: Provisioner) -> None:

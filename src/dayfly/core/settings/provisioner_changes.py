@@ -42,7 +42,7 @@ class Key:
 class ProvisionerEdit:
     """What is asked for; None and empty leave a thing as it is, but an empty text takes terms or website away.
 
-    `caa_identities` stand in place of those before; ("",) is none.
+    `caa_identities` and `profiles` stand in place of those before; ("",) is none.
     """
 
     minimum: timedelta | None = None
@@ -65,6 +65,7 @@ class ProvisionerEdit:
     pre_authorization: bool | None = None
     authorization_reuse: timedelta | None = None
     caa: bool | None = None
+    profiles: tuple[str, ...] = ()
 
 
 def plan_add(settings: Settings, name: str, kind: ProvisionerType, edit: ProvisionerEdit) -> SettingsChange:
@@ -102,6 +103,8 @@ def edited(provisioner: Provisioner, edit: ProvisionerEdit) -> Provisioner:
     own: dict[str, Any] = _asked(edit, ("enabled", "force_cn", "publish_key", *_DIRECTORY, *_AUTHORIZATIONS))
     if edit.caa_identities:
         own["caa_identities"] = tuple(one for one in dict.fromkeys(edit.caa_identities) if one)
+    if edit.profiles:
+        own["profiles"] = tuple(one for one in dict.fromkeys(edit.profiles) if one)
     if edit.key is not None:
         own |= {"kid": edit.key.kid, "key": edit.key.jwk, "encrypted_key": edit.key.encrypted}
     return replace(

@@ -27,7 +27,9 @@ MAX_CN = 64  # RFC 5280 appendix A, ub-common-name
 _KEY_USAGE, _EKU, _SAN = "2.5.29.15", "2.5.29.37", "2.5.29.17"
 _AKI, _SKI, _NO_REV_AVAIL = "2.5.29.35", "2.5.29.14", "2.5.29.56"
 _CDP = "2.5.29.31"
+_RSA = "1.2.840.113549.1.1.1"
 _PROVISIONER, _COMMON_NAME = "1.3.6.1.4.1.37476.9000.64.1", "2.5.4.3"
+_EXPECTED_OIDS = (_KEY_USAGE, _EKU, _SAN, _AKI, _SKI, _NO_REV_AVAIL, _CDP, _PROVISIONER, _RSA)
 _MAKER = object()
 
 
@@ -212,7 +214,8 @@ def _extension(octets: bytes) -> tuple[bytes, bool, bytes]:
 def _wanted(expected: _Expected) -> dict[bytes, tuple[bool, bytes]]:
     """What must be there, and nothing else: identifier to criticality and value."""
     profile = expected.profile
-    wanted = dict(_constant(profile, expected.issuer.key_id))
+    enciphers = profile.key_encipherment and _algorithm(expected.spki) == _OIDS[_RSA]
+    wanted = dict(_constant(profile, expected.issuer.key_id, enciphers=enciphers))
     wanted[_OIDS[_SKI]] = (False, b"\x04" + _sized(_key_id(expected.spki)))
     wanted[_OIDS[_SAN]] = (expected.common_name is None, b"\x30" + _sized(b"".join(map(_name, expected.names))))
     if expected.validity.lifetime <= profile.no_rev_avail_up_to:
@@ -226,11 +229,11 @@ def _wanted(expected: _Expected) -> dict[bytes, tuple[bool, bytes]]:
 
 
 @lru_cache(maxsize=64)
-def _constant(profile: Profile, issuer_key_id: bytes) -> Mapping[bytes, tuple[bool, bytes]]:
+def _constant(profile: Profile, issuer_key_id: bytes, *, enciphers: bool) -> Mapping[bytes, tuple[bool, bytes]]:
     """What is the same in every certificate of a profile under an issuer."""
     return {
         _OIDS[_AKI]: (False, b"\x30" + _sized(b"\x80" + _sized(issuer_key_id))),
-        _OIDS[_KEY_USAGE]: (True, b"\x03\x02\x07\x80"),
+        _OIDS[_KEY_USAGE]: (True, b"\x03\x02\x05\xa0" if enciphers else b"\x03\x02\x07\x80"),
         _OIDS[_EKU]: (False, b"\x30" + _sized(b"".join(_oid(one) for one in profile.ekus))),
     }
 
@@ -240,6 +243,12 @@ def _marked(mark: ProvisionerMark) -> bytes:
     """The value of the provisioner extension."""
     name, credential = _sized(mark.name.encode()), _sized(mark.credential_id.encode())
     return b"\x30" + _sized(bytes((2, 1, mark.type)) + b"\x04" + name + b"\x04" + credential)
+
+
+def _algorithm(spki: bytes) -> bytes:
+    """The identifier of the key's algorithm."""
+    algorithm, _ = der.read_all(der.read_one(spki, der.SEQUENCE).content)
+    return der.read_all(algorithm.content)[0].whole
 
 
 # A second, independent writer, for comparison only: the first one is what is being judged.
@@ -278,4 +287,4 @@ def _key_id(spki: bytes) -> bytes:
     return hashlib.sha1(bits.content[1:], usedforsecurity=False).digest()
 
 
-_OIDS = {dotted: der.oid(dotted) for dotted in (_KEY_USAGE, _EKU, _SAN, _AKI, _SKI, _NO_REV_AVAIL, _CDP, _PROVISIONER)}
+_OIDS = {dotted: der.oid(dotted) for dotted in _EXPECTED_OIDS}

@@ -7,6 +7,7 @@ signed, and is good for one lint.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dayfly.core.identifiers import Identifier
 from dayfly.core.policy.lifetimes import Validity
+from dayfly.core.policy.profiles import PROFILES
 from dayfly.core.x509 import template
 from dayfly.core.x509.constraints import NameConstraints, parse_constraints
 from dayfly.core.x509.der import BIT_STRING, NULL, OCTET_STRING, SEQUENCE, integer, oid, read, tlv
@@ -25,31 +27,42 @@ SERVER_AUTH = "1.3.6.1.5.5.7.3.1"
 CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
 AKI, SKI, KEY_USAGE, SAN = oid("2.5.29.35"), oid("2.5.29.14"), oid("2.5.29.15"), oid("2.5.29.17")
 EKU, NO_REV_AVAIL, CDP = oid("2.5.29.37"), oid("2.5.29.56"), oid("2.5.29.31")
+RSA_ENCRYPTION = oid("1.2.840.113549.1.1.1")
 PROVISIONER = oid("1.3.6.1.4.1.37476.9000.64.1")
 
 DIGITAL_SIGNATURE = tlv(BIT_STRING, b"\x07\x80")  # bit 0 alone, 7 unused bits
+AND_KEY_ENCIPHERMENT = tlv(BIT_STRING, b"\x05\xa0")  # bits 0 and 2, 5 unused bits
 ECDSA_SHA256 = tlv(SEQUENCE, oid("1.2.840.10045.4.3.2"))
 ECDSA_SHA384 = tlv(SEQUENCE, oid("1.2.840.10045.4.3.3"))
 _ALGORITHMS = {"secp256r1": ECDSA_SHA256, "secp384r1": ECDSA_SHA384}
 
 
 class Profile(msgspec.Struct, frozen=True, gc=False):
-    """What a certificate is for: `no_rev_avail_up_to` is the longest lifetime that goes without revocation."""
+    """What a certificate is for: `no_rev_avail_up_to` is the longest lifetime that goes without revocation.
+
+    `key_encipherment` lets RSA keys be used for it too, as TLS 1.2 without forward secrecy does on old devices. What
+    may be asked for under the profile stands in core/policy/profiles.
+    """
 
     name: str
     ekus: tuple[str, ...]
     include_provisioner: bool = True
     no_rev_avail_up_to: timedelta = timedelta(days=7)
+    key_encipherment: bool = False
 
 
 SERVICE = Profile("service", (SERVER_AUTH, CLIENT_AUTH))
+DEVICE = Profile("device", (SERVER_AUTH, CLIENT_AUTH), key_encipherment=True)
+EPHEMERAL = Profile("ephemeral", (SERVER_AUTH, CLIENT_AUTH))
 SERVER_TLS = Profile("server-tls", (SERVER_AUTH,), include_provisioner=False)
 
 
 def profile_hash(profile: Profile) -> str:
-    """The SHA-256 (hex) of a profile's content, kept with each certificate."""
-    document = (profile.name, profile.ekus, profile.include_provisioner, profile.no_rev_avail_up_to.total_seconds())
-    return hashlib.sha256(msgspec.json.encode(document)).hexdigest()
+    """The SHA-256 (hex) of all that a profile says, kept with each certificate."""
+    rules = PROFILES.get(profile.name)
+    asked = None if rules is None else (asdict(rules), sorted(rules.keys))
+    document = (msgspec.structs.asdict(profile), asked)
+    return hashlib.sha256(msgspec.json.encode(document, order="deterministic")).hexdigest()
 
 
 class ProvisionerMark(msgspec.Struct, frozen=True, gc=False):
@@ -124,11 +137,17 @@ def key_identifier(spki: bytes) -> bytes:
     return hashlib.sha1(bits.content[1:], usedforsecurity=False).digest()
 
 
+def is_rsa(spki: bytes) -> bool:
+    """Is it the SubjectPublicKeyInfo of an RSA key (RFC 3279 2.3.1)?"""
+    algorithm, _ = read(read(spki)[0].content)
+    return algorithm.content.startswith(RSA_ENCRYPTION)
+
+
 @lru_cache(maxsize=256)
-def _head(profile: Profile, issuer: IssuerFacts) -> tuple[bytes, bytes]:
+def _head(profile: Profile, issuer: IssuerFacts, *, enciphers: bool) -> tuple[bytes, bytes]:
     """What is constant for a profile under an issuer: AKI before the SKI; key usage and EKU after it."""
     aki = template.extension(AKI, tlv(SEQUENCE, tlv(0x80, issuer.key_id)))
-    usage = template.extension(KEY_USAGE, DIGITAL_SIGNATURE, critical=True)
+    usage = template.extension(KEY_USAGE, AND_KEY_ENCIPHERMENT if enciphers else DIGITAL_SIGNATURE, critical=True)
     purposes = template.extension(EKU, tlv(SEQUENCE, b"".join(map(oid, profile.ekus))))
     return aki, usage + purposes
 
@@ -161,7 +180,7 @@ def build(
     crl_url: str | None = None,
 ) -> DraftCertificate:
     """The draft for this plan (RFC 5280 4.1); `crl_url` is there for what outlives noRevAvail."""
-    aki, fixed = _head(profile, issuer)
+    aki, fixed = _head(profile, issuer, enciphers=profile.key_encipherment and is_rsa(spki))
     extensions = [
         aki,
         template.extension(SKI, tlv(OCTET_STRING, key_identifier(spki))),

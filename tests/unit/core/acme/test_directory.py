@@ -8,7 +8,8 @@ from dayfly.core.settings.documents import Provisioner, ProvisionerType
 
 def test_meta_has_what_is_configured__rfc8555_7_1_1() -> None:
     """And nothing that is not; the binding is told where it is required."""
-    assert directory_meta(Provisioner("acme", ProvisionerType.ACME)) == {}
+    plain = directory_meta(Provisioner("acme", ProvisionerType.ACME), ("service",))
+    assert list(plain) == ["profiles"]
     full = Provisioner(
         "acme",
         ProvisionerType.ACME,
@@ -17,9 +18,10 @@ def test_meta_has_what_is_configured__rfc8555_7_1_1() -> None:
         website="https://a.example",
         caa_identities=("a.example",),
     )
-    assert directory_meta(full) == {
+    assert directory_meta(full, ("service",)) == {
         "termsOfService": "https://a.example/t",
         "website": "https://a.example",
         "caaIdentities": ("a.example",),
         "externalAccountRequired": True,
+        "profiles": plain["profiles"],
     }

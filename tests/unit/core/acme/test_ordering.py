@@ -150,7 +150,7 @@ def test_asked_end_outside_the_bounds_is_malformed__o11(asked: str) -> None:
 
 
 def test_unknown_profile_is_refused__o12() -> None:
-    """A CA without profiles takes none."""
+    """One that the provisioner does not offer."""
     with pytest.raises(InvalidProfile):
         plan(parse_order_request(wire("api.internal.example", profile="tlsserver")))
 

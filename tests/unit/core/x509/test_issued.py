@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,6 +29,8 @@ from dayfly.core.x509.chain import ChainError, verify_chain
 from dayfly.core.x509.hierarchy import build_intermediate, build_root
 from dayfly.core.x509.pem import render_pem
 from dayfly.core.x509.profile import (
+    DEVICE,
+    EPHEMERAL,
     SERVER_TLS,
     SERVICE,
     DraftCertificate,
@@ -54,7 +56,11 @@ KEYS: dict[str, Any] = {
     "P-256": ec_key(),
     "P-384": ec.generate_private_key(ec.SECP384R1()),
     "RSA-2048": rsa.generate_private_key(65537, 2048),
+    "RSA-3072": rsa.generate_private_key(65537, 3072),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate(),
 }
+LIVES = {DEVICE: timedelta(days=30), EPHEMERAL: timedelta(hours=1), SERVICE: timedelta(hours=24)}
+CRL_URL = "http://ca.internal.example:9080/crl/20261202.crl"
 IP4, IP6 = Identifier(IdentifierType.IP, "10.1.2.3"), Identifier(IdentifierType.IP, "2001:db8::1")
 SHAPES = {
     "one name": ((dns(),), None),
@@ -131,10 +137,11 @@ def findings(der: bytes) -> list[str]:
 
 def plans() -> Iterator[Any]:
     """Every profile, key and shape of names."""
-    for profile in (SERVICE, SERVER_TLS):
+    for profile in (SERVICE, DEVICE, EPHEMERAL, SERVER_TLS):
+        life, crl = LIVES.get(profile, timedelta(hours=24)), CRL_URL if profile is DEVICE else None
         for key in KEYS:
             for shape, (names, common_name) in SHAPES.items():
-                plan = Plan(profile=profile, key=key, names=names, common_name=common_name)
+                plan = Plan(profile=profile, key=key, names=names, common_name=common_name, lifetime=life, crl_url=crl)
                 yield pytest.param(plan, id=f"{profile.name} {key} {shape}")
 
 
@@ -150,18 +157,43 @@ def test_ca_certificates_are_pkix_clean__rfc5280(der: bytes) -> None:
     assert findings(der) == []
 
 
-@pytest.mark.parametrize("plan", list(plans()))
-def test_issued_certificate_verifies_with_openssl(plan: Plan, tmp_path: Path) -> None:
-    """OpenSSL builds the chain to the root, at a moment within life."""
-    for label, der in (("leaf", plan.issue()), ("intermediate", INTERMEDIATE), ("root", ROOT)):
+def test_no_plan_is_left_out__must_show() -> None:
+    """At least a hundred plans are judged; with certificates under a P-384 issuer there are more than 200."""
+    assert len(list(plans())) == 4 * len(KEYS) * len(SHAPES)
+    assert 2 * len(list(plans())) >= 200
+
+
+def test_issued_certificates_under_another_curve_are_pkix_clean__security_12() -> None:
+    """A P-384 issuer signs with SHA-384; pkilint finds nothing above INFO there either."""
+    key = ec.generate_private_key(ec.SECP384R1())
+    intermediate = build_intermediate(
+        name="Test CA", public_key=key.public_key(), issuer=ROOT, issuer_key=ROOT_KEY, serial=1 << 152,
+        not_before=BEGIN, not_after=END,
+    )  # fmt: skip
+    issuer = issuer_facts(intermediate)
+    for parameter in plans():
+        (plan,) = parameter.values
+        plan = replace(plan, issuer=issuer)
+        tbs = lint.check(plan.draft(), profile=plan.profile, **plan.arguments).take()
+        der = assemble(tbs, issuer.signature_algorithm, key.sign(tbs, ec.ECDSA(SHA384())))
+        assert findings(der) == [], parameter.id
+
+
+def test_issued_certificates_verify_with_openssl(tmp_path: Path) -> None:
+    """OpenSSL builds each chain to the root, at a moment within life."""
+    for label, der in (("intermediate", INTERMEDIATE), ("root", ROOT)):
         (tmp_path / label).write_text(render_pem(der))
+    leaves = []
+    for number, parameter in enumerate(plans()):
+        leaves.append(tmp_path / f"{number}.crt")
+        leaves[-1].write_text(render_pem(parameter.values[0].issue()))
     command = [
         "openssl", "verify", "-x509_strict", "-attime", str(int(NOW.timestamp()) + 60),
-        "-CAfile", str(tmp_path / "root"),
-        "-untrusted", str(tmp_path / "intermediate"), str(tmp_path / "leaf"),
+        "-CAfile", str(tmp_path / "root"), "-untrusted", str(tmp_path / "intermediate"), *map(str, leaves),
     ]  # fmt: skip
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count(": OK") == len(leaves)
 
 
 @pytest.mark.parametrize("seconds", [10, 60, 86_400, 604_800])
@@ -184,9 +216,6 @@ def test_extensions_are_the_profiles_and_nothing_else__s6() -> None:
         ("2.5.29.56", False),
         ("1.3.6.1.4.1.37476.9000.64.1", False),
     ]
-
-
-CRL_URL = "http://ca.internal.example:9080/crl/20261202.crl"
 
 
 def test_life_above_seven_days_names_its_crl_in_place_of_norevavail__rfc9608() -> None:
@@ -212,6 +241,18 @@ def test_another_crl_than_the_plans_is_refused__rfc5280_4_2_1_13() -> None:
         lint.check(plan.draft(), profile=plan.profile, **{**plan.arguments, "crl_url": CRL_URL + "x"})
 
 
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("profile", [SERVICE, DEVICE])
+def test_key_usage_is_by_profile_and_key__security_12(profile: Profile, key: str) -> None:
+    """DigitalSignature alone; with keyEncipherment for the RSA keys of devices."""
+    found = x509.load_der_x509_certificate(Plan(profile=profile, key=key).issue())
+    usage = found.extensions.get_extension_for_class(x509.KeyUsage)
+    assert usage.critical
+    assert usage.value.digital_signature
+    assert usage.value.key_encipherment is (profile is DEVICE and key.startswith("RSA"))
+    assert not any((usage.value.key_cert_sign, usage.value.crl_sign, usage.value.content_commitment))
+
+
 def test_year_2050_takes_generalized_time__rfc5280_4_1_2_5() -> None:
     """From 2050 on times are GeneralizedTime."""
     far = replace(ISSUER, not_after=NOW.replace(year=2060))
@@ -233,6 +274,7 @@ OTHER: dict[str, tuple[str, object]] = {
     "CN": ("common_name", NAME),
     "mark": ("provisioner", ProvisionerMark(6, "other")),
     "no mark": ("provisioner", None),
+    "longer": ("validity", Validity(NOW, NOW + timedelta(days=30))),
 }
 
 
@@ -258,7 +300,17 @@ def test_lint_refuses_a_draft_that_is_not_the_plan__s6_s8(field: str) -> None:
         Plan(profile=Profile("nothing", ())),
         Plan(profile=Profile("anything", ("2.5.29.37.0",))),
     ],
-    ids=["no name", "twice", "short serial", "long serial", "9 s", "outlives", "CN", "no purpose", "any purpose"],
+    ids=[
+        "no name",
+        "twice",
+        "short serial",
+        "long serial",
+        "9 s",
+        "outlives",
+        "CN",
+        "no purpose",
+        "any purpose",
+    ],
 )
 def test_lint_refuses_a_plan_that_no_certificate_may_have__security_12(plan: Plan) -> None:
     """What is wrong in the plan itself is refused, however well it was drafted."""

@@ -16,6 +16,8 @@ def test_profile_s_hash_is_that_of_its_content__s3() -> None:
         replace(SERVICE, ekus=(CLIENT_AUTH,)),
         replace(SERVICE, include_provisioner=False),
         replace(SERVICE, no_rev_avail_up_to=timedelta(days=6)),
+        replace(SERVICE, key_encipherment=True),
+        replace(SERVICE, name="device"),
     )
     hashes = [profile_hash(one) for one in (SERVICE, *others)]
     assert len(set(hashes)) == len(hashes)
