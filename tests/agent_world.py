@@ -28,6 +28,7 @@ from dayfly.agent.speaking import Speaker
 from dayfly.agent.status import AgentStatus, Board
 from dayfly.agent.tools import Tools
 from dayfly.agent.work import Worker
+from dayfly.client.renewals import Suggestion
 from dayfly.core.deployment.states import State
 from dayfly.core.frozen import replace
 
@@ -86,6 +87,9 @@ class CA:
     after_issuing: Callable[[], None] = lambda: None
     change: Callable[[bytes], bytes] = lambda answer: answer
     default_life: int = 3600
+    suggest: Callable[[str], Suggestion | None] = lambda named: None
+    asked: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.root_key, self.key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
@@ -156,11 +160,16 @@ class CA:
             .sign(self.key, hashes.SHA256())
         )
 
-    def new_order(self, settings: CertificateSettings, *, not_after: datetime | None) -> str:
+    def new_order(self, settings: CertificateSettings, *, not_after: datetime | None, replaces: str = "") -> str:
         self._call()
+        self.replaced.append(replaces)
         url = f"https://ca.test/order/{len(self.orders)}"
         self.orders[url] = (not_after, b"")
         return url
+
+    def renewal_info(self, named: str) -> Suggestion | None:
+        self.asked.append(named)
+        return self.suggest(named)
 
     def certificate(self, settings: CertificateSettings, *, order_url: str, csr: bytes) -> bytes:
         self._call()

@@ -20,6 +20,7 @@ from dayfly.agent.layout import Layout, read_file, replace_file
 from dayfly.agent.settings import AgentSettings, CertificateSettings, Standalone
 from dayfly.agent.tables import Table
 from dayfly.client.acme import ACMEClient, ACMEProblem, Placed
+from dayfly.client.renewals import Suggestion
 from dayfly.client.solving import StandaloneSolver, WebrootSolver
 from dayfly.client.transport import Transport, trusting
 from dayfly.errors import ClientError
@@ -27,6 +28,7 @@ from dayfly.errors import ClientError
 Result = TypeVar("Result")
 
 _POLICY = frozenset({"rejectedIdentifier", "unsupportedIdentifier", "invalidProfile", "badCSR", "badPublicKey", "caa"})
+_REPLACES = frozenset({"alreadyReplaced", "unauthorized", "malformed"})
 _ACCOUNT = frozenset({"accountDoesNotExist"})
 _CHALLENGE = frozenset({"connection", "dns", "tls", "incorrectResponse", "unauthorized"})
 
@@ -43,10 +45,26 @@ class AcmeIssuer:
         self._url_file = layout.accounts / f"{name}.url"
         self._account = threading.Lock()
 
-    def new_order(self, settings: CertificateSettings, *, not_after: datetime | None) -> str:
-        """Order a certificate for the names; the order's URL. Failure."""
+    def new_order(self, settings: CertificateSettings, *, not_after: datetime | None, replaces: str = "") -> str:
+        """Order a certificate for the names; the order's URL. Failure.
+
+        An order whose `replaces` is refused is made again without it: that must not hold a renewal up.
+        """
         identifiers = [("ip" if Table.is_ip(name) else "dns", name) for name in settings.names]
-        return self._with_client(lambda client: client.new_order(identifiers, not_after=not_after).url)
+
+        def order(client: ACMEClient) -> str:
+            try:
+                return client.new_order(identifiers, not_after=not_after, replaces=replaces).url
+            except ACMEProblem as problem:
+                if not replaces or problem.kind not in _REPLACES:
+                    raise
+            return client.new_order(identifiers, not_after=not_after).url
+
+        return self._with_client(order)
+
+    def renewal_info(self, named: str) -> Suggestion | None:
+        """When the CA wants a certificate renewed; None where it has no renewal information. Failure."""
+        return self._with_client(lambda client: client.renewal_info(named)) if named else None
 
     def certificate(self, settings: CertificateSettings, *, order_url: str, csr: bytes) -> bytes:
         """Carry the order to its end from wherever it stands; the chain as PEM. Failure."""

@@ -23,15 +23,20 @@ from dayfly.agent.failures import Failure
 from dayfly.agent.pending import Pending, PendingOrder
 from dayfly.agent.settings import CertificateSettings, KeyType
 from dayfly.agent.tables import Table
+from dayfly.client.renewals import Suggestion
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class Issuer(Protocol):
-    """A CA, as far as the agent asks it anything; both methods block, in bounded time, and raise `Failure`."""
+    """A CA, as far as the agent asks it anything; its methods block, in bounded time, and raise `Failure`."""
 
-    def new_order(self, settings: CertificateSettings, *, not_after: datetime | None) -> str:
-        """Order a certificate for the names; the order's URL."""
+    def new_order(self, settings: CertificateSettings, *, not_after: datetime | None, replaces: str = "") -> str:
+        """Order a certificate for the names, in place of the one that `replaces` names; the order's URL."""
+        ...
+
+    def renewal_info(self, named: str) -> Suggestion | None:
+        """When the CA wants the certificate of this name renewed; None where it never says (RFC 9773)."""
         ...
 
     def certificate(self, settings: CertificateSettings, *, order_url: str, csr: bytes) -> bytes:
@@ -59,7 +64,9 @@ def is_prepared(pending: Pending, settings: CertificateSettings) -> bool:
     return pending.read("names") == _wanted(settings)
 
 
-def request_certificate(pending: Pending, settings: CertificateSettings, issuer: Issuer, *, now: datetime) -> bytes:
+def request_certificate(
+    pending: Pending, settings: CertificateSettings, issuer: Issuer, *, now: datetime, replaces: str = ""
+) -> bytes:
     """Steps 2 and 3: the CA's answer, saved; Failure. An order that is lost is forgotten."""
     answer = pending.read("answer.pem")
     if answer is not None:
@@ -70,7 +77,7 @@ def request_certificate(pending: Pending, settings: CertificateSettings, issuer:
         order = None
     if order is None:
         not_after = asked_not_after(settings, now)
-        order = PendingOrder(issuer.new_order(settings, not_after=not_after), not_after)
+        order = PendingOrder(issuer.new_order(settings, not_after=not_after, replaces=replaces), not_after)
         pending.save_order(order)
     try:
         answer = issuer.certificate(settings, order_url=order.url, csr=pending.read("request.csr") or b"")

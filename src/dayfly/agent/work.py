@@ -30,6 +30,7 @@ from dayfly.agent.pairing import describe, make_pair
 from dayfly.agent.preflight import check_passed, preflight
 from dayfly.agent.settings import CertificateSettings
 from dayfly.agent.standing import Standing
+from dayfly.agent.steering import Steering, name_of
 from dayfly.agent.tools import Tools
 from dayfly.core.deployment.states import State
 from dayfly.core.frozen import replace
@@ -57,6 +58,7 @@ class Worker:
         self._tools = tools
         self._lock = Lock(tools.layout.lock(settings.name))
         self._delivery = Delivery(self.standing)
+        self._steering = Steering(self.standing)
         self.is_busy = False
         self._acts: dict[State, Callable[[datetime], datetime]] = {
             State.IDLE: self._rest,
@@ -139,12 +141,13 @@ class Worker:
         standing = self.standing
         if standing.generations.current():
             standing.generations.check(standing.generations.current())
+        asked = self._steering.ask_if_time(now)
         cause, reason = self._cause(now)
         if cause:
             return standing.move(State.DUE, now, cause=cause, reason=reason)
         if not self._delivery.look_if_time(now):
             return standing.move(State.VERIFYING, now, since=now, reloads=0, reason="a target no longer serves it")
-        return min(standing.progress.due or now, self._next_look())
+        return min(standing.progress.due or now, self._next_look(), asked)
 
     def _next_look(self) -> datetime:
         if self._settings.targets:
@@ -206,7 +209,9 @@ class Worker:
     def _ask(self, now: datetime) -> bytes:
         requests, ask = self._tools.meters.ca_requests, self.standing.pending
         try:
-            answer = request_certificate(ask, self._settings, self._tools.issuer, now=now)
+            answer = request_certificate(
+                ask, self._settings, self._tools.issuer, now=now, replaces=name_of(self.standing)
+            )
         except Failure as failure:
             requests.labels("failure", failure.reason).inc()
             raise

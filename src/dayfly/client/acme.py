@@ -18,6 +18,7 @@ import msgspec
 
 from dayfly.client.denied import hint_of_denials
 from dayfly.client.next_steps import UNREACHABLE, next_step
+from dayfly.client.renewals import Suggestion, parse_suggestion
 from dayfly.client.solving import Solver
 from dayfly.client.transport import Answer, Transport, printable
 from dayfly.core.acme.challenges import key_authorization
@@ -144,14 +145,20 @@ class ACMEClient:
         *,
         not_before: datetime | None = None,
         not_after: datetime | None = None,
+        replaces: str = "",
     ) -> Placed:
-        """An order for (type, value) pairs; ACMEProblem where a name is denied (RFC 8555 7.4)."""
+        """An order for (type, value) pairs; ACMEProblem where a name is denied (RFC 8555 7.4).
+
+        `replaces` names the certificate that it replaces; a CA without renewal information is not told (RFC 9773 5).
+        """
         self.ensure_account()
         payload: dict[str, object] = {"identifiers": [{"type": kind, "value": value} for kind, value in identifiers]}
         if not_before is not None:
             payload["notBefore"] = render_time(not_before)
         if not_after is not None:
             payload["notAfter"] = render_time(not_after)
+        if replaces and self._read_directory().renewal_info is not None:
+            payload["replaces"] = replaces
         answer = self._post(self._read_directory().new_order, payload)
         return Placed(self._location(answer), parse_answer(answer.body, WireOrder))
 
@@ -188,6 +195,16 @@ class ACMEClient:
             return body.decode("ascii")
         except UnicodeDecodeError:
             raise ClientError("the CA's certificate is not PEM text") from None
+
+    def renewal_info(self, named: str) -> Suggestion | None:
+        """When the CA wants a certificate renewed (RFC 9773 4); None where it has no renewal information."""
+        base = self._read_directory().renewal_info
+        if base is None:
+            return None
+        answer = self._transport.request("GET", f"{base}/{named}")
+        if answer.status != 200:
+            raise _problem(answer)
+        return parse_suggestion(answer)
 
     # --- authorizations -----------------------------------------------------------------------------------------------
 
