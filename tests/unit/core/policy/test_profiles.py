@@ -121,6 +121,7 @@ def test_profile_has_its_most_names_and_types() -> None:
     device = under_profile(grant(), "device")
     names = [dns(f"n{at}.internal.example") for at in range(11)]
     check_asked(device, names[:10])
+    check_asked(grant(), [*names, Identifier(IdentifierType.IP, "10.0.0.1")])
     with pytest.raises(RejectedIdentifier, match="at most 10"):
         check_asked(device, names)
     only_dns = replace(device, identifier_types=("dns",))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dayfly.core.x509.chain import ChainError, check_client_path
 from dayfly.core.x509.der import SEQUENCE, read, read_all, read_one, tlv
 from dayfly.core.x509.hierarchy import build_intermediate, build_root
-from dayfly.core.x509.leaf import MAX_OCTETS, LeafError, read_leaf
+from dayfly.core.x509.leaf import MAX_OCTETS, LeafError, authority_key_id, read_leaf
 from factories import NAME, NOW, ec_key, spki_of
 
 KEY, ROOT_KEY, ISSUER_KEY = ec_key(), ec_key(), ec_key()
@@ -156,3 +156,13 @@ def test_a_leaf_that_leads_nowhere__n14(between: list[bytes], roots: list[bytes]
     """No issuer, a certificate too many, another root of the same name, out of its time."""
     with pytest.raises(ChainError):
         check_client_path(_GOOD, between, roots, now=NOW + timedelta(hours=later))
+
+
+def test_issuers_key_is_the_one_that_a_certificate_names__rfc5280_4_2_1_1() -> None:
+    """Of an intermediate that is the root's; a certificate without the extension names none."""
+    root = x509.load_der_x509_certificate(ROOT)
+    named = root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+    assert authority_key_id(ISSUER) == named
+    builder = x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(x509.Name([])).serial_number(1)
+    bare = builder.not_valid_before(BEGIN).not_valid_after(END).public_key(KEY.public_key()).sign(KEY, SHA256())
+    assert authority_key_id(bare.public_bytes(Encoding.DER)) == b""
