@@ -6,7 +6,7 @@ import pytest
 
 from interop.libraries import SOURCES
 from interop.programs import LIBRARIES, PAGES, blocks
-from interop.table import DEEDS, NEVER, QUIRKS
+from interop.table import DEEDS, NEVER, QUIRKS, Row, merged
 
 PROGRAMS = {
     "Go: x/crypto/acme": "go/xcrypto/main.go",
@@ -38,3 +38,11 @@ def test_the_table_holds_fourteen_clients_that_enrolled_and_renewed() -> None:
     assert len(rows) >= 14
     assert all(row[enrol : enrol + 2] == ["yes", "yes"] for row in rows)
     assert {*NEVER, *QUIRKS} <= {row[0] for row in rows}
+
+
+def test_a_run_keeps_the_rows_of_clients_that_it_did_not_see() -> None:
+    """Its own rows replace those of the same client, in the order of names."""
+    once = merged("# T\n\n| client |\n", [Row("step", "1", {"enrol"}), Row("uacme", "1", {"enrol"})])
+    twice = merged(once, [Row("lego", "2", {"renew"}), Row("uacme", "2", {"renew"})])
+    found = [line.split(" | ")[:4] for line in twice.splitlines()[4:]]
+    assert found == [["| lego", "2", "", "yes"], ["| step", "1", "yes", ""], ["| uacme", "2", "", "yes"]]

@@ -14,7 +14,7 @@ import pytest
 
 from interop.lab import Lab, laboratory
 from interop.programs import web_root
-from interop.table import Row, markdown, plain
+from interop.table import Row, merged, plain
 
 ROWS: dict[str, Row] = {}
 LABS = {"plain": "", "chaos": "\n[chaos]\n", "chaos without bad nonces": "\n[chaos]\nbad_nonces = 0.0\n"}
@@ -93,6 +93,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(line)
     if rows and (path := os.environ.get("DAYFLY_INTEROP_TABLE")):
         page = Path(path)
-        before, mark, _ = page.read_text("utf-8").partition("| client |")
-        assert mark, f"{page} has no table"
-        page.write_text(before + markdown(rows), "utf-8")
+        page.write_text(merged(page.read_text("utf-8"), rows), "utf-8")

@@ -90,3 +90,13 @@ def plain(rows: Iterable[Row]) -> Iterable[str]:
     widths = [max(len(line[place]) for line in lines) for place in range(len(HEAD) - 1)]
     for line in lines:
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def merged(page: str, rows: Iterable[Row]) -> str:
+    """The page with these rows in its table; a client that this run did not see keeps the row it has."""
+    before, mark, table = page.partition("| client |")
+    if not mark:
+        raise ValueError("the page has no table")
+    lines = {line[2:].partition(" |")[0]: line for line in table.splitlines()[2:] if line.startswith("| ")}
+    lines |= {row.client: line for row in rows for line in markdown([row]).splitlines()[2:]}
+    return before + markdown([]) + "".join(f"{lines[name]}\n" for name in sorted(lines, key=str.lower))
