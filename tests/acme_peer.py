@@ -25,9 +25,10 @@ from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import SystemEntropy, TimeOrderedIds
 from dayfly.authority.challenges import Validations
 from dayfly.authority.context import Authority, Caps
+from dayfly.authority.limits import Limits
 from dayfly.authority.log import sign_checkpoint, verify_log
 from dayfly.authority.settings import change_settings
-from dayfly.core.events import LogStarted
+from dayfly.core.events import LogStarted, Throttled
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import IdentifierType
 from dayfly.core.jose.encoding import b64u_encode
@@ -271,6 +272,7 @@ async def make_peer(where: Path, *, caps: Caps | None = None, store: Store | Non
         roots=(root,),
         caps=caps or Caps(),
         sleep=lambda _: asyncio.sleep(0),
+        limits=Limits(refused=lambda limit: metrics.notify((Throttled(clock.now(), limit),))),
     )
     validations = Validations(authority)
     numbers = itertools.count()

@@ -7,7 +7,7 @@ Protocol's prose is its contract, and tests/contracts holds every adapter to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -160,6 +160,10 @@ class OrderReads(Protocol):
 
     async def count_open_orders(self, account_id: int, *, since: int) -> int:
         """How many orders of the account with ids from `since` on are pending or ready."""
+        ...
+
+    async def count_open_authorizations(self, account_id: int, *, since: int) -> int:
+        """How many authorizations these orders have together; reads them all, so only for accounts with many."""
         ...
 
     async def orders_of(self, account_id: int, *, before: int | None, limit: int) -> OrderSlice:
@@ -557,6 +561,29 @@ class CaaReader(Protocol):
 
     async def relevant(self, name: str) -> tuple[CaaRecord, ...]:
         """The relevant set of records, found by climbing; empty where there is none. ValidationFailed, transient."""
+        ...
+
+
+Step = Callable[[datetime | None], datetime | None]
+
+
+class Buckets(Protocol):
+    """What was used of each limit by each key, as the moment until which that is paid for; bounded, and forgetful.
+
+    Keys are values whose `repr` is the same in every worker. Where there is no room the entry goes that is free the
+    soonest, or was used longest ago.
+    """
+
+    def look(self, limit: str, key: Hashable) -> datetime | None:
+        """The moment; None where nothing is known."""
+        ...
+
+    def change(self, limit: str, key: Hashable, step: Step) -> None:
+        """Let `step` make the new moment of the present one, alone; where it gives None nothing changes."""
+        ...
+
+    def forget(self, limit: str, key: Hashable) -> None:
+        """Nothing is known of this key any more."""
         ...
 
 

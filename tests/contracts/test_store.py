@@ -257,6 +257,9 @@ def test_open_orders_are_the_accounts_pending_and_ready_ones_newest_first(play: 
         assert [one.id for one in await store.orders.open_orders(7, limit=2)] == [5, 2]
         assert await store.orders.count_open_orders(7, since=0) == 3
         assert await store.orders.count_open_orders(7, since=2) == 2
+        each = len(rows[0].authorizations)
+        assert await store.orders.count_open_authorizations(7, since=2) == 2 * each > 0
+        assert await store.orders.count_open_authorizations(9, since=0) == 0
         assert await store.orders.order_counts() == {"pending": 3, "ready": 1, "valid": 1}
 
     play(scenario)

@@ -45,7 +45,7 @@ class Attempts:
         self._turns = turns
         self._target = target
         self._validator = authority.validators[challenge_type]
-        self._account_id = account_id
+        self.account_id = account_id
         self._confirm = confirm
         self.made = 0
         self.began: datetime | None = None
@@ -79,7 +79,7 @@ class Attempts:
     async def _look(self) -> Validated | ValidationFailed:
         """One try: locate, wait for a turn at every address that may be dialled, look there, and where it leads."""
         try:
-            async with self._turns.of_account(self._account_id):
+            async with self._turns.of_account(self.account_id):
                 async with self._turns.at():
                     location = await self._in_time(self._validator.locate(self._target))
                 while True:

@@ -17,6 +17,7 @@ from dayfly.authority.attempts import Attempts
 from dayfly.authority.context import Authority, SingleFlight
 from dayfly.authority.holding import Held, SettledBy, load_held, settled_rows
 from dayfly.authority.marks import Mark, Marks
+from dayfly.authority.order_limits import count_failure, forget_failures
 from dayfly.authority.turns import Turns
 from dayfly.core.acme.challenges import (
     OF_AN_ACCOUNT,
@@ -36,7 +37,9 @@ from dayfly.core.acme.objects import (
 )
 from dayfly.core.events import ChallengeSettled, Outcome, Reason
 from dayfly.core.frozen import replace
+from dayfly.core.policy.lifetimes import LONGEST
 from dayfly.core.problems import NoSuchResource, Refused, ServiceUnavailable
+from dayfly.core.provisioners import grant_for
 from dayfly.errors import Conflict, NotFound, Unavailable
 from dayfly.ports import Changes, Validated, ValidationFailed, ValidationTarget
 
@@ -219,9 +222,21 @@ class Validations:
                 await authority.store.commit(Changes(update=settled, events=(event,)))
             except Conflict:
                 continue
+            await self._count(held, attempts.account_id, failed=failure is not None)
             return
         what = render_authorization_ref(held.ref)
         raise Unavailable(f"authorization {what} kept changing while its validation was being recorded")
+
+    async def _count(self, held: Held, account_id: int, *, failed: bool) -> None:
+        """Count a failure for the account and the name; a success makes up for all before it."""
+        authority, name = self._authority, held.authorization.identifier
+        if not authority.limits.enabled:
+            return
+        if not failed:
+            forget_failures(authority, account_id, name)
+            return
+        grant = grant_for(await authority.store.settings.settings(), held.provisioner)
+        count_failure(authority, account_id, name, LONGEST if grant is None else grant.lifetimes.default)
 
 
 async def _ended(task: asyncio.Task[None], seconds: float) -> None:

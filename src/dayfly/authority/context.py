@@ -48,12 +48,13 @@ Source = IPv4Address | IPv6Address
 class Caps:
     """Limits that are counted, not timed; 0 means none.
 
-    `open_orders` is per account; `validations` at once in all, of them `validations_per_account` for one account and
-    `validations_per_address` at one target address; `waiting_validations` in the queue, of them `waiting_per_account`;
-    `orders_page` in one page of an account's orders.
+    `open_orders` and `pending_authorizations` are per account; `validations` at once in all, of them
+    `validations_per_account` for one account and `validations_per_address` at one target address; `waiting_validations`
+    in the queue, of them `waiting_per_account`; `orders_page` in one page of an account's orders.
     """
 
     open_orders: int = 1_000
+    pending_authorizations: int = 10_000
     validations: int = 64
     validations_per_account: int = 8
     validations_per_address: int = 4

@@ -12,7 +12,7 @@ import logging
 from contextlib import suppress
 
 from dayfly.authority.context import Authority, Source
-from dayfly.authority.limits import BAD_BINDINGS, source_key
+from dayfly.authority.limits import source_key
 from dayfly.core.acme.external_accounts import (
     Binding,
     ExternalAccountKey,
@@ -25,6 +25,7 @@ from dayfly.core.acme.external_accounts import (
 from dayfly.core.acme.objects import Account, Certificate
 from dayfly.core.events import ExternalKeyMade, ExternalKeyRevoked
 from dayfly.core.policy.grant import Grant, within_scopes
+from dayfly.core.policy.limits import BAD_BINDINGS
 from dayfly.core.policy.scopes import render_scope
 from dayfly.core.settings.documents import ProvisionerType, Settings
 from dayfly.errors import ConfigError, Conflict, NotFound, Unavailable

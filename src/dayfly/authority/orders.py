@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from contextlib import nullcontext
 
 from dayfly.authority.authorizations import as_rows_say, rows_of, shared_by
 from dayfly.authority.caa import check_order
@@ -15,6 +16,7 @@ from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
 from dayfly.authority.external_accounts import grant_of_account
 from dayfly.authority.issuing import issue
+from dayfly.authority.order_limits import check_new_order, counting_certificate, counting_order
 from dayfly.authority.replacing import find_predecessor, take_credit
 from dayfly.core.acme.accounts import check_usable
 from dayfly.core.acme.authorizations import row_ids_of
@@ -23,7 +25,6 @@ from dayfly.core.acme.finalizing import check_ready, issued, plan_finalize, refu
 from dayfly.core.acme.messages import NewOrder
 from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus, SharedAuthorization
 from dayfly.core.acme.ordering import (
-    ORDER_LIFE,
     as_of,
     deactivate_authorization,
     is_same_request,
@@ -32,12 +33,12 @@ from dayfly.core.acme.ordering import (
 )
 from dayfly.core.events import Event, IssueKind
 from dayfly.core.frozen import replace
-from dayfly.core.ids import make_id, render_id
+from dayfly.core.ids import render_id
 from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.policy.denials import Asker
 from dayfly.core.policy.grant import Grant, check_granted
 from dayfly.core.policy.profiles import ALL_KEYS
-from dayfly.core.problems import NoSuchResource, RateLimited, ServiceUnavailable
+from dayfly.core.problems import NoSuchResource, ServiceUnavailable
 from dayfly.core.provisioners import mark_for
 from dayfly.core.x509.constraints import check_constraints
 from dayfly.core.x509.csr import CSRFacts, parse_csr
@@ -94,8 +95,9 @@ async def _new_order_once(
                 await _check_still_granted(authority, account, grant, known, source=source)
                 return known, False
     is_renewal = take_credit(authority, settings, predecessor)
+    life = grant.lifetimes.default
     if not is_renewal:
-        await _check_open_orders(authority, account)
+        await check_new_order(authority, account, request.identifiers, life)
     async with noting_denials(authority, _asker(account, source)):
         order, event = plan_new_order(
             request,
@@ -112,14 +114,15 @@ async def _new_order_once(
     if predecessor is not None:
         order = replace(order, predecessor_id=predecessor.id, is_renewal=is_renewal)
     order, relied_on, made, events = await _authorized(authority, order, grant, keys)
-    await authority.store.commit(
-        Changes(
-            insert=(order, *made),
-            unchanged=(account, *keys, *relied_on),
-            events=(event, *events),
-            settings_revision=settings.revision,
+    with nullcontext() if is_renewal else counting_order(authority, account, life):
+        await authority.store.commit(
+            Changes(
+                insert=(order, *made),
+                unchanged=(account, *keys, *relied_on),
+                events=(event, *events),
+                settings_revision=settings.revision,
+            )
         )
-    )
     return order, True
 
 
@@ -151,17 +154,6 @@ async def _still_usable(authority: Authority, account: Account) -> Account:
 
 def _asker(account: Account, source: Source | None) -> Asker:
     return Asker(account.provisioner, f"account {render_id(account.id)}", source)
-
-
-async def _check_open_orders(authority: Authority, account: Account) -> None:
-    """Orders that have expired do not count, though their rows say pending until retention takes them."""
-    cap = authority.caps.open_orders
-    since = make_id(int((authority.clock.now() - ORDER_LIFE).timestamp() * 1000), 0, 0)
-    if cap and await authority.store.orders.count_open_orders(account.id, since=since) >= cap:
-        raise RateLimited(
-            f"the account has {cap} orders that are neither finished nor expired; finish them or let them expire",
-            retry_after=60,
-        )
 
 
 async def finalize(
@@ -229,30 +221,31 @@ async def _finalize_once(
     )
     await check_order(authority, account, grant, order)
     try:
-        made = await issue(
-            authority,
-            plan,
-            mark=mark_for(settings, grant.provisioner),
-            kind=IssueKind.NEW if order.predecessor_id is None else IssueKind.REPLACE,
-            account_id=order.account_id,
-            order_id=order.id,
-            parent_id=order.predecessor_id,
-        )
+        with counting_certificate(authority, order, plan):
+            made = await issue(
+                authority,
+                plan,
+                mark=mark_for(settings, grant.provisioner),
+                kind=IssueKind.NEW if order.predecessor_id is None else IssueKind.REPLACE,
+                account_id=order.account_id,
+                order_id=order.id,
+                parent_id=order.predecessor_id,
+            )
+            done = issued(order, certificate_id=made.certificate.id, csr_digest=digest)
+            await authority.store.commit(
+                Changes(
+                    insert=(made.certificate,),
+                    update=(done,),
+                    unchanged=(account, *keys, *rows),
+                    events=(made.event,),
+                    settings_revision=settings.revision,
+                )
+            )
     except LintRefused as error:
         _LOG.error("the lint refused a certificate", extra={"order": render_id(order.id), "detail": error.message})
         refused = refused_by_lint(order)
         await authority.store.commit(Changes(update=(refused,), settings_revision=settings.revision))
         return replace(refused, version=refused.version + 1)
-    done = issued(order, certificate_id=made.certificate.id, csr_digest=digest)
-    await authority.store.commit(
-        Changes(
-            insert=(made.certificate,),
-            update=(done,),
-            unchanged=(account, *keys, *rows),
-            events=(made.event,),
-            settings_revision=settings.revision,
-        )
-    )
     return replace(done, version=done.version + 1)
 
 

@@ -17,7 +17,6 @@ from dayfly.authority.denials import noting_denials
 from dayfly.authority.external_accounts import grant_of_certificate
 from dayfly.authority.holders import Holder, find_certificate
 from dayfly.authority.issuing import Issued
-from dayfly.authority.limits import RENEWALS
 from dayfly.authority.signing import already_used, claim_of, issue_step
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.events import IssueKind, Reason
@@ -26,6 +25,7 @@ from dayfly.core.ids import render_id
 from dayfly.core.policy.denials import Asker
 from dayfly.core.policy.grant import Grant, under_profile
 from dayfly.core.policy.keys import check_key, spki_hash
+from dayfly.core.policy.limits import RENEWALS
 from dayfly.core.policy.renewal import Renewable, plan_renewal
 from dayfly.core.policy.step import Situation, forbidden
 from dayfly.core.problems import BadPublicKey, ServiceUnavailable, Unauthorized

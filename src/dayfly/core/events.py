@@ -234,6 +234,14 @@ class ChallengeSettled(msgspec.Struct, frozen=True, gc=False):
     seconds: float
 
 
+class Throttled(msgspec.Struct, frozen=True, gc=False):
+    """A request was refused by a limit of this name; one that was only near to it, where `near`."""
+
+    at: datetime
+    limit: str
+    near: bool = False
+
+
 class RequestHandled(msgspec.Struct, frozen=True, gc=False):
     """A request was answered, after `seconds`."""
 
@@ -262,5 +270,5 @@ LoggedEvent = (
 )
 """What becomes an entry of the log; fit for isinstance."""
 
-Event = LoggedEvent | OrderCreated | ChallengeSettled | RequestHandled
+Event = LoggedEvent | OrderCreated | ChallengeSettled | Throttled | RequestHandled
 """Whatever observers hear of."""

@@ -250,6 +250,11 @@ class RateLimited(Refused):
     type = "rateLimited"
     status = 429
 
+    def __init__(self, detail: str, *, retry_after: int, limit: str = "") -> None:
+        """`limit` is the word by which the limit is known (core/policy/limits)."""
+        super().__init__(detail, retry_after=retry_after)
+        self.limit = limit
+
 
 class RejectedIdentifier(Refused):
     """No rule gives these names; each bad one is a subproblem."""

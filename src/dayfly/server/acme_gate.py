@@ -1,7 +1,8 @@
 """The gate of every ACME request: envelope, URL, account, signature, nonce, in this order (RFC 8555 6.2 to 6.5).
 
 Rules: nothing behind the gate sees an unverified payload; a request whose signature fails leaves its nonce unspent,
-one that passes spends it even if it is refused later; `url` and `kid` are compared as strings with URLs built from
+one that passes spends it even if it is refused later; a source with too many bad signatures is told to wait before any
+more is verified; `url` and `kid` are compared as strings with URLs built from
 the configuration, never with the Host header.
 """
 
@@ -26,11 +27,13 @@ from dayfly.core.problems import (
     BadNonce,
     Malformed,
     PayloadTooLarge,
+    Refused,
     Unauthorized,
     UnsupportedMediaType,
 )
 from dayfly.errors import NotFound
 from dayfly.server.app import Request
+from dayfly.server.source_limits import check_credentials, count_bad_credential
 
 JOSE = b"application/jose+json"
 MAX_BODY = 64 * 1024
@@ -125,19 +128,29 @@ class Gate:
         if jws.header.kid is None:
             raise Malformed("this resource takes a request signed by an account: `kid`, not `jwk` (RFC 8555 6.2)")
         account = await self._account(request, jws.header.kid)
-        key = self._key(account)
-        verify(jws.signing_input, jws.signature, key=key, alg=jws.header.alg)
+        key, source = self._key(account), source_of(request)
+        self._verify(jws, key, source)
         check_usable(account)
         await self._authority.nonces.spend(_nonce(jws))
-        return Signed(account, key, jws.payload, urls, source_of(request), jws.header.url, jws.header.kid)
+        return Signed(account, key, jws.payload, urls, source, jws.header.url, jws.header.kid)
 
     async def _with_key(self, request: Request, jws: UnverifiedJWS, urls: Urls) -> SignedByKey:
         if jws.header.jwk is None:
             raise Malformed("this resource takes a request with the key in it: `jwk`, not `kid` (RFC 8555 6.2)")
         check_key(jws.header.jwk.key, allow=ACCOUNT_KEYS)  # first, since a key that is refused may be a costly one
-        verify(jws.signing_input, jws.signature, key=jws.header.jwk, alg=jws.header.alg)
+        source = source_of(request)
+        self._verify(jws, jws.header.jwk, source)
         await self._authority.nonces.spend(_nonce(jws))
-        return SignedByKey(jws.header.jwk, jws.payload, urls, source_of(request), jws.header.url)
+        return SignedByKey(jws.header.jwk, jws.payload, urls, source, jws.header.url)
+
+    def _verify(self, jws: UnverifiedJWS, key: PublicKey, source: Source | None) -> None:
+        """Refused where the signature is not good, which is counted; RateLimited where too many were not."""
+        check_credentials(self._authority, source)
+        try:
+            verify(jws.signing_input, jws.signature, key=key, alg=jws.header.alg)
+        except Refused:
+            count_bad_credential(self._authority, source)
+            raise
 
     def _open(self, request: Request) -> tuple[UnverifiedJWS, Urls]:
         if request.fields.get(b"content-type") != JOSE:

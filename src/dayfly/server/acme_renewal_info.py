@@ -8,9 +8,11 @@ from __future__ import annotations
 from dayfly.authority.context import Authority
 from dayfly.authority.renewal_info import renewal_info
 from dayfly.core.problems import NoSuchResource
+from dayfly.server.acme_gate import source_of
 from dayfly.server.app import Header, Request, Response
 from dayfly.server.exchange import JSON, Dialect
 from dayfly.server.problems import render_refused
+from dayfly.server.source_limits import count_request
 
 UNKNOWN_FOR: Header = (
     b"cache-control",
@@ -27,6 +29,7 @@ class RenewalInfo:
 
     async def answer(self, request: Request) -> Response:
         """GET renewalInfo (RFC 9773 4.1 to 4.3)."""
+        count_request(self._authority, source_of(request))
         provisioner, named = request.params["provisioner"], request.params["certificate"]
         try:
             body, wait = await renewal_info(self._authority, provisioner, named)

@@ -25,11 +25,12 @@ from dayfly.core.problems import Malformed, NoSuchResource
 from dayfly.server.acme_accounts import AccountRoutes
 from dayfly.server.acme_authorizations import AuthorizationRoutes
 from dayfly.server.acme_certificates import CertificateRoutes
-from dayfly.server.acme_gate import Bases, Gate, Signed
+from dayfly.server.acme_gate import Bases, Gate, Signed, source_of
 from dayfly.server.acme_renewal_info import RenewalInfo
 from dayfly.server.acme_revocation import AcmeRevocation
 from dayfly.server.app import Header, Request, Response, Route
 from dayfly.server.exchange import render_headers
+from dayfly.server.source_limits import count_request
 
 JSON = b"application/json"
 PREFIX = "/acme/{provisioner}"
@@ -78,6 +79,7 @@ class AcmeRoutes:
 
     async def directory(self, request: Request) -> Response:
         """GET directory (RFC 8555 7.1.1)."""
+        count_request(self._authority, source_of(request))
         provisioner = request.params["provisioner"]
         settings, grant = await self._authority.acme_grant(provisioner)
         found = settings.find_provisioner(provisioner)
@@ -104,6 +106,7 @@ class AcmeRoutes:
         return await self._nonce(request, 204)
 
     async def _nonce(self, request: Request, status: int) -> Response:
+        count_request(self._authority, source_of(request))
         await self._authority.acme_grant(request.params["provisioner"])
         nonce = self._authority.nonces.issue().encode()
         return Response(status, b"", headers=((b"replay-nonce", nonce), _NO_STORE))

@@ -17,8 +17,10 @@ from dayfly.core.problems import Malformed, NoSuchResource
 from dayfly.core.step import messages
 from dayfly.core.step.provisioners import find_encrypted_key, list_provisioners
 from dayfly.core.step.tokens import Endpoint, accepted_audiences
+from dayfly.server.acme_gate import source_of
 from dayfly.server.exchange import Dialect, Handler, Request, Response, Route
-from dayfly.server.step_gate import count_download, credentials
+from dayfly.server.source_limits import count_download
+from dayfly.server.step_gate import credentials
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
 MAX_QUERY = 1024
@@ -61,7 +63,7 @@ class StepCertificates:
 
     async def encrypted_key(self, request: Request) -> Response:
         """The encrypted key of a JWK provisioner; its strength is its password, so it can be switched off."""
-        count_download(self.authority, request)
+        count_download(self.authority, source_of(request))
         settings = await self.authority.store.settings.settings()
         found = find_encrypted_key(settings, request.params["kid"])
         if found is None:

@@ -33,11 +33,11 @@ from dayfly.authority.limits import Limits
 from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.upkeep import Upkeep
 from dayfly.config import Config
-from dayfly.core.events import Event
+from dayfly.core.events import Event, Throttled
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import IdentifierType
 from dayfly.errors import Unavailable
-from dayfly.ports import MarkBoard, Nonces, Store, Validator
+from dayfly.ports import Buckets, MarkBoard, Nonces, Store, Validator
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.app import Application, Request
@@ -181,6 +181,7 @@ async def build_process(
     stop: asyncio.Event,
     place: Place = ALONE,
     board: MarkBoard | None = None,
+    buckets: Buckets | None = None,
 ) -> Process:
     """Everything that a process needs, its own certificate included. DayflyError."""
     clock = SystemClock()
@@ -198,7 +199,11 @@ async def build_process(
         roots=keys.roots,
         alternates=keys.alternates,
         board=board,
-        limits=Limits(enabled=config.limits_enabled),
+        limits=Limits(
+            enabled=config.limits_enabled,
+            buckets=buckets,
+            refused=lambda limit: counting.notify((Throttled(clock.now(), limit),)),
+        ),
         explanation_url=config.explanation_url,
         crl=CRLSettings() if config.crl is None else CRLSettings(config.crl.url, config.crl.validity),
         caa=CaaClimber(resolver_of(config)),

@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 
 from dayfly.adapters.validators.caa import CaaClimber
 from dayfly.authority.context import Authority
-from dayfly.authority.limits import Limits
 from dayfly.authority.renewals_told import RenewalInfos
 from dayfly.config import Config, parse_config, read_config
 from dayfly.core.frozen import replace
@@ -77,7 +76,7 @@ def apply_change(authority: Authority, config: Config, place: Place = ALONE) -> 
     authority.caa = CaaClimber(resolver_of(config))
     authority.caps = caps_of(config, place)
     if config.limits_enabled != authority.limits.enabled:
-        authority.limits = Limits(enabled=config.limits_enabled)
+        authority.limits = authority.limits.switched(enabled=config.limits_enabled)
     if config.explanation_url != authority.explanation_url:
         authority.explanation_url, authority.renewal_infos = config.explanation_url, RenewalInfos()
 

@@ -29,6 +29,7 @@ from dayfly.core.events import (
     OrderCreated,
     Outcome,
     Reason,
+    Throttled,
 )
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -125,6 +126,8 @@ class Metrics:
         self._life_used: dict[str, Histogram] = {}
         self._logged: Counter[str] = Counter()
         self._revoked: Counter[str] = Counter()
+        self._throttled: Counter[str] = Counter()
+        self._near: Counter[str] = Counter()
         self._orders = 0
         self.state: State | None = None
 
@@ -145,6 +148,8 @@ class Metrics:
                 self._count_challenge(event)
             elif isinstance(event, OrderCreated):
                 self._orders += 1
+            elif isinstance(event, Throttled):
+                (self._near if event.near else self._throttled)[event.limit] += 1
 
     def handled(self, op: str, provisioner: str, *, status: int, problem: str | None, seconds: float) -> None:
         """Count one answer of the signing path; `problem` is the bare problem type of a refusal."""
@@ -224,6 +229,18 @@ class Metrics:
             "Entries written to the append-only log.",
             ("type",),
             {(kind,): count for kind, count in self._logged.items()},
+        )
+        yield _counter(
+            "dayfly_ca_throttled",
+            "Requests that a limit refused (429).",
+            ("limit",),
+            {(limit,): count for limit, count in self._throttled.items()},
+        )
+        yield _counter(
+            "dayfly_ca_near_limit",
+            "Warnings that a fifth of a limit is used up; at most one a day for each key of the limit.",
+            ("limit",),
+            {(limit,): count for limit, count in self._near.items()},
         )
         yield _build_info()
         if self.state is not None:

@@ -108,6 +108,10 @@ class MemoryOrders:
         """How many orders of the account with ids from `since` on are pending or ready."""
         return sum(one.id >= since for one in self._open(account_id))
 
+    async def count_open_authorizations(self, account_id: int, *, since: int) -> int:
+        """How many authorizations these orders have together."""
+        return sum(len(one.authorizations) for one in self._open(account_id) if one.id >= since)
+
     async def orders_of(self, account_id: int, *, before: int | None, limit: int) -> OrderSlice:
         """All of the account's orders that are asked for, at one look."""
         mine = [one for one in self._rows.values() if one.account_id == account_id and one.status in _LISTED]

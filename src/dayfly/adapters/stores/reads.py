@@ -138,6 +138,14 @@ class OrderTable:
         statement = "SELECT count(*) FROM orders WHERE account_id = ? AND id >= ? AND status IN ('pending', 'ready')"
         return int((self._reader.one(statement, account_id, since) or (0,))[0])
 
+    async def count_open_authorizations(self, account_id: int, *, since: int) -> int:
+        """How many authorizations these orders have together; reads them all."""
+        statement = (
+            "SELECT sum(json_array_length(CAST(document AS TEXT), '$.authorizations')) FROM orders "
+            "WHERE account_id = ? AND id >= ? AND status IN ('pending', 'ready')"
+        )
+        return int((self._reader.one(statement, account_id, since) or (None,))[0] or 0)
+
     async def orders_of(self, account_id: int, *, before: int | None, limit: int) -> OrderSlice:
         """A slice of the account's orders."""
         statement = (

@@ -1,7 +1,8 @@
 """Rates: how often something may be done, as one moment per key (security.md section 7).
 
 Rules: a rate is so many in so long, all at once if nothing was used; the state is the theoretical arrival time, the
-moment by which all that was used will have been paid for (GCRA, ITU-T I.371); nothing here keeps state or a clock.
+moment by which all that was used will have been paid for (GCRA, ITU-T I.371); a window is no longer than the life of
+what it counts, so that short lives are not throttled; nothing here keeps state or a clock.
 """
 
 from __future__ import annotations
@@ -9,6 +10,25 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Limit(StrEnum):
+    """The limits by name, as refusals and metrics tell them."""
+
+    NEW_ACCOUNTS = "new-accounts"
+    REQUESTS = "requests"
+    BAD_CREDENTIALS = "bad-credentials"
+    BAD_BINDINGS = "bad-bindings"
+    KEY_DOWNLOADS = "key-downloads"
+    NEW_ORDERS = "new-orders"
+    OPEN_ORDERS = "open-orders"
+    PENDING_AUTHORIZATIONS = "pending-authorizations"
+    FAILED_VALIDATIONS = "failed-validations"
+    PAUSED = "paused"
+    CERTIFICATES = "certificates"
+    RENEWALS = "renewals"
+    REPLACEMENTS = "replacements"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +47,18 @@ class Rate:
         return self if self.window <= longest else Rate(self.count, longest)
 
 
+BAD_CREDENTIALS = Rate(30, timedelta(minutes=1))  # per source
+BAD_BINDINGS = Rate(30, timedelta(minutes=1))  # per source
+KEY_DOWNLOADS = Rate(60, timedelta(minutes=1))  # per source
+NEW_ACCOUNTS = Rate(60, timedelta(hours=1))  # per source, as Let's Encrypt has 10 in 3 h
+REQUESTS = Rate(50, timedelta(seconds=1))  # per source: directory, newNonce, renewalInfo
+NEW_ORDERS = Rate(3_000, timedelta(hours=3))  # per account
+FAILED_VALIDATIONS = Rate(10, timedelta(hours=1))  # per account and name
+CERTIFICATES = Rate(1_000, timedelta(days=1))  # per account and exact name set; 50 replicas of one name are normal
+RENEWALS = Rate(6, timedelta(hours=1))  # per certificate, across its renewals
+NEAR = 0.2  # share of CERTIFICATES at which the operator hears of it
+
+
 def spend(paid_until: datetime | None, rate: Rate, now: datetime) -> datetime | None:
     """The new state after one use at `now`, or None where the rate does not allow it; a new key's state is None.
 
@@ -41,3 +73,10 @@ def retry_after(paid_until: datetime, rate: Rate, now: datetime) -> int:
     """Whole seconds, one at least, until `spend` will allow one more."""
     free = paid_until + rate.window / rate.count - rate.window
     return max(1, math.ceil((free - now).total_seconds()))
+
+
+def share_used(paid_until: datetime | None, rate: Rate, now: datetime) -> float:
+    """How much of the rate is used at `now`, from 0 to 1."""
+    if paid_until is None or not now <= paid_until <= now + rate.window:
+        return 0.0
+    return (paid_until - now) / rate.window

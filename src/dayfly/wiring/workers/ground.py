@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
+from dayfly.adapters.buckets import BucketTable
 from dayfly.adapters.marks import MarkTable
 from dayfly.adapters.nonces import Rings
 from dayfly.adapters.shared import Slots
@@ -27,6 +28,7 @@ class Ground:
     slots: Slots
     rings: Rings
     marks: MarkTable
+    buckets: BucketTable
     crl: socket.socket | None = None
 
 
@@ -34,5 +36,5 @@ def make_ground(
     config: Config, keys: Keys, workers: int, *, listener: socket.socket, counts: socket.socket | None
 ) -> Ground:
     """Fresh memory for so many workers."""
-    slots = Slots(workers)
-    return Ground(config, keys, workers, listener, counts, slots, Rings(workers=workers), MarkTable(slots))
+    slots, rings, buckets = Slots(workers), Rings(workers=workers), BucketTable()
+    return Ground(config, keys, workers, listener, counts, slots, rings, MarkTable(slots), buckets)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import uvloop
 
+from dayfly.adapters.buckets import SharedBuckets
 from dayfly.adapters.marks import SharedMarks
 from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.shared import Slots
@@ -83,6 +84,7 @@ async def _serve(ground: Ground, place: Place, link: Upward) -> None:
             stop=stop,
             place=place,
             board=SharedMarks(ground.marks, place.number),
+            buckets=SharedBuckets(ground.buckets),
         )
         process.share = Share(ground.slots, place.number)
         worker = _Worker(ground, place, link, process, handing)

@@ -1,0 +1,122 @@
+"""The limits on orders and on what comes of them (acme.md part 13; security.md section 7).
+
+Rules: an order that is the due renewal of a certificate is counted by none of them; an order is counted when it is
+made, a certificate when it is issued, and neither where nothing came of the request; a window is no longer than the
+life of the certificates, so that short lives are not throttled; one account's failures never hold up another's names.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from dayfly.authority.context import Authority
+from dayfly.authority.limits import Use
+from dayfly.core.acme.objects import Account, Order
+from dayfly.core.acme.ordering import MAX_NAMES, ORDER_LIFE
+from dayfly.core.events import Throttled
+from dayfly.core.identifiers import Identifier
+from dayfly.core.ids import make_id, render_id
+from dayfly.core.policy.limits import CERTIFICATES, FAILED_VALIDATIONS, NEAR, NEW_ORDERS, Limit, Rate
+from dayfly.core.policy.plan import IssuePlan
+
+_LOG = logging.getLogger("dayfly.authority")
+WAIT = 60  # seconds, where a count is full and nobody knows when it will not be
+WARN_EVERY = Rate(1, timedelta(days=1))
+
+
+async def check_new_order(authority: Authority, account: Account, names: Iterable[Identifier], life: timedelta) -> None:
+    """RateLimited where the account has too much open, or one of the names failed too often."""
+    await _check_open(authority, account)
+    if not authority.limits.enabled:
+        return
+    now, rate = authority.clock.now(), FAILED_VALIDATIONS.within(life)
+    for name in names:
+        authority.limits.failures.check(
+            failure_key(account.id, name),
+            rate,
+            now,
+            what=f"{name.value}: too many validations of this account failed for this name",
+        )
+
+
+async def _check_open(authority: Authority, account: Account) -> None:
+    """Orders that have expired do not count, though their rows say pending until retention takes them."""
+    caps, since = authority.caps, make_id(int((authority.clock.now() - ORDER_LIFE).timestamp() * 1000), 0, 0)
+    if not caps.open_orders:
+        return
+    count = await authority.store.orders.count_open_orders(account.id, since=since)
+    if count >= caps.open_orders:
+        raise authority.limits.refuse(
+            Limit.OPEN_ORDERS,
+            f"the account has {caps.open_orders} orders that are neither finished nor expired; finish them or let them "
+            "expire",
+            wait=WAIT,
+        )
+    most = caps.pending_authorizations
+    if count * MAX_NAMES < most:  # whatever names they have
+        return
+    if await authority.store.orders.count_open_authorizations(account.id, since=since) >= most:
+        raise authority.limits.refuse(
+            Limit.PENDING_AUTHORIZATIONS,
+            f"the account's open orders have {most} authorizations; finish some of them or let them expire",
+            wait=WAIT,
+        )
+
+
+@contextmanager
+def counting_order(authority: Authority, account: Account, life: timedelta) -> Iterator[None]:
+    """Around the making of an order; RateLimited."""
+    rate = NEW_ORDERS.within(life)
+    use = Use(authority.limits.orders, account.id, rate, "the account made too many orders")
+    with authority.limits.spending((use,), authority.clock.now()):
+        yield
+
+
+@contextmanager
+def counting_certificate(authority: Authority, order: Order, plan: IssuePlan) -> Iterator[None]:
+    """Around the issuing for an order; RateLimited, and the order stays ready; the operator hears at a fifth."""
+    if order.is_renewal or not authority.limits.enabled:
+        yield
+        return
+    rate, now = CERTIFICATES.within(plan.validity.lifetime), authority.clock.now()
+    key = (order.account_id, *sorted(str(one.value) for one in order.identifiers))
+    use = Use(authority.limits.certificates, key, rate, "the account got too many certificates for exactly these names")
+    with authority.limits.spending((use,), now):
+        yield
+    _warn(authority, order, plan, key=key, rate=rate, now=now)
+
+
+def _warn(authority: Authority, order: Order, plan: IssuePlan, *, key: Hashable, rate: Rate, now: datetime) -> None:
+    """Say once a day that a fifth of the limit is used: a client that renews in a loop is found early."""
+    limits = authority.limits
+    if limits.certificates.used(key, rate, now) < NEAR or limits.warnings.try_take(key, WARN_EVERY, now):
+        return
+    authority.observer.notify((Throttled(now, Limit.CERTIFICATES, near=True),))
+    _LOG.warning(
+        "an account used a fifth of its certificates for one set of names; does its client renew in a loop?",
+        extra={
+            "account": render_id(order.account_id),
+            "names": ", ".join(one.value for one in order.identifiers)[:500],
+            "owner": plan.allowed.owner,
+            "limit": f"{rate.count} in {int(rate.window.total_seconds())} s",
+        },
+    )
+
+
+def count_failure(authority: Authority, account_id: int, name: Identifier, life: timedelta) -> None:
+    """A validation for this name failed for good."""
+    rate = FAILED_VALIDATIONS.within(life)
+    authority.limits.failures.use(failure_key(account_id, name), rate, authority.clock.now())
+
+
+def forget_failures(authority: Authority, account_id: int, name: Identifier) -> None:
+    """A validation for this name succeeded: what failed before is forgotten."""
+    authority.limits.failures.forget(failure_key(account_id, name))
+
+
+def failure_key(account_id: int, name: Identifier) -> Hashable:
+    """Who fails with what; a wildcard and its base fail together."""
+    return account_id, name.value.removeprefix("*.")

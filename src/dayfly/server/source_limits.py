@@ -1,0 +1,57 @@
+"""Limits by source: how much an address may ask for, and how often it may bring bad credentials.
+
+Rules: an IPv6 address stands for its /64; private sources have ten times as much, since many services may sit behind
+one address (security.md section 7); a source that is not known counts as one, so that nothing passes uncounted.
+"""
+
+from __future__ import annotations
+
+from dayfly.authority.context import Authority, Source
+from dayfly.authority.limits import source_key
+from dayfly.core.policy.limits import BAD_CREDENTIALS, KEY_DOWNLOADS, REQUESTS, Rate
+from dayfly.server.limits import PRIVATE_NETWORKS, is_private
+
+PRIVATE_FACTOR = 10
+
+
+def rate_of(rate: Rate, source: Source | None) -> Rate:
+    """The rate as it is for this source."""
+    private = source is not None and is_private(source, PRIVATE_NETWORKS)
+    return rate.times(PRIVATE_FACTOR) if private else rate
+
+
+def count_request(authority: Authority, source: Source | None) -> None:
+    """Count a request that anybody may make; RateLimited."""
+    if authority.limits.enabled:
+        authority.limits.requests.take(
+            source_key(source),
+            rate_of(REQUESTS, source),
+            authority.clock.now(),
+            what="too many requests for directory, nonces and renewal information came from this address",
+        )
+
+
+def count_download(authority: Authority, source: Source | None) -> None:
+    """Count the download of an encrypted key; RateLimited."""
+    authority.limits.downloads.take(
+        source_key(source),
+        rate_of(KEY_DOWNLOADS, source),
+        authority.clock.now(),
+        what="too many encrypted keys were downloaded from this address",
+    )
+
+
+def check_credentials(authority: Authority, source: Source | None) -> None:
+    """Raise RateLimited for a source that brought too many bad signatures, tokens or certificates."""
+    if authority.limits.enabled:
+        authority.limits.credentials.check(
+            source_key(source),
+            rate_of(BAD_CREDENTIALS, source),
+            authority.clock.now(),
+            what="too many bad signatures, tokens or certificates came from this address",
+        )
+
+
+def count_bad_credential(authority: Authority, source: Source | None) -> None:
+    """This source brought one."""
+    authority.limits.credentials.use(source_key(source), rate_of(BAD_CREDENTIALS, source), authority.clock.now())

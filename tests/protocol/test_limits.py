@@ -1,0 +1,281 @@
+"""Limits through the front door (acme.md part 13; security.md section 7)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acme_peer import BASE, Client, Peer, Play, Reply, joined, playing, refused_connection
+from dayfly.authority.context import Caps
+from dayfly.authority.settings import change_settings
+from dayfly.core.policy.limits import CERTIFICATES, NEW_ORDERS
+from dayfly.core.settings.documents import Claims, SettingsChange
+from factories import NAME, csr_der, ec_key
+
+OTHER = "b.internal.example"
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """Run a scenario against a fresh CA."""
+    return playing(tmp_path)
+
+
+def limited(reply: Reply, limit: str, *words: str) -> int:
+    """The answer is a 429 that names the limit; the seconds to wait."""
+    assert (reply.status, reply.problem) == (429, "rateLimited"), reply.body
+    for word in (f"({limit})", *words):
+        assert word in reply.json["detail"]
+    return int(reply.headers["retry-after"])
+
+
+def throttled(peer: Peer, family: str = "dayfly_ca_throttled") -> dict[str, float]:
+    """What the metric says, by limit."""
+    (found,) = [one for one in peer.metrics.collect() if one.name == family]
+    return {one.labels["limit"]: one.value for one in found.samples}
+
+
+def account_of(client: Client) -> int:
+    """The row id of a client's account."""
+    assert client.kid is not None
+    return int(client.kid.rpartition("/")[2], 16)
+
+
+def use_orders(peer: Peer, client: Client, times: int) -> None:
+    """So many orders were made already."""
+    account = account_of(client)
+    for _ in range(times):
+        peer.authority.limits.orders.use(account, NEW_ORDERS, peer.clock.now())
+
+
+def use_certificates(peer: Peer, client: Client, times: int, *names: str) -> None:
+    """So many certificates were issued for these names already."""
+    key = (account_of(client), *sorted(names or (NAME,)))
+    for _ in range(times):
+        peer.authority.limits.certificates.use(key, CERTIFICATES, peer.clock.now())
+
+
+def test_orders_of_an_account_are_limited_with_the_exact_wait__acme_13(play: Play) -> None:
+    """The 3,001st in three hours is told when; another account is not held up; after that it passes."""
+
+    async def scenario(peer: Peer) -> None:
+        client, neighbour = await joined(peer), await joined(peer)
+        use_orders(peer, client, 2_999)
+        assert (await client.order(NAME)).status == 201
+        wait = limited(await client.order(OTHER), "new-orders")
+        assert wait == 4  # 3.6 s for each
+        assert (await client.order(NAME)).status == 200  # the same order again is none more
+        assert (await neighbour.order(OTHER)).status == 201
+        assert throttled(peer) == {"new-orders": 1.0}
+        peer.clock.moment += timedelta(seconds=wait)
+        assert (await client.order(OTHER)).status == 201
+
+    play(scenario)
+
+
+def test_an_order_that_is_not_made_is_not_counted__acme_13(play: Play) -> None:
+    """A denied name, a malformed one: the last of the limit is still there."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        use_orders(peer, client, 2_999)
+        for name, problem in (("a.outside.example", "rejectedIdentifier"), ("a..b", "malformed")):
+            assert (await client.order(name)).problem == problem
+        assert (await client.order(NAME)).status == 201
+
+    play(scenario)
+
+
+def test_windows_shrink_to_the_lifetime__security_7(play: Play) -> None:
+    """With certificates of a minute it is 3,000 orders a minute, so that short lives are not throttled."""
+
+    async def scenario(peer: Peer) -> None:
+        await short_lives(peer)
+        client = await joined(peer)
+        account, rate = account_of(client), NEW_ORDERS.within(timedelta(minutes=1))
+        for _ in range(3_000):
+            peer.authority.limits.orders.use(account, rate, peer.clock.now())
+        assert limited(await client.order(), "new-orders") == 1
+        peer.clock.moment += timedelta(minutes=1)
+        for number in range(5):
+            assert (await client.order(f"n{number}.internal.example")).status == 201
+
+    play(scenario)
+
+
+async def short_lives(peer: Peer) -> None:
+    """The provisioner gives certificates of a minute."""
+
+    def plan(current: Any) -> SettingsChange:
+        minute = timedelta(minutes=1)
+        claims = Claims(min_lifetime=minute, default_lifetime=minute)
+        return SettingsChange(current.revision, put=(replace(current.find_provisioner("acme"), claims=claims),))
+
+    await change_settings(peer.store, peer.clock, plan)
+
+
+def test_name_set_limit_leaves_the_order_ready__acme_f23(play: Play) -> None:
+    """429 at finalize, and the wait; other sets are not held up; later the same order gives its certificate."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        order = await client.ready()
+        use_certificates(peer, client, 1_000)
+        wait = limited(await client.finalize(order), "certificates")
+        assert wait == 87  # 86.4 s for each
+        assert (await client.post(order.headers["location"])).json["status"] == "ready"
+        both = await client.ready(OTHER, NAME)
+        assert (await client.finalize(both)).json["status"] == "valid"
+        peer.clock.moment += timedelta(seconds=wait)
+        assert (await client.finalize(order)).json["status"] == "valid"
+
+    play(scenario)
+
+
+def test_a_key_in_use_elsewhere_is_by_policy_and_counted__acme_f22(play: Play) -> None:
+    """Another account's certificate may have the same key; each certificate is counted for the account that got it."""
+
+    async def scenario(peer: Peer) -> None:
+        first, second = await joined(peer), await joined(peer)
+        csr = csr_der()
+        assert (await first.finalize(await first.ready(), csr)).json["status"] == "valid"
+        order = await second.ready()
+        use_certificates(peer, second, 999)
+        assert (await second.finalize(order, csr)).json["status"] == "valid"
+        peer.clock.moment += timedelta(seconds=1)
+        limited(await second.finalize(await second.ready(), csr_der(key=ec_key())), "certificates")
+
+    play(scenario)
+
+
+def test_a_certificate_that_is_not_issued_is_not_counted__acme_13(play: Play) -> None:
+    """A CSR that is refused, as often as it likes: the last of the limit is still there."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        order = await client.ready()
+        use_certificates(peer, client, 999)
+        for _ in range(3):
+            assert (await client.finalize(order, csr_der(OTHER))).problem == "badCSR"
+        assert (await client.finalize(order)).json["status"] == "valid"
+
+    play(scenario)
+
+
+def test_the_operator_hears_at_a_fifth_of_the_name_set_limit__acme_13(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once a day, with account, names and owner: a client that renews in a loop is found long before it is refused."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        use_certificates(peer, client, 198)
+        caplog.set_level(logging.WARNING, "dayfly.authority")
+        for _ in range(3):
+            assert (await client.finalize(await client.ready())).json["status"] == "valid"
+        (record,) = [one for one in caplog.records if "a fifth" in one.message]
+        assert vars(record)["names"] == NAME
+        assert vars(record)["owner"]
+        assert throttled(peer, "dayfly_ca_near_limit") == {"certificates": 1.0}
+        assert throttled(peer) == {}
+
+    play(scenario)
+
+
+def test_failed_validations_are_limited_by_account_and_name__security_7(play: Play) -> None:
+    """After ten in an hour the account asks for this name later; other names, and other accounts, go on."""
+
+    async def scenario(peer: Peer) -> None:
+        client, neighbour = await joined(peer), await joined(peer)
+        await fail(peer, client, 10)
+        assert limited(await client.order(NAME, OTHER), "failed-validations", NAME) == 360
+        assert (await client.order(OTHER)).status == 201
+        assert (await neighbour.order(NAME)).status == 201
+        peer.clock.moment += timedelta(seconds=360)
+        assert (await client.order(NAME)).status == 201
+
+    play(scenario)
+
+
+def test_a_success_makes_up_for_the_failures_before_it__acme_13(play: Play) -> None:
+    """Nine failures, a success, nine failures: nothing is limited."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        for _ in range(2):
+            await fail(peer, client, 9)
+            assert (await client.finalize(await client.ready())).json["status"] == "valid"
+
+    play(scenario)
+
+
+async def fail(peer: Peer, client: Client, times: int) -> None:
+    """So many orders of this client whose validation fails for good."""
+    for _ in range(times):
+        peer.validator.outcomes = [refused_connection(transient=False)]
+        await client.ready()
+        peer.validator.outcomes = []
+        peer.clock.moment += timedelta(milliseconds=1)
+
+
+def test_pending_authorizations_are_capped__security_7(play: Play) -> None:
+    """An account whose open orders have too many of them is told to finish some."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        assert (await client.order("a.internal.example", "b.internal.example", "c.internal.example")).status == 201
+        assert (await client.order("d.internal.example")).status == 201
+        limited(await client.order("e.internal.example"), "pending-authorizations")
+
+    play(scenario, caps=Caps(pending_authorizations=4))
+
+
+def test_bad_signatures_are_limited_by_source__security_7(play: Play) -> None:
+    """Ten times thirty a minute for a private address; then nothing more of it is verified, and another address is."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        stranger = Client(peer, kid=client.kid)
+        for _ in range(300):
+            assert (await stranger.post(f"{BASE}/acme/acme/new-order", {})).status == 400
+        assert limited(await stranger.post(f"{BASE}/acme/acme/new-order", {}), "bad-credentials") == 1
+        limited(await client.order(), "bad-credentials")
+        assert throttled(peer) == {"bad-credentials": 2.0}
+        peer.clock.moment += timedelta(seconds=1)
+        assert (await client.order()).status == 201
+
+    play(scenario)
+
+
+def test_requests_that_anybody_may_make_are_limited_by_source__security_7(play: Play) -> None:
+    """Directory, newNonce and renewal information together, 500 a second for a private address."""
+
+    async def scenario(peer: Peer) -> None:
+        for number in range(500):
+            path = ("new-nonce", "directory", "renewal-info/AAAA.AAAA")[number % 3]
+            assert (await peer.send("GET", f"/acme/acme/{path}")).status in {200, 204, 400}
+        for path in ("new-nonce", "directory", "renewal-info/AAAA.AAAA"):
+            assert limited(await peer.send("GET", f"/acme/acme/{path}"), "requests") == 1
+
+    play(scenario)
+
+
+def test_limits_switched_off_limit_nothing__security_7(play: Play) -> None:
+    """`[limits] enabled = false`: nothing is counted, so nothing is refused."""
+
+    async def scenario(peer: Peer) -> None:
+        peer.authority.limits = peer.authority.limits.switched(enabled=False)
+        client = await joined(peer)
+        use_orders(peer, client, 3_000)
+        use_certificates(peer, client, 1_000)
+        await fail(peer, client, 11)
+        for _ in range(501):
+            assert (await peer.send("GET", "/acme/acme/new-nonce")).status == 204
+        assert (await client.finalize(await client.ready())).json["status"] == "valid"
+
+    play(scenario)
