@@ -83,6 +83,11 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
         "dayfly ca policy allow --denial 4F2A",
     ),
     "ca policy deny": ("dayfly ca policy deny '**.corp.example'",),
+    "ca policy diff": (
+        "dayfly ca policy diff --deny '**.lab.internal.example'",
+        "dayfly ca policy diff --file rules.json --since 24h",
+    ),
+    "ca policy suggest": ("dayfly ca policy suggest --since 7d",),
     "ca policy remove": ("dayfly ca policy remove r12",),
     "ca policy show": ("dayfly ca policy show",),
     "ca policy test": ("dayfly ca policy test --provisioner internal-acme shop.web.internal.example 10.0.3.7",),

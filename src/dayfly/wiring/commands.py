@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
@@ -15,6 +16,7 @@ from dayfly.authority.settings import Plan, change_settings
 from dayfly.config import Config
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.events import LogStarted
+from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import KEPT, KeptDenial
 from dayfly.core.policy.lifetimes import LONGEST
 from dayfly.core.settings.documents import Document, Provisioner, Settings, SettingsChange
@@ -25,6 +27,7 @@ from dayfly.errors import ConfigError
 from dayfly.ports import Changes, Store, StoredCRL
 
 PAGE = 500  # certificates, about a megabyte
+MOST_REQUESTS = 200_000  # certificates whose names are looked at together
 
 
 def is_public_suffix() -> Callable[[str], bool]:
@@ -98,6 +101,30 @@ async def read_denials_of(config: Config) -> tuple[Settings, tuple[KeptDenial, .
     """The settings of a CA and the denials that it keeps, newest first."""
     async with opened(config) as store:
         return await store.settings.settings(), await store.denials.newest(limit=KEPT)
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """The settings, and what was asked for since a moment; not `complete` where there was more than is read."""
+
+    settings: Settings
+    certificates: tuple[Certificate, ...]
+    denials: tuple[KeptDenial, ...]
+    complete: bool
+
+
+async def read_requests_of(config: Config, since: datetime, *, most: int = MOST_REQUESTS) -> Requests:
+    """The certificates that were issued since, oldest first and at most so many, and the denials that are kept."""
+    async with opened(config) as store:
+        after, found = max(0, make_id(int(since.timestamp() * 1000), 0, 0)), list[Certificate]()
+        while len(found) < most:
+            page = await store.certificates.certificates(after=after, limit=PAGE)
+            found += page
+            if len(page) < PAGE:
+                break
+            after = page[-1].id
+        denials = tuple(one for one in await store.denials.newest(limit=KEPT) if one.last_at >= since)
+        return Requests(await store.settings.settings(), tuple(found[:most]), denials, len(found) < most)
 
 
 async def certificates_of(config: Config, now: datetime, *, everything: bool) -> AsyncIterator[Certificate]:

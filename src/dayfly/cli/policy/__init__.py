@@ -3,8 +3,8 @@
 Rules: a change is one revision and an entry of the log, and the next request is judged by it; a person at a terminal
 is asked before a denial becomes a rule, a script is not; what is there already is not made again.
 
-Modules: `changing` makes and removes rules, `trying` asks the engine, `showing` puts rules into words, `steps` says it
-all in step's words.
+Modules: `changing` makes and removes rules, `trying` asks the engine, `rehearsing` asks it about what was asked lately,
+`showing` puts rules into words, `steps` says it all in step's words.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import Any
 import click
 
 from dayfly.cli.output import emit, home_option, json_option, say
-from dayfly.cli.policy import changing, steps, trying
-from dayfly.cli.policy.showing import rule_document, rule_row, rules_head
+from dayfly.cli.policy import changing, rehearsing, steps, trying
+from dayfly.cli.policy.showing import rule_row, rules_head
 from dayfly.cli.tables import render_table
 from dayfly.core.policy.rules import RuleAction
+from dayfly.core.settings.rehearsal import WIDE
+from dayfly.core.settings.rule_files import rule_document
 from dayfly.wiring.commands import read_settings_of
 from dayfly.wiring.homes import enter_home
 
@@ -104,6 +106,44 @@ def remove(rules: tuple[str, ...], home: str | None, as_json: bool) -> None:
 def try_names(names: tuple[str, ...], home: str | None, as_json: bool, **options: Any) -> int:  # noqa: ANN401 - click's bag
     """Ask whether names would be allowed; exit 3 when one would be denied."""
     return trying.try_names(home, names, options, as_json=as_json)
+
+
+_since = click.option("--since", default="7d", show_default=True, help="How far back to look, as 24h.")
+
+
+@policy.command()
+@home_option
+@click.option("--file", metavar="FILE", help="A whole set of rules, as `show --json` and `suggest --json` print.")
+@click.option("--allow", multiple=True, metavar="PATTERN", help="As if this was allowed too; repeat for more.")
+@click.option("--deny", multiple=True, metavar="PATTERN", help="As if this was denied; repeat for more.")
+@click.option("--remove", multiple=True, metavar="RULE", help="As if this rule was gone; repeat for more.")
+@_owner
+@_provisioner
+@click.option("--source", "sources", multiple=True, help="What --allow names, for requests from this network only.")
+@click.option("--wildcards", is_flag=True, help="What --allow names, wildcard names too.")
+@_since
+@json_option
+def diff(home: str | None, as_json: bool, **options: Any) -> int:  # noqa: ANN401 - click's bag
+    """Tell what other rules would have changed for what was asked lately; exit 3 when a name would be lost."""
+    return rehearsing.show_difference(home, options, as_json=as_json)
+
+
+@policy.command()
+@home_option
+@click.option("--denials", is_flag=True, help="Cover what was denied, too.")
+@click.option("--owner", default="", help="Whose rules those for denied names are. Default: the only owner.")
+@click.option(
+    "--wide",
+    type=click.IntRange(2),
+    default=WIDE,
+    show_default=True,
+    help="So many names right below a domain become one pattern.",
+)
+@_since
+@json_option
+def suggest(home: str | None, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - click's bag
+    """Print the fewest rules that cover what was asked lately, as commands; nothing is changed."""
+    rehearsing.show_suggestion(home, options, as_json=as_json)
 
 
 steps.add_scopes(policy)

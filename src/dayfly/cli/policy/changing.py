@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from dayfly.cli.output import emit, say, tick
-from dayfly.cli.policy.showing import rule_document, rule_words
+from dayfly.cli.policy.showing import rule_words
 from dayfly.config import Config
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.denials import KeptDenial, allowed_by
 from dayfly.core.policy.rules import Rule, RuleAction, RuleKind, parse_network
 from dayfly.core.settings.documents import Settings, SettingsChange
 from dayfly.core.settings.rule_changes import RulePlan, RuleRequest, covers, plan_denials, plan_removal, plan_rules
+from dayfly.core.settings.rule_files import rule_document
 from dayfly.core.x509.constraints import NameConstraints, is_permitted
 from dayfly.errors import ConfigError, UsageError
 from dayfly.wiring.commands import change_settings_of, is_public_suffix, read_denials_of, read_issuer_of

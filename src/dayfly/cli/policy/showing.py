@@ -1,10 +1,8 @@
-"""Rules in words and as objects."""
+"""Rules in words."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from dayfly.core.policy.rules import Rule
+from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.settings.rule_changes import covers
 
 
@@ -15,7 +13,14 @@ def rules_head() -> tuple[str, ...]:
 
 def rule_row(rule: Rule) -> tuple[str, ...]:
     """A rule as a line of a table."""
-    return rule.id, rule.action, rule.pattern, rule.owner, rule.provisioner or "all", ", ".join(conditions(rule)) or "–"
+    return (
+        rule.id,
+        rule.action,
+        target_words(rule),
+        rule.owner,
+        rule.provisioner or "all",
+        ", ".join(conditions(rule)) or "–",
+    )
 
 
 def conditions(rule: Rule) -> list[str]:
@@ -31,19 +36,9 @@ def rule_words(rule: Rule) -> str:
     """A rule as a phrase, as `allow shop.corp for provisioner acme (owner team)`."""
     scope = f" for provisioner {rule.provisioner}" if rule.provisioner else ""
     more = f", {', '.join(conditions(rule))}" if conditions(rule) else ""
-    return f"{rule.action} {rule.pattern}{scope}{more} (owner {rule.owner})"
+    return f"{rule.action} {target_words(rule)}{scope}{more} (owner {rule.owner})"
 
 
-def rule_document(rule: Rule) -> dict[str, Any]:
-    """A rule as an object."""
-    return {
-        "rule": rule.id,
-        "action": rule.action,
-        "type": rule.kind,
-        "pattern": rule.pattern,
-        "owner": rule.owner,
-        "provisioner": rule.provisioner,
-        "wildcards": rule.wildcards,
-        "sources": rule.sources,
-        "excluded": rule.excluded,
-    }
+def target_words(rule: Rule) -> str:
+    """What the rule speaks of, as `policy allow` takes it."""
+    return f"{rule.kind}:{rule.pattern}" if rule.kind in {RuleKind.URI, RuleKind.CN} else rule.pattern
