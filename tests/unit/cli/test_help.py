@@ -105,7 +105,7 @@ def complete(*words: str) -> list[str]:
         (("dayfly", "ca", "log", ""), ["verify"]),
         (("dayfly", "completion", "z"), ["zsh"]),
         (("dayfly", "certificate", "needs-renewal", "--exp"), ["--expires-in"]),
-        (("dayfly", "ca", "policy", "s"), ["show"]),
+        (("dayfly", "ca", "policy", "s"), ["show", "suggest"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
