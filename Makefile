@@ -60,6 +60,9 @@ bench: $(STAMP)
 crash: $(STAMP)
 	@PYTHONPATH=tests:src $(BIN)/python -m crash $(if $(N),--rounds $(N)) $(if $(SEED),--seed $(SEED)) $(if $(WORKERS),--workers $(WORKERS))
 
+fuzz: $(STAMP)
+	@PYTHONPATH=tests:src $(BIN)/python -m fuzz $(if $(N),--seconds $(N)) $(if $(SEED),--seed $(SEED))
+
 recipe: $(STAMP)
 	@PYTHONPATH=tests:src $(BIN)/python -m recipe
 
