@@ -11,6 +11,8 @@ import resource
 import selectors
 import socket
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from queue import Empty
@@ -30,19 +32,9 @@ def measure_half_open(binary: Path, ca: Dayfly, *, seconds: float) -> dict[str, 
     with ca.running() as target:
         load.run(binary, target, mode="acme", workers=1, seconds=1)
         quiet = load.run(binary, target, mode="acme", workers=1, seconds=seconds)
-        stop = multiprocessing.Event()
-        told: multiprocessing.Queue[tuple[int, int]] = multiprocessing.Queue()
-        crowd = multiprocessing.Process(target=_crowd, args=(urlsplit(target.directory).port, stop, told))
-        crowd.start()
-        try:
-            _wait_for_crowd(told)
+        with crowd(target) as counts:
             loaded = load.run(binary, target, mode="acme", workers=1, seconds=seconds)
-            held, opened = _last(told)
-        finally:
-            stop.set()
-            crowd.join(10)
-            if crowd.is_alive():
-                crowd.kill()
+            held, opened = counts()
         quiet_ms, loaded_ms = (run["steps"]["total"]["p99_ms"] for run in (quiet, loaded))
         return {
             "held": held,
@@ -54,6 +46,23 @@ def measure_half_open(binary: Path, ca: Dayfly, *, seconds: float) -> dict[str, 
             "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE),
             "runs": (quiet, loaded),
         }
+
+
+@contextmanager
+def crowd(target: load.Target) -> Iterator[Callable[[], tuple[int, int]]]:
+    """The half-open connections, while the block runs; asked, how many are held and how many were opened."""
+    stop = multiprocessing.Event()
+    told: multiprocessing.Queue[tuple[int, int]] = multiprocessing.Queue()
+    process = multiprocessing.Process(target=_crowd, args=(urlsplit(target.directory).port, stop, told))
+    process.start()
+    try:
+        _wait_for_crowd(told)
+        yield lambda: _last(told)
+    finally:
+        stop.set()
+        process.join(10)
+        if process.is_alive():
+            process.kill()
 
 
 def _wait_for_crowd(told: multiprocessing.Queue[tuple[int, int]]) -> None:

@@ -45,6 +45,17 @@ def print_workers(found: Runs) -> None:
         print(f"two workers / one at {clients} clients: {ratio:.2f} by wall clock, {rate(two) / rate(one):.2f} by CPU")
 
 
+def print_pending(found: Mapping[str, Any]) -> None:
+    """The flow of somebody else, alone, beside pending orders, and beside half-open connections too."""
+    verdict = "within" if found["ratio"] <= found["most"] else "ABOVE"
+    print(
+        f"\npending: {found['orders']} orders of one account, made in {found['order_seconds']:.1f} s, "
+        f"{found['held']} connections held half open; a flow beside them has a p99 of {found['loaded_ms']:.1f} ms, "
+        f"{found['pending_ms']:.1f} ms beside the orders alone, {found['quiet_ms']:.1f} ms alone: "
+        f"{found['ratio']:.2f} times, {verdict} {found['most']}; {found['errors']} errors"
+    )
+
+
 def print_half_open(found: Mapping[str, Any]) -> None:
     """The flow of somebody else, alone and beside half-open connections."""
     print(

@@ -21,6 +21,7 @@ import load
 import report
 import space
 from halfopen import measure_half_open
+from pending import ORDERS, measure_pending
 from servers import Caddy, Dayfly, Pebble
 
 ROOT = Path(__file__).parents[1]
@@ -39,7 +40,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32, 64])
     parser.add_argument("--peers-at", type=int, nargs="*", default=list(PEER_CLIENTS), help="clients, for the peers")
     parser.add_argument("--without-peers", action="store_true")
-    parser.add_argument("--only", choices=("acme", "step", "workers", "halfopen"), nargs="+", default=None)
+    parser.add_argument("--only", choices=("acme", "step", "workers", "halfopen", "pending"), nargs="+", default=None)
+    parser.add_argument("--pending", type=int, default=ORDERS, help="orders of one account, for that part")
     parser.add_argument("--quick", action="store_true", help="8 clients, 3 s, twice")
     chosen = parser.parse_args()
     if chosen.quick:
@@ -113,7 +115,7 @@ def main() -> None:
     """Run, print, and keep the figures."""
     chosen = options()
     space.enter()
-    parts = chosen.only or ["acme", "step", "workers", "halfopen"]
+    parts = chosen.only or ["acme", "step", "workers", "halfopen", "pending"]
     peers = [] if chosen.without_peers else sorted(PEERS)
     for program in space.missing({name: PEERS[name] for name in peers}):
         print(f"{program} is not there and is not measured. next: apt-get install {PEERS[program]}", file=sys.stderr)
@@ -134,6 +136,10 @@ def main() -> None:
         if "halfopen" in parts:
             found["halfopen"] = measure_half_open(binary, Dayfly(where / "halfopen"), seconds=chosen.seconds)
             report.print_half_open(found["halfopen"])
+        if "pending" in parts:
+            ca = Dayfly(where / "pending")
+            found["pending"] = measure_pending(binary, ca, seconds=chosen.seconds, orders=chosen.pending)
+            report.print_pending(found["pending"])
     RESULTS.mkdir(exist_ok=True)
     target = RESULTS / f"{time.strftime('%Y%m%dT%H%M%S')}.json"
     target.write_text(json.dumps(found, indent=1, default=str), "utf-8")
