@@ -13,8 +13,9 @@ import pytest
 from acme_peer import BASE, Client, Peer, Play, Reply, joined, playing, refused_connection
 from dayfly.authority.context import Caps
 from dayfly.authority.settings import change_settings
-from dayfly.core.policy.limits import CERTIFICATES, NEW_ORDERS
+from dayfly.core.policy.limits import CERTIFICATES, NEW_ORDERS, PAUSE_AFTER, UNPAUSED_FOR, pause_digest
 from dayfly.core.settings.documents import Claims, SettingsChange
+from dayfly.ports import Changes, Claim
 from factories import NAME, csr_der, ec_key
 
 OTHER = "b.internal.example"
@@ -277,5 +278,44 @@ def test_limits_switched_off_limit_nothing__security_7(play: Play) -> None:
         for _ in range(501):
             assert (await peer.send("GET", "/acme/acme/new-nonce")).status == 204
         assert (await client.finalize(await client.ready())).json["status"] == "valid"
+
+    play(scenario)
+
+
+def test_many_failures_in_a_row_pause_the_name_until_somebody_looks__acme_13(play: Play) -> None:
+    """The hundredth pauses account and name; the refusal says how to unpause; other names and accounts go on."""
+
+    async def scenario(peer: Peer) -> None:
+        client, neighbour = await joined(peer), await joined(peer)
+        key = (account_of(client), NAME)
+        for _ in range(PAUSE_AFTER - 1):
+            peer.authority.limits.in_a_row.add(key)
+        await fail(peer, client, 1)
+        refused = await client.order(NAME)
+        assert client.kid is not None
+        account = client.kid.rpartition("/")[2]
+        assert limited(refused, "paused", f"dayfly ca limits unpause {account} {NAME}") == 3600
+        assert (await client.order(OTHER)).status == (await neighbour.order(NAME)).status == 201
+        digest = pause_digest(account_of(client), NAME)
+        await peer.store.commit(Changes(claims=(Claim(digest, peer.clock.now() + UNPAUSED_FOR),)))
+        assert (await client.order(NAME)).status == 201
+        for _ in range(PAUSE_AFTER):
+            peer.authority.limits.in_a_row.add(key)
+        assert (await client.order(NAME)).status == 200  # for a week nothing pauses it again
+
+    play(scenario)
+
+
+def test_any_success_begins_the_count_of_failures_anew__acme_13(play: Play) -> None:
+    """99 failures, a success, one failure: nothing is paused."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        for _ in range(PAUSE_AFTER - 1):
+            peer.authority.limits.in_a_row.add((account_of(client), NAME))
+        assert (await client.finalize(await client.ready())).json["status"] == "valid"
+        await fail(peer, client, 1)
+        assert (await client.order(NAME)).status == 201
+        assert peer.authority.limits.in_a_row.count((account_of(client), NAME)) == 1
 
     play(scenario)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 from dayfly.core.policy.limits import Limit, Rate, retry_after, share_used, spend
@@ -22,6 +22,8 @@ MOST_KEYS = 100_000
 
 Source = IPv4Address | IPv6Address
 Refused = Callable[[Limit], None]
+
+_BEGINNING, _ONE = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 class LocalBuckets:
@@ -118,6 +120,28 @@ class RateLimiter:
         return RateLimited(f"{what} ({self._limit}); try again in {wait} s", retry_after=wait, limit=self._limit)
 
 
+class InARow:
+    """How often something failed since it last succeeded, kept where the buckets are."""
+
+    def __init__(self, limit: Limit, buckets: Buckets) -> None:
+        """Nothing failed yet."""
+        self._limit = limit
+        self._buckets = buckets
+
+    def add(self, key: Hashable) -> None:
+        """It failed once more; a count is kept as so many microseconds after the beginning of time."""
+        self._buckets.change(self._limit, key, lambda held: (held or _BEGINNING) + _ONE)
+
+    def count(self, key: Hashable) -> int:
+        """How often."""
+        held = self._buckets.look(self._limit, key)
+        return 0 if held is None else (held - _BEGINNING) // _ONE
+
+    def forget(self, key: Hashable) -> None:
+        """It succeeded."""
+        self._buckets.forget(self._limit, key)
+
+
 class Lineages:
     """Which certificate began the line that another belongs to, as far as this process looked; bounded."""
 
@@ -162,6 +186,7 @@ class Limits:
         self.downloads = self._limiter(Limit.KEY_DOWNLOADS)
         self.orders = self._limiter(Limit.NEW_ORDERS)
         self.failures = self._limiter(Limit.FAILED_VALIDATIONS)
+        self.in_a_row = InARow(Limit.PAUSED, self._buckets)
         self.certificates = self._limiter(Limit.CERTIFICATES)
         self.warnings = RateLimiter(Limit.CERTIFICATES, LocalBuckets(), enabled=enabled)
         self.renewals = self._limiter(Limit.RENEWALS)

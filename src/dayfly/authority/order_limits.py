@@ -19,10 +19,20 @@ from dayfly.core.acme.ordering import MAX_NAMES, ORDER_LIFE
 from dayfly.core.events import Throttled
 from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import make_id, render_id
-from dayfly.core.policy.limits import CERTIFICATES, FAILED_VALIDATIONS, NEAR, NEW_ORDERS, Limit, Rate
+from dayfly.core.policy.limits import (
+    CERTIFICATES,
+    FAILED_VALIDATIONS,
+    NEAR,
+    NEW_ORDERS,
+    PAUSE_AFTER,
+    Limit,
+    Rate,
+    pause_digest,
+)
 from dayfly.core.policy.plan import IssuePlan
 
 _LOG = logging.getLogger("dayfly.authority")
+PAUSED_WAIT = 3600  # seconds; until somebody looks
 WAIT = 60  # seconds, where a count is full and nobody knows when it will not be
 WARN_EVERY = Rate(1, timedelta(days=1))
 
@@ -34,12 +44,29 @@ async def check_new_order(authority: Authority, account: Account, names: Iterabl
         return
     now, rate = authority.clock.now(), FAILED_VALIDATIONS.within(life)
     for name in names:
+        await _check_pause(authority, account, name)
         authority.limits.failures.check(
             failure_key(account.id, name),
             rate,
             now,
             what=f"{name.value}: too many validations of this account failed for this name",
         )
+
+
+async def _check_pause(authority: Authority, account: Account, name: Identifier) -> None:
+    """RateLimited where this account failed with this name so often that nobody can mean it any more."""
+    key, plain = failure_key(account.id, name), name.value.removeprefix("*.")
+    if authority.limits.in_a_row.count(key) < PAUSE_AFTER:
+        return
+    if await authority.store.claims.is_claimed(pause_digest(account.id, plain)):
+        _forget(authority, key)
+        return
+    raise authority.limits.refuse(
+        Limit.PAUSED,
+        f"{plain}: {PAUSE_AFTER} validations of this account failed in a row for this name, so it is paused; mend the "
+        f"client, then have it unpaused on the CA's host: dayfly ca limits unpause {render_id(account.id)} {plain}",
+        wait=PAUSED_WAIT,
+    )
 
 
 async def _check_open(authority: Authority, account: Account) -> None:
@@ -109,12 +136,19 @@ def _warn(authority: Authority, order: Order, plan: IssuePlan, *, key: Hashable,
 def count_failure(authority: Authority, account_id: int, name: Identifier, life: timedelta) -> None:
     """A validation for this name failed for good."""
     rate = FAILED_VALIDATIONS.within(life)
-    authority.limits.failures.use(failure_key(account_id, name), rate, authority.clock.now())
+    key = failure_key(account_id, name)
+    authority.limits.failures.use(key, rate, authority.clock.now())
+    authority.limits.in_a_row.add(key)
 
 
 def forget_failures(authority: Authority, account_id: int, name: Identifier) -> None:
     """A validation for this name succeeded: what failed before is forgotten."""
-    authority.limits.failures.forget(failure_key(account_id, name))
+    _forget(authority, failure_key(account_id, name))
+
+
+def _forget(authority: Authority, key: Hashable) -> None:
+    authority.limits.failures.forget(key)
+    authority.limits.in_a_row.forget(key)
 
 
 def failure_key(account_id: int, name: Identifier) -> Hashable:

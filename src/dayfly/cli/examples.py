@@ -73,6 +73,8 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     ),
     "ca list": ("dayfly ca list --expiring 4h",),
     "ca log verify": ("dayfly ca log verify --json",),
+    "ca limits show": ("dayfly ca limits show",),
+    "ca limits unpause": ("dayfly ca limits unpause 00000b1e5f400000 shop.web.internal.example",),
     "ca order list": (
         "dayfly ca order list --state invalid",
         "dayfly ca order list --name '**.internal.example' --json",

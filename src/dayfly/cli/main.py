@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "federation": ("dayfly.cli.ca_roots:federation", "Fetch the roots of the CA and of those that it trusts."),
         "health": ("dayfly.cli.ca_roots:health", "Ask the CA whether it is well."),
         "init": ("dayfly.cli.ca_init:init", "Make a new certificate authority."),
+        "limits": ("dayfly.cli.limits:limits", "Show the limits, and unpause an account."),
         "list": ("dayfly.cli.ca_list:list_certificates", "List certificates."),
         "log": ("dayfly.cli.log:log", "Look into the append-only log."),
         "order": ("dayfly.cli.order:order", "Look at ACME orders."),

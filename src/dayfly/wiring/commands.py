@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,12 +19,13 @@ from dayfly.core.events import LogStarted
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import KEPT, KeptDenial
 from dayfly.core.policy.lifetimes import LONGEST
+from dayfly.core.policy.limits import pause_digest
 from dayfly.core.settings.documents import Document, Provisioner, Settings, SettingsChange
 from dayfly.core.transparency.checkpoint import parse_verifier_key
 from dayfly.core.transparency.verifying import LogReport
 from dayfly.core.x509.constraints import NameConstraints, parse_constraints
-from dayfly.errors import ConfigError
-from dayfly.ports import Changes, Store, StoredCRL
+from dayfly.errors import Claimed, ConfigError
+from dayfly.ports import Changes, Claim, Store, StoredCRL
 
 PAGE = 500  # certificates, about a megabyte
 MOST_REQUESTS = 200_000  # certificates whose names are looked at together
@@ -125,6 +126,15 @@ async def read_requests_of(config: Config, since: datetime, *, most: int = MOST_
             after = page[-1].id
         denials = tuple(one for one in await store.denials.newest(limit=KEPT) if one.last_at >= since)
         return Requests(await store.settings.settings(), tuple(found[:most]), denials, len(found) < most)
+
+
+async def unpause_in(config: Config, account_id: int, names: tuple[str, ...], *, until: datetime) -> None:
+    """Lift the pauses of an account and these names until then; NotFound where there is no such account."""
+    async with opened(config) as store:
+        await store.accounts.account(account_id)
+        for name in names:
+            with suppress(Claimed):  # it is lifted already
+                await store.commit(Changes(claims=(Claim(pause_digest(account_id, name), until),)))
 
 
 async def certificates_of(config: Config, now: datetime, *, everything: bool) -> AsyncIterator[Certificate]:

@@ -108,6 +108,16 @@ def test_what_came_to_nothing_is_free__acme_13() -> None:
     assert limits.orders.used("a", TWO, NOW) == 0
 
 
+def test_failures_in_a_row_are_counted_until_a_success__acme_13() -> None:
+    """By key; nothing is known of what never failed."""
+    row = Limits().in_a_row
+    for _ in range(3):
+        row.add(("a", "x"))
+    assert (row.count(("a", "x")), row.count(("a", "y"))) == (3, 0)
+    row.forget(("a", "x"))
+    assert row.count(("a", "x")) == 0
+
+
 def test_a_switch_keeps_what_was_counted() -> None:
     """Off and on again: who was at the limit is still there."""
     limits = Limits()

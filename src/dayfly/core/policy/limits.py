@@ -7,6 +7,7 @@ what it counts, so that short lives are not throttled; nothing here keeps state 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -56,7 +57,43 @@ NEW_ORDERS = Rate(3_000, timedelta(hours=3))  # per account
 FAILED_VALIDATIONS = Rate(10, timedelta(hours=1))  # per account and name
 CERTIFICATES = Rate(1_000, timedelta(days=1))  # per account and exact name set; 50 replicas of one name are normal
 RENEWALS = Rate(6, timedelta(hours=1))  # per certificate, across its renewals
+OPEN_ORDERS = 1_000  # per account, neither finished nor expired
+PENDING_AUTHORIZATIONS = 10_000  # per account, in these orders
+PAUSE_AFTER = 100  # failed validations in a row, for account and name; at ten an hour half a day of trying in vain
+UNPAUSED_FOR = timedelta(days=7)  # after an operator said so nothing pauses it for so long
 NEAR = 0.2  # share of CERTIFICATES at which the operator hears of it
+
+
+@dataclass(frozen=True, slots=True)
+class LimitFacts:
+    """What a person should know of a limit: how many, for each of what."""
+
+    limit: Limit
+    rate: Rate | None
+    count: int
+    each: str
+
+
+FACTS = (
+    LimitFacts(Limit.REQUESTS, REQUESTS, REQUESTS.count, "source; directory, newNonce and renewalInfo together"),
+    LimitFacts(Limit.BAD_CREDENTIALS, BAD_CREDENTIALS, BAD_CREDENTIALS.count, "source"),
+    LimitFacts(Limit.BAD_BINDINGS, BAD_BINDINGS, BAD_BINDINGS.count, "source"),
+    LimitFacts(Limit.KEY_DOWNLOADS, KEY_DOWNLOADS, KEY_DOWNLOADS.count, "source"),
+    LimitFacts(Limit.NEW_ACCOUNTS, NEW_ACCOUNTS, NEW_ACCOUNTS.count, "source"),
+    LimitFacts(Limit.NEW_ORDERS, NEW_ORDERS, NEW_ORDERS.count, "account"),
+    LimitFacts(Limit.OPEN_ORDERS, None, OPEN_ORDERS, "account"),
+    LimitFacts(Limit.PENDING_AUTHORIZATIONS, None, PENDING_AUTHORIZATIONS, "account, in its open orders"),
+    LimitFacts(Limit.FAILED_VALIDATIONS, FAILED_VALIDATIONS, FAILED_VALIDATIONS.count, "account and name"),
+    LimitFacts(Limit.PAUSED, None, PAUSE_AFTER, "account and name, failures in a row"),
+    LimitFacts(Limit.CERTIFICATES, CERTIFICATES, CERTIFICATES.count, "account and exact set of names"),
+    LimitFacts(Limit.RENEWALS, RENEWALS, RENEWALS.count, "certificate and all that came of it"),
+)
+"""The limits that an operator hears of, in the order in which a client meets them."""
+
+
+def pause_digest(account_id: int, name: str) -> bytes:
+    """What a claim says that lifts the pause of an account and a name, which is no wildcard."""
+    return hashlib.sha256(f"unpause {account_id} {name}".encode()).digest()
 
 
 def spend(paid_until: datetime | None, rate: Rate, now: datetime) -> datetime | None:

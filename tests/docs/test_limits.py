@@ -1,0 +1,41 @@
+"""The page on limits is true: its figures are the code's, and its commands run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ca_world import NAME, dayfly, running
+from dayfly.core.policy.limits import FACTS, LimitFacts
+from docs.test_tutorial import scripts
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "limits.md"
+TEXT = PAGE.read_text("utf-8")
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda one: one.limit)
+def test_every_limit_stands_on_the_page_with_its_figure(fact: LimitFacts) -> None:
+    """By its name and how many."""
+    assert f"`{fact.limit}`" in TEXT
+    assert f"{fact.count:,}" in TEXT
+
+
+def test_limits_are_shown_and_a_pause_is_lifted_beside_the_running_ca(tmp_path: Path) -> None:
+    """As written, for an account that is there; twice does no harm; one that is not there is an error."""
+    (script,) = scripts(TEXT)
+    showing, unpausing = script.splitlines()
+    with running(tmp_path) as ca:
+        ca.certificate(NAME, tmp_path)
+        shown = json.loads(ca.dayfly(*showing.split()[1:], "--json").stdout)
+        assert (shown["enabled"], len(shown["limits"])) == (True, len(FACTS))
+        assert "new-orders" in ca.dayfly(*showing.split()[1:]).stdout
+        ((account_id,),) = ca.sql("SELECT id FROM accounts")
+        for _ in range(2):
+            done = ca.dayfly(*unpausing.replace("00000b1e5f400000", f"{account_id:016x}").split()[1:], "--json")
+            assert json.loads(done.stdout)["names"] == ["shop.web.example.net"]
+        missing = ca.dayfly(*unpausing.split()[1:], check=False)
+        assert missing.returncode == 1
+    odd = dayfly("ca", "limits", "unpause", "somebody", "a.b", home=ca.home, check=False)
+    assert (odd.returncode, "is no id of an account" in odd.stderr) == (1, True)
