@@ -191,6 +191,7 @@ def _renewable(request: _Request) -> Renewable:
         common_name=leaf.common_name or None,
         subject=_subject(leaf.common_name, certificate.names),
         spki=leaf.spki if request.csr is None else request.csr.spki,
+        key_type=check_key(leaf.key.key).type if request.csr is None else request.csr.key.type,
         not_before=leaf.not_before,
         not_after=leaf.not_after,
         lifetime=leaf.lifetime,

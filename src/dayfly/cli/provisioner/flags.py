@@ -49,6 +49,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option("--reuse-authorizations", help="ACME: how long a proved name serves further orders, as 1h; 0s never."),
     click.option(
+        "--key-type",
+        multiple=True,
+        metavar="TYPE",
+        help="Keys of this type only, as P-256 or RSA-3072; repeat for more. Else all; '' for all.",
+    ),
+    click.option(
         "--profile",
         multiple=True,
         metavar="PROFILE",
@@ -151,6 +157,7 @@ def edit_of(options: Mapping[str, Any]) -> ProvisionerEdit:
         authorization_reuse=_duration(options, "reuse_authorizations"),
         caa_identities=options["caa_identity"],
         caa=options["caa"],
+        key_types=options["key_type"],
         profiles=options["profile"],
     )
 

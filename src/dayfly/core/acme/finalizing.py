@@ -47,7 +47,7 @@ def plan_finalize(
     1. The order is ready as of now, every authorization valid (OrderNotReady).
     2. Its profile is offered still (InvalidProfile).
     3. The CSR's names are exactly the order's, both sides canonical (BadCSR, RFC 8555 7.4).
-    4. The key is not the account's (RFC 8555 11.1), and of a type that the profile takes.
+    4. The key is not the account's (RFC 8555 11.1), and of a type that gets certificates.
     5. Today's rules still allow every name (RejectedIdentifier).
     6. The validity is within the grant and the issuer's.
     """

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from dayfly.core.events import Reason
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, parse_name
 from dayfly.core.policy.keys import CERTIFICATE_KEYS, KeyType
@@ -25,9 +26,9 @@ class Grant:
     external account key and the account that ask, and hold them to less than the rules give. `caa` asks for a look at
     CAA records, where the CA is one of `identities`. `pre_authorization` lets
     clients prove names before they order (RFC 8555 7.4.1); a name that was proved serves the account's next orders for
-    `authorization_reuse`, none where that is nought. `profiles` are
-    those that are offered, the default first; lifetimes, challenges, keys and the number of names are those of
-    `profile`, made of what the provisioner has: `claims` and `all_challenges`.
+    `authorization_reuse`, none where that is nought. `profiles` are those that are offered, the default first;
+    lifetimes, challenges, `key_types` and the number of names are those of `profile`, made of what the provisioner has:
+    `claims`, `all_challenges` and `named_keys`, which is empty where it names none.
     """
 
     provisioner: str
@@ -44,12 +45,13 @@ class Grant:
     identities: tuple[str, ...] = ()
     pre_authorization: bool = False
     authorization_reuse: timedelta = timedelta()
+    key_types: frozenset[KeyType] = CERTIFICATE_KEYS
     profiles: tuple[str, ...] = ("service",)
     claims: Lifetimes | None = None
     all_challenges: tuple[str, ...] = ()
     identifier_types: tuple[str, ...] = ()
     most_names: int = 100
-    keys: frozenset[KeyType] = CERTIFICATE_KEYS
+    named_keys: frozenset[KeyType] = frozenset()
 
 
 def under_profile(grant: Grant, name: str) -> Grant:
@@ -57,6 +59,8 @@ def under_profile(grant: Grant, name: str) -> Grant:
     if not name and not grant.scopes and grant.profiles[:1] == (grant.profile,):
         return grant
     offered = [one for one in grant.profiles if all(_may_have(bound, one) for bound in grant.scopes)]
+    if name in grant.profiles and name not in offered:
+        check_profile_granted(grant, name)
     if name not in offered and (name or not offered):
         known = f"those that are: {', '.join(offered)}" if offered else "none is offered to this account"
         raise InvalidProfile(f"the profile {name[:40]!r} is not offered here; {known}")
@@ -85,8 +89,14 @@ def _changed(grant: Grant, rules: ProfileRules) -> Grant:
         challenges=tuple(one for one in challenges if not rules.challenges or one in rules.challenges),
         identifier_types=rules.identifier_types,
         most_names=rules.most_names,
-        keys=rules.keys,
+        key_types=_keys(grant, rules),
     )
+
+
+def _keys(grant: Grant, rules: ProfileRules) -> frozenset[KeyType]:
+    """The key types of a profile that the provisioner and all scopes let through; who names none lets all."""
+    scopes = (frozenset(one.scope.key_types) for one in grant.scopes)
+    return rules.keys.intersection(*(one for one in (grant.named_keys, *scopes) if one))
 
 
 def check_asked(grant: Grant, identifiers: Sequence[Identifier]) -> None:
@@ -104,18 +114,31 @@ def check_asked(grant: Grant, identifiers: Sequence[Identifier]) -> None:
             raise RejectedIdentifier(f"{other[0].value}: {what}", subproblems=bad)
 
 
-def check_key_granted(grant: Grant, key: KeyType) -> None:
-    """Raise BadCSR where a profile does not take keys of this type."""
-    if key not in grant.keys:
-        types = ", ".join(sorted(grant.keys))
-        raise BadCSR(f"profile {grant.profile} takes no keys of type {key}; use one of {types}")
-
-
 def within_scopes(grant: Grant, scopes: tuple[BoundScope, ...]) -> Grant:
     """The grant as it is for a bearer of these scopes."""
     if not scopes:
         return grant
-    return replace(grant, scopes=scopes, lifetimes=narrow_lifetimes(grant.lifetimes, scopes))
+    kinds = grant.key_types.intersection(*(one.scope.key_types for one in scopes if one.scope.key_types))
+    return replace(grant, scopes=scopes, lifetimes=narrow_lifetimes(grant.lifetimes, scopes), key_types=kinds)
+
+
+def check_key_granted(grant: Grant, kind: KeyType) -> None:
+    """Raise BadCSR for a key of a kind that is not given here, and say which are."""
+    if kind in grant.key_types:
+        return
+    source = next((one for one in grant.scopes if one.scope.key_types and kind not in one.scope.key_types), None)
+    where = f"provisioner {grant.provisioner}" if source is None else f"the scope of {source.where}"
+    given = f"use {', '.join(sorted(grant.key_types))}" if grant.key_types else "it allows none at all"
+    raise BadCSR(f"keys of type {kind} get no certificates by {where}; {given}", reason=Reason.KEY_NOT_ALLOWED)
+
+
+def check_profile_granted(grant: Grant, profile: str) -> None:
+    """Raise InvalidProfile for a profile, "" being the usual one, that a scope does not allow."""
+    asked = profile or grant.profile
+    for one in grant.scopes:
+        if one.scope.profiles and asked not in one.scope.profiles:
+            allowed = ", ".join(one.scope.profiles)
+            raise InvalidProfile(f"the scope of {one.where} does not allow the profile {asked}; ask for {allowed}")
 
 
 def check_granted(grant: Grant, identifiers: Sequence[Identifier], *, source: Source | None) -> tuple[Allowed, ...]:

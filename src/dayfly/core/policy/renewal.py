@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from dayfly.core.events import Reason
 from dayfly.core.identifiers import Identifier
 from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.lifetimes import Lifetimes
 from dayfly.core.policy.plan import IssuePlan
-from dayfly.core.policy.step import Situation, check_step_names, plan_step_validity
+from dayfly.core.policy.step import Situation, check_step_key, check_step_names, plan_step_validity
 from dayfly.core.problems import Unauthorized
 
 UNAUTHENTICATED = 401
@@ -32,6 +33,7 @@ class Renewable:
     common_name: str | None
     subject: Identifier | None
     spki: bytes
+    key_type: KeyType
     not_before: datetime
     not_after: datetime
     lifetime: timedelta
@@ -42,12 +44,13 @@ def plan_renewal(old: Renewable, *, grant: Grant, situation: Situation, by_token
 
     1. Its provisioner renews at all (Unauthorized, 401).
     2. It is valid now; or it came with a token, its end is not too long ago, and its provisioner allows that (401).
-    3. Today's rules give every name, and the subject (RejectedIdentifier, 403).
+    3. Today's rules give every name, and the subject (RejectedIdentifier, 403), and keys of this kind (BadCSR, 403).
     4. The same lifetime, within today's bounds and the issuer's.
     """
     if not grant.may_renew:
         raise _unauthorized(f"provisioner {grant.provisioner} does not renew certificates", Reason.RENEW_DISABLED)
     _check_time(old, grant, situation.now, by_token=by_token)
+    check_step_key(old.key_type, grant)
     asked_for = old.names if old.subject is None else (*old.names, old.subject)
     allowed = check_step_names(asked_for, grant, situation)
     return IssuePlan(

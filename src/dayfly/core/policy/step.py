@@ -9,10 +9,11 @@ from ipaddress import IPv4Address, IPv6Address
 
 from dayfly.core.events import Reason
 from dayfly.core.identifiers import Identifier
-from dayfly.core.policy.grant import Grant, check_asked, check_granted
+from dayfly.core.policy.grant import Grant, check_asked, check_granted, check_key_granted
+from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.lifetimes import Lifetimes, Validity, plan_validity
 from dayfly.core.policy.names import Allowed
-from dayfly.core.problems import Malformed, Refused, RejectedIdentifier
+from dayfly.core.problems import BadCSR, Malformed, Refused, RejectedIdentifier
 
 FORBIDDEN = 403
 
@@ -32,6 +33,14 @@ def check_step_names(names: Sequence[Identifier], grant: Grant, situation: Situa
         check_asked(grant, names)
         return check_granted(grant, names, source=situation.source)
     except RejectedIdentifier as error:
+        raise forbidden(error) from None
+
+
+def check_step_key(kind: KeyType, grant: Grant) -> None:
+    """Raise BadCSR (403) for a key of a kind that is not given here."""
+    try:
+        check_key_granted(grant, kind)
+    except BadCSR as error:
         raise forbidden(error) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dayfly.core.policy.grant import Grant, under_profile
+from dayfly.core.policy.keys import CERTIFICATE_KEYS
 from dayfly.core.policy.lifetimes import shrink
 from dayfly.core.policy.profiles import offered_profiles
 from dayfly.core.settings.documents import DEFAULT_CHALLENGES, Provisioner, Settings
@@ -25,6 +26,8 @@ def grant(provisioner: Provisioner, settings: Settings) -> Grant:
         identities=provisioner.caa_identities,
         pre_authorization=provisioner.pre_authorization,
         authorization_reuse=shrink(provisioner.authorization_reuse, 1, provisioner.claims.max_lifetime),
+        key_types=frozenset(provisioner.key_types) or CERTIFICATE_KEYS,
+        named_keys=frozenset(provisioner.key_types),
         profiles=offered_profiles(provisioner.profiles, claims),
         claims=claims,
         all_challenges=challenges,

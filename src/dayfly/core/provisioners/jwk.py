@@ -7,6 +7,7 @@ from functools import lru_cache
 from dayfly.core.jose.encoding import strict_json_object
 from dayfly.core.jose.jwk import PublicKey, parse_jwk
 from dayfly.core.policy.grant import Grant, under_profile
+from dayfly.core.policy.keys import CERTIFICATE_KEYS
 from dayfly.core.policy.profiles import offered_profiles
 from dayfly.core.settings.documents import Provisioner, Settings
 
@@ -26,6 +27,8 @@ def grant(provisioner: Provisioner, settings: Settings) -> Grant:
         may_renew=not provisioner.claims.disable_renewal,
         may_renew_expired=provisioner.claims.allow_renewal_after_expiry,
         renewal_grace=provisioner.claims.renewal_grace,
+        key_types=frozenset(provisioner.key_types) or CERTIFICATE_KEYS,
+        named_keys=frozenset(provisioner.key_types),
         profiles=offered_profiles(provisioner.profiles, claims),
         claims=claims,
     )

@@ -20,6 +20,7 @@ from dayfly.core.frozen import replace
 from dayfly.core.identifiers import parse_dns
 from dayfly.core.jose.encoding import EncodingError, strict_json_object
 from dayfly.core.jose.jwk import parse_jwk
+from dayfly.core.policy.keys import CERTIFICATE_KEYS, KeyType
 from dayfly.core.policy.lifetimes import LONGEST_WITH_CRL, SHORTEST, LifetimeError, Lifetimes, check_lifetimes
 from dayfly.core.policy.names import NameRules, Rule, check_rule, compile_rules
 from dayfly.core.policy.profiles import PROFILES
@@ -123,8 +124,9 @@ class Provisioner:
     encrypted key to whoever asks. `terms_of_service`, `website` and `caa_identities` stand in
     the directory of the type ACME as they are; terms must be agreed to where there are some, and with `require_eab` an
     account must be bound to an external one (RFC 8555 7.1.1). `caa` has the type ACME look at CAA records, in which the
-    CA is one of `caa_identities`, or of its own names where there are none. `profiles` are those that it offers, its
-    default first; empty is the usual ones.
+    CA is one of `caa_identities`, or of its own names where there are none. `key_types` are the only
+    ones that get certificates; none named are all that the CA takes. `profiles` are those that it offers, its default
+    first; empty is the usual ones.
     """
 
     name: str
@@ -144,6 +146,7 @@ class Provisioner:
     pre_authorization: bool = False
     authorization_reuse: timedelta = timedelta()
     caa: bool = False
+    key_types: tuple[KeyType, ...] = ()
     profiles: tuple[str, ...] = ()
 
 
@@ -326,6 +329,10 @@ def _check_provisioner(provisioner: Provisioner) -> None:
             f"the reuse of authorizations of provisioner {provisioner.name} is not between 0s and {MAX_REUSE.days}d",
             hint="1h is plenty: who proves a name once more proves that it is still theirs",
         )
+    for kind in provisioner.key_types:
+        if kind not in CERTIFICATE_KEYS:
+            what = f"provisioner {provisioner.name} names the key type {kind}, which gets no certificates here"
+            raise ConfigError("", what, hint=f"known are {', '.join(sorted(CERTIFICATE_KEYS))}")
     _check_profiles(provisioner)
     for challenge in provisioner.challenges:
         if challenge not in KNOWN_CHALLENGES:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from dayfly.core.frozen import replace
+from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.rules import Rule
 from dayfly.core.settings.documents import (
     DEFAULT_CHALLENGES,
@@ -42,7 +43,8 @@ class Key:
 class ProvisionerEdit:
     """What is asked for; None and empty leave a thing as it is, but an empty text takes terms or website away.
 
-    `caa_identities` and `profiles` stand in place of those before; ("",) is none.
+    `caa_identities`, `key_types` and `profiles` stand in place of those before; ("",) is none, and so all key types and
+    the usual profiles.
     """
 
     minimum: timedelta | None = None
@@ -65,6 +67,7 @@ class ProvisionerEdit:
     pre_authorization: bool | None = None
     authorization_reuse: timedelta | None = None
     caa: bool | None = None
+    key_types: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
 
 
@@ -103,6 +106,8 @@ def edited(provisioner: Provisioner, edit: ProvisionerEdit) -> Provisioner:
     own: dict[str, Any] = _asked(edit, ("enabled", "force_cn", "publish_key", *_DIRECTORY, *_AUTHORIZATIONS))
     if edit.caa_identities:
         own["caa_identities"] = tuple(one for one in dict.fromkeys(edit.caa_identities) if one)
+    if edit.key_types:
+        own["key_types"] = tuple(_key_type(one) for one in dict.fromkeys(edit.key_types) if one)
     if edit.profiles:
         own["profiles"] = tuple(one for one in dict.fromkeys(edit.profiles) if one)
     if edit.key is not None:
@@ -110,6 +115,13 @@ def edited(provisioner: Provisioner, edit: ProvisionerEdit) -> Provisioner:
     return replace(
         provisioner, claims=_claims(provisioner.claims, edit), challenges=_challenges(provisioner, edit), **own
     )
+
+
+def _key_type(text: str) -> KeyType:
+    found = next((one for one in KeyType if one.lower() == text.lower()), None)
+    if found is None:
+        raise ConfigError("", f"{text[:40]!r} is no key type", hint=f"known are {', '.join(KeyType)}")
+    return found
 
 
 def _asked(edit: ProvisionerEdit, names: tuple[str, ...]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dayfly.core.identifiers import Identifier, IdentifierType, parse_common_nam
 from dayfly.core.policy.grant import Grant
 from dayfly.core.policy.lifetimes import Validity
 from dayfly.core.policy.plan import IssuePlan
-from dayfly.core.policy.step import FORBIDDEN, Situation, check_step_names, plan_step_validity
+from dayfly.core.policy.step import FORBIDDEN, Situation, check_step_key, check_step_names, plan_step_validity
 from dayfly.core.problems import BadCSR, Refused, RejectedIdentifier, Subproblem, Unauthorized
 from dayfly.core.step.messages import Asked, resolve_asked
 from dayfly.core.step.tokens import VerifiedClaims
@@ -31,11 +31,12 @@ def plan_sign(
 
     1. The token's names are names (RejectedIdentifier).
     2. The CSR agrees: its CN is the subject or one of the names, each type that it has is the token's set (BadCSR).
-    3. Today's rules allow every name, and the subject (RejectedIdentifier).
+    3. Today's rules allow every name, and the subject (RejectedIdentifier), and the kind of key (BadCSR).
     4. The validity is within the grant and the issuer's (Malformed).
     """
     subject, names = parse_names(claims)
     _check_csr(csr, subject, names)
+    check_step_key(csr.key.type, grant)
     asked_for = names if subject in names else (*names, subject)
     allowed = check_step_names(asked_for, grant, situation)
     return IssuePlan(

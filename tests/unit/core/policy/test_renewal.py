@@ -10,6 +10,7 @@ import pytest
 
 from dayfly.core.frozen import replace
 from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.lifetimes import Lifetimes
 from dayfly.core.policy.plan import IssuePlan
 from dayfly.core.policy.renewal import Renewable, plan_renewal
@@ -19,7 +20,9 @@ from factories import NAME, NOW, dns, settings
 
 DAY = timedelta(hours=24)
 SECOND = timedelta(seconds=1)
-OLD = Renewable((dns(),), NAME, None, b"spki", NOW - timedelta(hours=16), NOW + timedelta(hours=8) - SECOND, DAY)
+OLD = Renewable(
+    (dns(),), NAME, None, b"spki", KeyType.P256, NOW - timedelta(hours=16), NOW + timedelta(hours=8) - SECOND, DAY
+)
 GRANT = Grant(
     provisioner="platform-team",
     rules=settings().name_rules,
