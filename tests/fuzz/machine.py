@@ -10,7 +10,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from acme_peer import Client, Peer, Reply, joined, make_peer, refused_connection
 from dayfly.authority.log import sign_checkpoint, verify_log
 from dayfly.authority.settings import change_settings
+from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.names import Rule, RuleAction, RuleKind

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 from acme_peer import BASE, Client, Peer, Play, Reply, joined, playing, refused_connection
 from dayfly.authority.context import Caps
 from dayfly.authority.settings import change_settings
+from dayfly.core.frozen import replace
 from dayfly.core.policy.limits import CERTIFICATES, NEW_ORDERS, PAUSE_AFTER, UNPAUSED_FOR, pause_digest
 from dayfly.core.settings.documents import Claims, SettingsChange
 from dayfly.ports import Changes, Claim

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Protocol
 
 from dayfly.core.events import Reason
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType, uri_host
 from dayfly.core.policy.denials import KeptDenial
 from dayfly.core.policy.names import Allowed, NameRules, decide, may_be_given

@@ -10,12 +10,19 @@ import pytest
 from dayfly.core.events import Reason
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
-from dayfly.core.policy.grant import Grant, check_granted, decide_granted, within_scopes
+from dayfly.core.policy.grant import (
+    Grant,
+    check_granted,
+    check_key_granted,
+    check_profile_granted,
+    decide_granted,
+    within_scopes,
+)
 from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.lifetimes import Lifetimes
 from dayfly.core.policy.names import Allowed, Denied, Rule, RuleError, RuleKind, Source, compile_rules
 from dayfly.core.policy.scopes import BoundScope, Scope, check_scope, narrow_lifetimes, parse_scope, render_scope
-from dayfly.core.problems import RejectedIdentifier
+from dayfly.core.problems import BadCSR, InvalidProfile, RejectedIdentifier
 
 HERE = ip_address("10.1.2.3")
 HOUR = timedelta(hours=1)
@@ -182,3 +189,29 @@ def test_an_address_may_stand_for_its_network__acme_5() -> None:
     """One address is allowed as a network of one."""
     assert isinstance(ask(Scope(allow=("10.1.2.3",)), "10.1.2.3"), Allowed)
     assert isinstance(ask(Scope(allow=("10.1.2.3",)), "10.1.2.4"), Denied)
+
+
+def test_key_types_are_those_of_provisioner_and_scopes_together__acme_5() -> None:
+    """The refusal says who does not allow it, and which are."""
+    both = replace(GRANT, key_types=frozenset({KeyType.P256, KeyType.P384}))
+    check_key_granted(both, KeyType.P384)
+    with pytest.raises(BadCSR, match="RSA-2048 get no certificates by provisioner acme; use P-256, P-384"):
+        check_key_granted(both, KeyType.RSA2048)
+    held = within_scopes(both, (BoundScope("eab:k0", Scope()), BoundScope("eab:k1", Scope(key_types=(KeyType.P256,)))))
+    check_key_granted(held, KeyType.P256)
+    with pytest.raises(BadCSR, match="P-384 get no certificates by the scope of eab:k1; use P-256") as caught:
+        check_key_granted(held, KeyType.P384)
+    assert caught.value.reason == Reason.KEY_NOT_ALLOWED
+    none = within_scopes(held, (BoundScope("eab:k2", Scope(key_types=(KeyType.RSA4096,))),))
+    with pytest.raises(BadCSR, match="allows none at all"):
+        check_key_granted(none, KeyType.P256)
+
+
+def test_profiles_are_those_of_the_scopes__acme_5() -> None:
+    """The usual one counts as asked for; a scope that names none says nothing."""
+    check_profile_granted(GRANT, "anything")
+    held = within_scopes(GRANT, (BoundScope("eab:k0", Scope()), BoundScope("eab:k1", Scope(profiles=("device",)))))
+    check_profile_granted(held, "device")
+    for profile in ("", "service"):
+        with pytest.raises(InvalidProfile, match="eab:k1 does not allow the profile service; ask for device"):
+            check_profile_granted(held, profile)

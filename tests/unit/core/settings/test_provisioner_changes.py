@@ -8,8 +8,16 @@ from typing import Any
 import pytest
 
 from dayfly.core.frozen import replace
+from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.names import Rule, RuleKind
-from dayfly.core.settings.documents import DEFAULT_CHALLENGES, Claims, Provisioner, ProvisionerType, apply_change
+from dayfly.core.settings.documents import (
+    DEFAULT_CHALLENGES,
+    Claims,
+    Provisioner,
+    ProvisionerType,
+    apply_change,
+    make_settings,
+)
 from dayfly.core.settings.provisioner_changes import (
     Key,
     ProvisionerEdit,
@@ -163,3 +171,16 @@ def test_a_jwk_provisioner_has_no_directory(edit: ProvisionerEdit) -> None:
     """What a directory says belongs to the type ACME."""
     with pytest.raises(ConfigError, match="belong to the type ACME"):
         edited(JWK, edit)
+
+
+def test_key_types_are_named_taken_away_and_known() -> None:
+    """In any case of letters; an empty one is all; a type that gets no certificates is refused where it is stored."""
+    plain = Provisioner("p", ProvisionerType.ACME)
+    narrow = edited(plain, ProvisionerEdit(key_types=("p-256", "RSA-3072", "p-256")))
+    assert narrow.key_types == (KeyType.P256, KeyType.RSA3072)
+    assert edited(narrow, ProvisionerEdit()).key_types == narrow.key_types
+    assert edited(narrow, ProvisionerEdit(key_types=("",))).key_types == ()
+    with pytest.raises(ConfigError, match="'DSA' is no key type"):
+        edited(plain, ProvisionerEdit(key_types=("DSA",)))
+    with pytest.raises(ConfigError, match="names the key type Ed25519, which gets no certificates"):
+        make_settings(1, (edited(plain, ProvisionerEdit(key_types=("Ed25519",))),))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dayfly.core.events import Reason
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_common_name
 from dayfly.core.policy.names import Allowed, Rule, RuleAction, RuleKind, compile_rules, decide
 from dayfly.core.settings.rehearsal import Asked, asked_for, compare, suggest_rules
