@@ -113,7 +113,10 @@ class AcmeMachine(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 99), which=st.integers(0, 2), works=st.booleans(), again=st.booleans())
     def answer(self, pick: int, which: int, works: bool, again: bool) -> None:
         """Answer a challenge, perhaps twice; its validation ends before the next step."""
-        order = self.orders[pick % len(self.orders)]
+        self.answer_one(self.orders[pick % len(self.orders)], which, works=works, again=again)
+
+    def answer_one(self, order: Seen, which: int, *, works: bool, again: bool = False) -> None:
+        """Answer one challenge of an order, and look what becomes of it."""
         client = self.clients[order.account]
         document = self.read(order)
         if document is None:
@@ -135,12 +138,26 @@ class AcmeMachine(RuleBasedStateMachine):
         self.read(order)
 
     @precondition(lambda self: self.orders)
+    @rule(pick=st.integers(0, 2), more=st.integers(0, 2))
+    def go_the_whole_way(self, pick: int, more: int) -> None:
+        """Prove what is not proved yet, as a client does, and go on to the certificate, or to ask for two."""
+        order = self.orders[-1 - pick % len(self.orders)]
+        document = self.read(order)
+        for which in range(0 if document is None else len(document["authorizations"])):
+            self.answer_one(order, which, works=True)
+        for _ in range(more):
+            self.finalize_order(order, "right")
+
+    @precondition(lambda self: self.orders)
     @rule(
         pick=st.integers(0, 99), csr=st.sampled_from(["right", "again", "other names", "fewer", "junk", "account key"])
     )
     def finalize(self, pick: int, csr: str) -> None:
         """With a good request, the same again, or a bad one."""
-        order = self.orders[pick % len(self.orders)]
+        self.finalize_order(self.orders[pick % len(self.orders)], csr)
+
+    def finalize_order(self, order: Seen, csr: str) -> None:
+        """Finalize it, and look whether the answer is right."""
         client = self.clients[order.account]
         document = self.read(order)
         if document is None:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 EXAMPLES = int(os.environ.get("DAYFLY_FUZZ_EXAMPLES", "0"))
 SLOW = [HealthCheck.too_slow, HealthCheck.large_base_example, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-QUICK = settings(max_examples=EXAMPLES or 12, deadline=None, suppress_health_check=SLOW)
+QUICK = settings(max_examples=EXAMPLES or 6, deadline=None, suppress_health_check=SLOW)
 STEPS = settings(
     max_examples=EXAMPLES or 3, stateful_step_count=30 if EXAMPLES else 15, deadline=None, suppress_health_check=SLOW
 )
