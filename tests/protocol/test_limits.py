@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 
 from acme_peer import BASE, Client, Peer, Play, Reply, joined, playing, refused_connection
 from dayfly.authority.context import Caps
+from dayfly.authority.limits import rate_of, source_key
 from dayfly.authority.settings import change_settings
 from dayfly.core.frozen import replace
-from dayfly.core.policy.limits import CERTIFICATES, NEW_ORDERS, PAUSE_AFTER, UNPAUSED_FOR, pause_digest
+from dayfly.core.policy.limits import CERTIFICATES, NEW_ACCOUNTS, NEW_ORDERS, PAUSE_AFTER, UNPAUSED_FOR, pause_digest
 from dayfly.core.settings.documents import Claims, SettingsChange
 from dayfly.ports import Changes, Claim
 from factories import NAME, csr_der, ec_key
@@ -317,5 +319,21 @@ def test_any_success_begins_the_count_of_failures_anew__acme_13(play: Play) -> N
         await fail(peer, client, 1)
         assert (await client.order(NAME)).status == 201
         assert peer.authority.limits.in_a_row.count((account_of(client), NAME)) == 1
+
+    play(scenario)
+
+
+def test_new_accounts_are_limited_by_source_and_known_ones_are_not__security_7(play: Play) -> None:
+    """Six hundred an hour of a private address; a key that has its account gets it all the same."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        source = ip_address("10.1.2.3")
+        for _ in range(NEW_ACCOUNTS.count * 10 - 1):
+            peer.authority.limits.accounts.use(source_key(source), rate_of(NEW_ACCOUNTS, source), peer.clock.now())
+        assert limited(await Client(peer).register(), "new-accounts") == 6
+        assert (await client.register()).status == 200
+        peer.clock.moment += timedelta(seconds=6)
+        assert (await Client(peer).register()).status == 201
 
     play(scenario)

@@ -8,6 +8,7 @@ from datetime import datetime
 from dayfly.authority.compromises import check_sound
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.external_accounts import find_binding_key
+from dayfly.authority.order_limits import counting_account
 from dayfly.core.acme.accounts import (
     check_agreement,
     check_binding_is_there,
@@ -55,7 +56,7 @@ async def new_account(
     6. Account and use of that key are committed; the loser of a race starts over. The gate has judged the account's
        own key.
     """
-    settings, _ = await authority.acme_grant(provisioner)
+    settings, grant = await authority.acme_grant(provisioner)
     for _ in range(TRIES):
         sound = await check_sound(authority, applicant.key)
         known = await authority.store.accounts.account_by_key(provisioner, applicant.key.thumbprint)
@@ -69,7 +70,8 @@ async def new_account(
             check_agreement(request, found.terms_of_service)
             check_binding_is_there(request, required=found.require_eab)
         try:
-            return await _make_account(authority, provisioner, request, applicant, sound=sound), True
+            with counting_account(authority, applicant.source, grant.lifetimes.default):
+                return await _make_account(authority, provisioner, request, applicant, sound=sound), True
         except Conflict:
             continue
     raise ServiceUnavailable("others make accounts with this key; try again", retry_after=1)

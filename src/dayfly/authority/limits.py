@@ -12,13 +12,18 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 
 from dayfly.core.policy.limits import Limit, Rate, retry_after, share_used, spend
 from dayfly.core.problems import RateLimited
 from dayfly.ports import Buckets, Step
 
 MOST_KEYS = 100_000
+PRIVATE_FACTOR = 10
+PRIVATE_NETWORKS = tuple(
+    ip_network(one) for one in ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128", "fc00::/7")
+)
+"""Our own table, because `ipaddress.is_private` means much more (security.md 8); the front has the same."""
 
 Source = IPv4Address | IPv6Address
 Refused = Callable[[Limit], None]
@@ -228,6 +233,12 @@ class Limits:
 def _give_back(taken: Sequence[Use]) -> None:
     for one in taken:
         one.limiter.give_back(one.key, one.rate)
+
+
+def rate_of(rate: Rate, source: Source | None) -> Rate:
+    """The rate as it is for this source: ten times for a private one, since many may sit behind it."""
+    private = source is not None and any(source in network for network in PRIVATE_NETWORKS)
+    return rate.times(PRIVATE_FACTOR) if private else rate
 
 
 def source_key(source: Source | None) -> Hashable:

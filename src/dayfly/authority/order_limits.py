@@ -1,4 +1,4 @@
-"""The limits on orders and on what comes of them (acme.md part 13; security.md section 7).
+"""The limits on accounts, orders, and on what comes of them (acme.md part 13; security.md section 7).
 
 Rules: an order that is the due renewal of a certificate is counted by none of them; an order is counted when it is
 made, a certificate when it is issued, and neither where nothing came of the request; a window is no longer than the
@@ -12,8 +12,8 @@ from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from dayfly.authority.context import Authority
-from dayfly.authority.limits import Use
+from dayfly.authority.context import Authority, Source
+from dayfly.authority.limits import Use, rate_of, source_key
 from dayfly.core.acme.objects import Account, Order
 from dayfly.core.acme.ordering import MAX_NAMES, ORDER_LIFE
 from dayfly.core.events import Throttled
@@ -23,6 +23,7 @@ from dayfly.core.policy.limits import (
     CERTIFICATES,
     FAILED_VALIDATIONS,
     NEAR,
+    NEW_ACCOUNTS,
     NEW_ORDERS,
     PAUSE_AFTER,
     Limit,
@@ -91,6 +92,15 @@ async def _check_open(authority: Authority, account: Account) -> None:
             f"the account's open orders have {most} authorizations; finish some of them or let them expire",
             wait=WAIT,
         )
+
+
+@contextmanager
+def counting_account(authority: Authority, source: Source | None, life: timedelta) -> Iterator[None]:
+    """Around the making of an account; RateLimited. One that is there already is found without."""
+    rate = rate_of(NEW_ACCOUNTS, source).within(life)
+    use = Use(authority.limits.accounts, source_key(source), rate, "too many accounts were made from this address")
+    with authority.limits.spending((use,), authority.clock.now()):
+        yield
 
 
 @contextmanager

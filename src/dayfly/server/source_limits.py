@@ -7,17 +7,8 @@ one address (security.md section 7); a source that is not known counts as one, s
 from __future__ import annotations
 
 from dayfly.authority.context import Authority, Source
-from dayfly.authority.limits import source_key
-from dayfly.core.policy.limits import BAD_CREDENTIALS, KEY_DOWNLOADS, REQUESTS, Rate
-from dayfly.server.limits import PRIVATE_NETWORKS, is_private
-
-PRIVATE_FACTOR = 10
-
-
-def rate_of(rate: Rate, source: Source | None) -> Rate:
-    """The rate as it is for this source."""
-    private = source is not None and is_private(source, PRIVATE_NETWORKS)
-    return rate.times(PRIVATE_FACTOR) if private else rate
+from dayfly.authority.limits import rate_of, source_key
+from dayfly.core.policy.limits import BAD_CREDENTIALS, KEY_DOWNLOADS, REQUESTS
 
 
 def count_request(authority: Authority, source: Source | None) -> None:
