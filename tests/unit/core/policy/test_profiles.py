@@ -91,7 +91,7 @@ def test_grant_is_that_of_the_profile() -> None:
     assert under_profile(grant(), "") == grant()
     assert under_profile(grant(profiles=("ephemeral", "service")), "").profile == "ephemeral"
     back = under_profile(device, "service")
-    assert (back.profile, back.lifetimes, back.keys) == ("service", CLAIMS, SERVICE.keys)
+    assert (back.profile, back.lifetimes, back.key_types) == ("service", CLAIMS, SERVICE.keys)
     assert back.challenges == ("http-01", "dns-01")
 
 
