@@ -1,4 +1,4 @@
-"""The lifetime that survives an outage of the CA (decision 0018).
+"""The lifetime that survives an outage of the CA (decision 0019).
 
 Rules: clients renew at two thirds of life at the latest, so a third is left to whoever found the CA away just then; a
 lifetime is three times the outage, rounded up to a step that people know.

@@ -109,7 +109,7 @@ def test_scope_narrows_profiles__acme_5() -> None:
     bound = BoundScope("eab:7hQ2", Scope(profiles=("device",), max_lifetime=3 * DAY))
     found = under_profile(within_scopes(grant(), (bound,)), "")
     assert (found.profile, found.lifetimes.maximum) == ("device", 3 * DAY)
-    with pytest.raises(InvalidProfile, match="those that are: device"):
+    with pytest.raises(InvalidProfile, match="does not allow the profile service; ask for device"):
         under_profile(within_scopes(grant(), (bound,)), "service")
     other = BoundScope("account:1", Scope(profiles=("ephemeral",)))
     with pytest.raises(InvalidProfile, match="none is offered to this account"):
@@ -130,10 +130,18 @@ def test_profile_has_its_most_names_and_types() -> None:
     assert [one.identifier and one.identifier.value for one in caught.value.subproblems] == ["10.0.0.1"]
 
 
+def test_key_types_of_a_profile_are_narrowed_by_provisioner_and_scope() -> None:
+    """What the provisioner names, and every scope, of what the profile takes."""
+    bound = BoundScope("eab:7hQ2", Scope(key_types=(KeyType.ED25519, KeyType.P384, KeyType.RSA2048)))
+    named = grant(named_keys=frozenset({KeyType.P256, KeyType.P384, KeyType.ED25519}))
+    assert under_profile(within_scopes(named, (bound,)), "ephemeral").key_types == {KeyType.P384, KeyType.ED25519}
+    assert under_profile(named, "device").key_types == {KeyType.P256, KeyType.P384}
+
+
 def test_ed25519_is_for_ephemeral_certificates_only__acme_9() -> None:
     """By profile."""
     check_key_granted(under_profile(grant(), "ephemeral"), KeyType.ED25519)
     for name in ("service", "device"):
-        with pytest.raises(BadCSR, match=f"profile {name} takes no keys of type Ed25519"):
+        with pytest.raises(BadCSR, match="keys of type Ed25519 get no certificates"):
             check_key_granted(under_profile(grant(), name), KeyType.ED25519)
         check_key_granted(under_profile(grant(), name), KeyType.RSA2048)
