@@ -26,7 +26,7 @@ def test_a_kind_of_key_that_is_not_allowed_gets_nothing_on_any_way__security_4(p
     async def scenario(client: StepClient) -> None:
         held = await client.issued()
         await allow_only(client, OWNER, KeyType.P384)
-        told = ("keys of type P-256 get no certificates", "use P-384")
+        told = ("takes no keys of type P-256", "use one of P-384")
         refused(await client.sign(client.token(), csr_der()), 403, *told)
         refused(await held.renew(), 403, *told)
         refused(await held.rekey(csr_der(key=ec_key())), 403, *told)

@@ -123,13 +123,18 @@ def within_scopes(grant: Grant, scopes: tuple[BoundScope, ...]) -> Grant:
 
 
 def check_key_granted(grant: Grant, kind: KeyType) -> None:
-    """Raise BadCSR for a key of a kind that is not given here, and say which are."""
+    """Raise BadCSR for a key of a kind that is not given here; say by what, and which are."""
     if kind in grant.key_types:
         return
-    source = next((one for one in grant.scopes if one.scope.key_types and kind not in one.scope.key_types), None)
-    where = f"provisioner {grant.provisioner}" if source is None else f"the scope of {source.where}"
-    given = f"use {', '.join(sorted(grant.key_types))}" if grant.key_types else "it allows none at all"
-    raise BadCSR(f"keys of type {kind} get no certificates by {where}; {given}", reason=Reason.KEY_NOT_ALLOWED)
+    given = f"use one of {', '.join(sorted(grant.key_types))}" if grant.key_types else "none at all is allowed"
+    scope = next((one for one in grant.scopes if one.scope.key_types and kind not in one.scope.key_types), None)
+    if scope is not None:
+        what = f"the scope of {scope.where} allows no keys of type {kind}"
+    elif grant.named_keys and kind not in grant.named_keys:
+        what = f"provisioner {grant.provisioner} takes no keys of type {kind}"
+    else:
+        what = f"profile {grant.profile} takes no keys of type {kind}"
+    raise BadCSR(f"{what}; {given}", reason=Reason.KEY_NOT_ALLOWED)
 
 
 def check_profile_granted(grant: Grant, profile: str) -> None:
