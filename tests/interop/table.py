@@ -34,7 +34,8 @@ QUIRKS: dict[str, str] = {
     "acme-client (Ruby)": "its request builder writes version 2, which no PKCS#10 request has: `badCSR` says so; make"
     " the request with OpenSSL",
     "acme-tiny": "a certificate at every run: run it a few times in a lifetime, not hourly",
-    "acme.sh": "before 3.1.4 it thinks in days: run `--cron` every hour, with `--force`",
+    "acme.sh": "before 3.1.4 it thinks in days: run `--cron` every hour, with `--force`; gives up at a"
+    " `badNonce` while it polls (chaos without refused nonces)",
     "acme4j (Java)": "counts Retry-After from Date, which has whole seconds, and fails when that is past: no wait"
     " while a challenge is processed is below 2 s",
     "acmetool": "looks at an order every 5 s, whatever it is told: an issuance takes 10 s;"
