@@ -13,6 +13,7 @@ from dayfly.core.problems import (
     KeyInUse,
     Malformed,
     MethodNotAllowed,
+    RateLimited,
     Refused,
     RejectedIdentifier,
     Subproblem,
@@ -27,6 +28,7 @@ MORE: dict[type[Refused], dict[str, Any]] = {
     MethodNotAllowed: {"allow": ["GET", "HEAD"]},
     BadSignatureAlgorithm: {"algorithms": ["ES256"]},
     KeyInUse: {"location": "https://ca.internal.example/acme/acme/account/0000000000000007"},
+    RateLimited: {"retry_after": 7},
     UserActionRequired: {"terms": "https://ca.internal.example/terms"},
 }
 
@@ -51,6 +53,12 @@ def test_refusal_keeps_what_it_is_given__acme_14() -> None:
     assert Unauthorized("no").http_status == 403
     assert Unauthorized("no", status=401).http_status == 401
     assert Malformed("no", status=404).http_status == 404
+
+
+def test_limit_is_kept_with_its_waiting_time__acme_13() -> None:
+    """Which limit it is, and when it frees."""
+    made = RateLimited("no", retry_after=7, limit="new-orders")
+    assert (made.http_status, made.retry_after, made.limit) == (429, 7, "new-orders")
 
 
 def test_methods_and_algorithms_are_kept_for_their_members__rfc8555_6_2_6_3() -> None:

@@ -33,14 +33,18 @@ def settings(*provisioners: Provisioner) -> Settings:
 def test_acme_provisioner_grants_what_its_document_says() -> None:
     """Names by the authority's rules, its own lifetimes and challenges."""
     made = settings(ACME)
+    lifetimes = Lifetimes(timedelta(minutes=1), timedelta(hours=1), timedelta(hours=2))
     assert grant_for(made, "acme") == Grant(
         provisioner="acme",
         rules=made.name_rules,
-        lifetimes=Lifetimes(timedelta(minutes=1), timedelta(hours=1), timedelta(hours=2)),
+        lifetimes=lifetimes,
         challenges=("http-01",),
         profile="service",
         force_cn=True,
         may_renew=True,
+        profiles=("service", "ephemeral"),
+        claims=lifetimes,
+        all_challenges=("http-01",),
     )
 
 
