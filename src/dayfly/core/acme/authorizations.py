@@ -173,7 +173,7 @@ def _with_row(order: Order, index: int, authorization: Authorization) -> Order:
             return with_settled(order, index, authorization)
         case AuthorizationStatus.DEACTIVATED | AuthorizationStatus.REVOKED:
             return with_given_up(order, index, authorization)
-        case AuthorizationStatus.PENDING | AuthorizationStatus.EXPIRED:
+        case _:  # pending or expired: what follows of that, `as_of` says
             return replace_authorization(order, index, authorization)
 
 

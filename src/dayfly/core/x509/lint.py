@@ -218,9 +218,9 @@ def _wanted(expected: _Expected) -> dict[bytes, tuple[bool, bytes]]:
     wanted = dict(_constant(profile, expected.issuer.key_id, enciphers=enciphers))
     wanted[_OIDS[_SKI]] = (False, b"\x04" + _sized(_key_id(expected.spki)))
     wanted[_OIDS[_SAN]] = (expected.common_name is None, b"\x30" + _sized(b"".join(map(_name, expected.names))))
-    if expected.validity.lifetime <= profile.no_rev_avail_up_to:
+    if expected.crl_url is None:  # exactly where the lifetime needs none, as `_check_plan` saw
         wanted[_OIDS[_NO_REV_AVAIL]] = (False, b"\x05\x00")
-    elif expected.crl_url is not None:
+    else:
         wanted[_OIDS[_CDP]] = (False, _distribution_points(expected.crl_url))
     mark = expected.provisioner
     if mark is not None and profile.include_provisioner:

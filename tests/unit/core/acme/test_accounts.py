@@ -7,6 +7,8 @@ import pytest
 from dayfly.core.acme.accounts import (
     MAX_CONTACT_LENGTH,
     MAX_CONTACTS,
+    check_agreement,
+    check_binding_is_there,
     check_contacts,
     check_usable,
     plan_account_update,
@@ -15,10 +17,18 @@ from dayfly.core.acme.accounts import (
 from dayfly.core.acme.messages import AccountUpdate, NewAccount
 from dayfly.core.acme.objects import AccountStatus
 from dayfly.core.events import AccountCreated, AccountDeactivated, AccountUpdated
-from dayfly.core.problems import InvalidContact, Malformed, Unauthorized, UnsupportedContact
+from dayfly.core.problems import (
+    ExternalAccountRequired,
+    InvalidContact,
+    Malformed,
+    Unauthorized,
+    UnsupportedContact,
+    UserActionRequired,
+)
 from factories import NOW, account, account_key
 
 MAIL = "mailto:ops@internal.example"
+TERMS = "https://ca.internal.example/terms"
 
 
 @pytest.mark.parametrize("contacts", [(), (MAIL,), ("mailto:a+b@c",), (MAIL,) * MAX_CONTACTS])
@@ -75,6 +85,23 @@ def test_new_account_with_a_bad_contact_is_refused__rfc8555_7_3() -> None:
     """Nothing is planned for it."""
     with pytest.raises(UnsupportedContact):
         plan_new_account(NewAccount(contact=("tel:1",)), account_key(), account_id=9, provisioner="acme", now=NOW)
+
+
+def test_terms_that_nobody_agreed_to_need_a_person__rfc8555_7_3_3() -> None:
+    """Where there are terms, newAccount agrees to them or is 403, with where they stand."""
+    with pytest.raises(UserActionRequired, match="must be agreed to") as caught:
+        check_agreement(NewAccount(), TERMS)
+    assert (caught.value.http_status, caught.value.terms) == (403, TERMS)
+    check_agreement(NewAccount(terms_of_service_agreed=True), TERMS)
+    check_agreement(NewAccount(), "")
+
+
+def test_required_binding_must_be_there__rfc8555_7_3_4() -> None:
+    """Its absence is told apart from a binding that does not hold; where none is required, none is missed."""
+    with pytest.raises(ExternalAccountRequired, match="ask the CA's operator"):
+        check_binding_is_there(NewAccount(), required=True)
+    check_binding_is_there(NewAccount(external_account_binding={}), required=True)
+    check_binding_is_there(NewAccount(), required=False)
 
 
 def test_contacts_can_be_changed__rfc8555_7_3_2() -> None:

@@ -25,6 +25,7 @@ from dayfly.core.acme.external_accounts import (
     refusal_of,
     revoked,
     scope_of,
+    unbound,
     vouches,
 )
 from dayfly.core.acme.objects import AuthorizationStatus, OrderStatus
@@ -35,7 +36,7 @@ from dayfly.core.jose.jwk import PublicKey, public_key_of
 from dayfly.core.problems import Malformed, OrderNotReady
 from dayfly.errors import ConfigError
 from external_accounts import NEW_ACCOUNT, SECRET, binding, external_key
-from factories import NOW, account, account_key, authorization, dns, order, valid_authorization
+from factories import NOW, account, account_key, authorization, dns, ec_key, order, valid_authorization
 
 HOUR = timedelta(hours=1)
 VOUCHING = {"allow": ("api.internal.example",), "sources": ("10.0.0.0/8",), "preauthorized": True}
@@ -108,6 +109,24 @@ def test_binding_names_its_key__rfc8555_7_3_4() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"header": {"nonce": "AAAA"}}, "must have no nonce"),
+        ({"header": {"url": NEW_ACCOUNT + "x"}}, "not that of the request"),
+        ({"header": {"url": None}}, "not that of the request"),
+        ({"payload": b"no JSON"}, "is no public key"),
+        ({"payload": b'{"kty":"oct","k":"AAAA"}'}, "is no public key"),
+        ({"payload": b'{"kty":"EC"}'}, "crv is missing"),
+        ({"bound": ec_key()}, "is not the account's key"),
+    ],
+)
+def test_binding_is_of_this_request_and_this_key__rfc8555_7_3_4(changes: dict[str, Any], what: str) -> None:
+    """No nonce, the URL that it is sent to, and for a payload the key that signs the request."""
+    with pytest.raises(Malformed, match=what):
+        signed(**changes)
+
+
+@pytest.mark.parametrize(
     ("changes", "why"),
     [
         ({}, ""),
@@ -131,6 +150,14 @@ def test_secret_that_nobody_has_binds_nobody__acme_e5() -> None:
     forged = signed(secret=bytes(32))
     for key in (None, external_key(secret=b"")):
         assert refusal_of(forged, key, provisioner="acme", source=None, now=NOW)
+
+
+def test_refusal_of_a_binding_says_nothing_of_why__acme_e5() -> None:
+    """One form of words for all, with none of those for the log: whoever guesses learns of no key."""
+    refused = unbound()
+    assert (refused.type, refused.http_status) == ("unauthorized", 403)
+    for word in ("unknown", "provisioner", "used", "expired", "revoked", "MAC", "network"):
+        assert word not in refused.detail
 
 
 def test_account_is_bound_and_the_use_counted__acme_e2() -> None:

@@ -142,6 +142,18 @@ def test_directory_is_read_back_and_has_meta_only_if_there_is_some__rfc8555_7_1_
     assert URLS.directory == "https://ca.internal.example:9000/acme/acme/directory"
 
 
+def test_directory_has_new_authz_only_where_it_is_served__rfc8555_7_4_1() -> None:
+    """Absent without pre-authorization, as the RFC has it; there with it."""
+    assert "newAuthz" not in json.loads(render_directory(URLS, meta={}, extra=("abc", "noise")))
+    found = json.loads(render_directory(URLS, meta={}, extra=("abc", "noise"), pre_authorization=True))
+    assert found["newAuthz"] == "https://ca.internal.example:9000/acme/acme/new-authz"
+
+
+def test_alternate_chain_has_the_certificate_s_url_and_a_number__rfc8555_7_4_2() -> None:
+    """So each is the certificate's, and no two are one."""
+    assert URLS.alternate(5, 2) == f"{URLS.certificate(5)}/2"
+
+
 def test_account_object__rfc8555_7_1_2() -> None:
     """Status and orders always, contact and agreement where there are any."""
     orders = "https://ca.internal.example:9000/acme/acme/account/0000000000000007/orders"
@@ -194,11 +206,19 @@ def test_order_with_everything__rfc8555_7_1_3() -> None:
             }
         ],
     }
+    assert "replaces" not in found
     read = parse_answer(render_order(full, URLS), WireOrder)
     assert read.error is not None
     assert read.error.kind == "connection"
     assert read.error.subproblems is not None
     assert read.error.subproblems[0].identifier is not None
+
+
+def test_order_tells_what_it_replaces__rfc9773_5() -> None:
+    """By the identifier that the client gave."""
+    assert json.loads(render_order(order(replaces="aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"), URLS))["replaces"] == (
+        "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
+    )
 
 
 def test_wildcard_is_a_flag_in_an_authorization__acme_o6() -> None:

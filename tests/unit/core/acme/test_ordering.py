@@ -149,6 +149,16 @@ def test_asked_end_outside_the_bounds_is_malformed__o11(asked: str) -> None:
         plan(parse_order_request(wire("api.internal.example", not_after=asked)))
 
 
+def test_predecessor_is_kept_as_the_client_named_it__rfc9773_5() -> None:
+    """A certificate's identifier is taken letter by letter; none is none; anything else is malformed."""
+    named = "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
+    assert parse_order_request(wire("api.internal.example", replaces=named)).replaces == named
+    assert request().replaces == ""
+    for text in ("", "no identifier", named + "=", named + ".AA"):
+        with pytest.raises(Malformed):
+            parse_order_request(wire("api.internal.example", replaces=text))
+
+
 def test_unknown_profile_is_refused__o12() -> None:
     """One that the provisioner does not offer."""
     with pytest.raises(InvalidProfile):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dayfly.core.policy.limits import Rate, retry_after, spend
+from dayfly.core.policy.limits import Rate, pause_digest, retry_after, share_used, spend
 from factories import NOW
 
 SIX = Rate(6, timedelta(hours=1))
@@ -60,6 +60,28 @@ def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
 def test_a_wait_is_a_second_at_least() -> None:
     """Retry-After is whole seconds, and never zero."""
     assert retry_after(NOW - timedelta(days=1), SIX, NOW) == 1
+
+
+def test_share_of_a_rate_falls_as_time_pays__security_7() -> None:
+    """None of it unused, all of it at once, half of it after half a window, none after a whole one."""
+    assert share_used(None, SIX, NOW) == 0.0
+    assert [share_used(used(times), SIX, NOW) for times in (1, 3, 6)] == [1 / 6, 0.5, 1.0]
+    assert share_used(used(6), SIX, NOW + SIX.window / 2) == 0.5
+    assert share_used(used(6), SIX, NOW + SIX.window) == 0.0
+    assert share_used(used(6), SIX, NOW + 2 * SIX.window) == 0.0
+
+
+def test_a_clock_that_is_set_back_leaves_nothing_used() -> None:
+    """As `spend` forgets what was used in a future that is none any more."""
+    assert share_used(used(6), SIX, NOW - timedelta(seconds=1)) == 0.0
+
+
+def test_pause_is_lifted_for_one_account_and_one_name() -> None:
+    """The claims of others, and of other names, have other digests; the same has the same."""
+    digests = {pause_digest(account, name) for account in (7, 8, 71) for name in ("a.example", "1a.example")}
+    assert len(digests) == 6
+    assert pause_digest(7, "a.example") in digests
+    assert all(len(one) == 32 for one in digests)
 
 
 @given(st.lists(st.integers(0, 4000), min_size=1, max_size=60))

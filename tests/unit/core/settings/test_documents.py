@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import parse_dns
 from dayfly.core.jose.jwk import render_jwk, thumbprint_of
+from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.names import Allowed, Rule, RuleAction, RuleKind, decide
 from dayfly.core.provisioners import grant_for
 from dayfly.core.settings import documents as module
@@ -261,6 +262,17 @@ def test_challenge_types_of_drafts_are_known_and_no_default__acme_8() -> None:
     named = replace(ACME, challenges=KNOWN_CHALLENGES)
     assert make_settings(1, (named,)).provisioners == (named,)
     assert set(KNOWN_CHALLENGES) - set(DEFAULT_CHALLENGES) == {"dns-account-01", "dns-persist-01"}
+
+
+@pytest.mark.parametrize("document", [ACME, jwk_provisioner()], ids=document_name)
+def test_provisioner_names_key_types_and_profiles_that_there_are(document: Provisioner) -> None:
+    """Known ones are kept as named; a profile that nobody knows, and a key type without certificates, are refused."""
+    named = replace(document, key_types=(KeyType.P384, KeyType.P256), profiles=("device", "service"))
+    assert make_settings(1, (named,)).provisioners == (named,)
+    said = refusal(replace(document, profiles=("service", "tlsserver")))
+    assert said == f"provisioner {document.name} names the profile 'tlsserver', which nobody knows"
+    said = refusal(replace(document, key_types=(KeyType.P256, KeyType.P521)))
+    assert said == f"provisioner {document.name} names the key type P-521, which gets no certificates here"
 
 
 def test_caa_belongs_to_acme__acme_8() -> None:

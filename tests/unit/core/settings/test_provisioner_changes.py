@@ -184,3 +184,13 @@ def test_key_types_are_named_taken_away_and_known() -> None:
         edited(plain, ProvisionerEdit(key_types=("DSA",)))
     with pytest.raises(ConfigError, match="names the key type Ed25519, which gets no certificates"):
         make_settings(1, (edited(plain, ProvisionerEdit(key_types=("Ed25519",))),))
+
+
+def test_profiles_are_named_in_order_and_taken_away() -> None:
+    """The first is the default, so order counts; an empty one is the usual; an unknown one is refused when stored."""
+    named = edited(ACME, ProvisionerEdit(profiles=("device", "service", "device")))
+    assert named.profiles == ("device", "service")
+    assert edited(named, ProvisionerEdit()).profiles == named.profiles
+    assert edited(named, ProvisionerEdit(profiles=("",))).profiles == ()
+    with pytest.raises(ConfigError, match="names the profile 'tlsserver'"):
+        make_settings(1, (edited(ACME, ProvisionerEdit(profiles=("tlsserver",))),))

@@ -11,6 +11,7 @@ import pytest
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_name
 from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.names import Rule, RuleKind, compile_rules
 from dayfly.core.policy.plan import IssuePlan
 from dayfly.core.policy.step import Situation
@@ -114,6 +115,16 @@ def test_names_that_cannot_be_had_are_forbidden__t16(claims: VerifiedClaims, wha
     with pytest.raises(RejectedIdentifier, match=what) as caught:
         plan(claims, csr())
     assert caught.value.http_status == 403
+
+
+def test_a_key_that_is_not_given_is_forbidden__step_4() -> None:
+    """403 with the reason, and with what is given; a key that is given passes."""
+    narrow = replace(grant(), key_types=frozenset({KeyType.P384}))
+    with pytest.raises(BadCSR, match=r"takes no keys of type P-256; use one of P-384") as caught:
+        plan_sign(CLAIMS, FACTS, asked=(None, None), grant=narrow, situation=SITUATION)
+    assert (caught.value.http_status, caught.value.reason) == (403, "key_not_allowed")
+    wide = replace(grant(), key_types=frozenset({KeyType.P256}))
+    assert plan_sign(CLAIMS, FACTS, asked=(None, None), grant=wide, situation=SITUATION) == plan()
 
 
 def test_every_bad_name_is_told() -> None:

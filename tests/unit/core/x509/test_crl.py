@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from dayfly.core.frozen import replace
 from dayfly.core.policy.lifetimes import Validity
-from dayfly.core.x509.crl import CRLPlan, DraftCRL, RevokedLeaf, build_crl, entries_digest, plan_crl, refresh_at
+from dayfly.core.x509.crl import (
+    MANY_ENTRIES,
+    CRLPlan,
+    DraftCRL,
+    RevokedLeaf,
+    build_crl,
+    entries_digest,
+    plan_crl,
+    refresh_at,
+)
 from dayfly.core.x509.crl_lint import CheckedCRL, check_crl
 from dayfly.core.x509.hierarchy import build_intermediate, build_root
 from dayfly.core.x509.lint import LintRefused
@@ -92,6 +101,20 @@ def test_large_list_is_read_back() -> None:
     """Beyond 64 KiB, where lengths take three octets."""
     many = tuple(RevokedLeaf(serial, NOW, 1) for serial in range(1, 3001))
     assert len(signed(plan(entries=many))) == 3000
+
+
+def test_list_of_many_entries_is_long() -> None:
+    """Whoever builds it lets others have their turn from one entry above the bound on."""
+    many = tuple(RevokedLeaf(serial, NOW, 1) for serial in range(1, MANY_ENTRIES + 2))
+    assert [plan(entries=entries).is_long for entries in ((), many[1:], many)] == [False, False, True]
+
+
+@pytest.mark.parametrize("length", [80, 110, 127, 128, 200, 255, 256, 1000])
+def test_url_of_any_length_is_read_back__x690_8_1_3(length: int) -> None:
+    """From 128 octets on a length takes an octet more, from 256 on two; both writers agree, and so does the library."""
+    url = "http://ca.internal.example/".ljust(length, "a")
+    point = signed(plan(url=url)).extensions.get_extension_for_class(x509.IssuingDistributionPoint).value
+    assert [one.value for one in point.full_name or ()] == [url]
 
 
 def test_number_rises_and_is_never_below_the_time__rfc5280_5_2_3() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ SHAPES = {
     "address in the CN": ((IP4,), "10.1.2.3"),
     "mixed": ((dns(), IP6), NAME),
 }
+SPIFFE = "spiffe://internal.example/ns/shop/sa/web"
 MARK = ProvisionerMark(6, "internal-acme")
 
 
@@ -239,6 +241,39 @@ def test_another_crl_than_the_plans_is_refused__rfc5280_4_2_1_13() -> None:
     plan = Plan(lifetime=timedelta(days=8), crl_url=CRL_URL)
     with pytest.raises(lint.LintRefused, match=r"551d1f"):
         lint.check(plan.draft(), profile=plan.profile, **{**plan.arguments, "crl_url": CRL_URL + "x"})
+
+
+def test_mail_addresses_and_uris_are_alternative_names__rfc5280_4_2_1_6() -> None:
+    """Each under its own tag, in the order of the plan, beside other names; pkilint and the library read them."""
+    mail, uri = Identifier(IdentifierType.EMAIL, "ops@internal.example"), Identifier(IdentifierType.URI, SPIFFE)
+    der = Plan(names=(uri, dns(), mail, IP4)).issue()
+    assert findings(der) == []
+    found = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [(type(one), str(one.value)) for one in found] == [
+        (x509.UniformResourceIdentifier, SPIFFE),
+        (x509.DNSName, NAME),
+        (x509.RFC822Name, "ops@internal.example"),
+        (x509.IPAddress, "10.1.2.3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("drafted", "planned"),
+    list(itertools.permutations((IdentifierType.DNS, IdentifierType.EMAIL, IdentifierType.URI), 2)),
+)
+def test_a_name_under_the_tag_of_another_type_is_refused__s6(drafted: IdentifierType, planned: IdentifierType) -> None:
+    """The same letters are another name as another type."""
+    plan = Plan(names=(Identifier(planned, SPIFFE),))
+    draft = Plan(names=(Identifier(drafted, SPIFFE),)).draft()
+    with pytest.raises(lint.LintRefused, match="551d11"):
+        lint.check(draft, profile=plan.profile, **plan.arguments)
+
+
+def test_a_name_of_a_type_that_no_certificate_has_is_refused__rfc5280_4_2_1_6() -> None:
+    """However it was drafted: a plain common name is no alternative name."""
+    plan = Plan(names=(Identifier(IdentifierType.CN, "10.1.2.3"),))
+    with pytest.raises(lint.LintRefused, match="no alternative name has"):
+        lint.check(plan.draft(), profile=plan.profile, **plan.arguments)
 
 
 @pytest.mark.parametrize("key", KEYS)
