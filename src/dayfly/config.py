@@ -21,6 +21,8 @@ from dayfly.core.acme.chaos import Chaos
 from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
 from dayfly.core.pages import page_url_fault
 from dayfly.core.policy.lifetimes import parse_duration
+from dayfly.core.policy.limit_figures import FigureError, LimitsTable, parse_figures
+from dayfly.core.policy.limits import DEFAULT_FIGURES, LimitFigures
 from dayfly.core.problems import Refused
 from dayfly.errors import ConfigError
 
@@ -85,6 +87,7 @@ class Config:
     metrics: Address | None
     validation: ValidationConfig
     limits_enabled: bool
+    limit_figures: LimitFigures = DEFAULT_FIGURES
     explanation_url: str = ""
     chaos: Chaos | None = None
     issuer_alternates: tuple[Path, ...] = ()
@@ -129,10 +132,6 @@ class _CRL(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     validity: str = "24h"
 
 
-class _Limits(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    enabled: bool = True
-
-
 class _Chaos(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     bad_nonces: float = 0.05
     delay: float = 3.0
@@ -156,7 +155,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     log: _Log
     metrics: _Metrics = msgspec.field(default_factory=_Metrics)
     validation: _Validation = msgspec.field(default_factory=_Validation)
-    limits: _Limits = msgspec.field(default_factory=_Limits)
+    limits: LimitsTable = msgspec.field(default_factory=LimitsTable)
     renewal_info: _RenewalInfo = msgspec.field(default_factory=_RenewalInfo)
     chaos: _Chaos | None = None
     crl: _CRL = msgspec.field(default_factory=_CRL)
@@ -192,7 +191,8 @@ def _config_error(text: str) -> ConfigError:
     if match := _MISSING.fullmatch(text):
         return ConfigError(_key_path(match["at"], match["key"]), "is missing")
     match = _WRONG.fullmatch(text)
-    return ConfigError(match["at"] or "", match["what"].lower()) if match else ConfigError("", text)
+    hint = "see docs/reference/ca-toml.md for what each key takes"
+    return ConfigError(match["at"] or "", match["what"].lower(), hint=hint) if match else ConfigError("", text)
 
 
 def _key_path(at: str | None, key: str) -> str:
@@ -213,11 +213,19 @@ def _validate(file: _File, *, home: Path) -> Config:
         metrics=parse_address(file.metrics.address, "metrics.address") if file.metrics.address else None,
         validation=_validation(file.validation),
         limits_enabled=file.limits.enabled,
+        limit_figures=_figures(file.limits),
         explanation_url=_explanation_url(file.renewal_info.explanation_url),
         chaos=_chaos(file.chaos) if file.chaos is not None else None,
         issuer_alternates=_alternates(file.issuer.alternates, home),
         crl=_crl(file),
     )
+
+
+def _figures(table: LimitsTable) -> LimitFigures:
+    try:
+        return parse_figures(table)
+    except FigureError as error:
+        raise ConfigError(f"limits.{error.key}", str(error), hint=error.hint) from None
 
 
 def _crl(file: _File) -> CRLConfig | None:

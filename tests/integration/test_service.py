@@ -158,6 +158,31 @@ def test_reload_takes_up_what_can_change__r18(ca: CA, manager: Manager, workers:
 
 
 @both
+def test_figures_of_limits_hold_from_the_start_and_change_with_a_reload__acme_13(
+    ca: CA, manager: Manager, workers: int
+) -> None:
+    """Ten directories a month from loopback, at all workers together; after the reload as many as usual."""
+    toml = ca.home / "ca.toml"
+    plain = toml.read_text()
+    toml.write_text(plain + '\n[limits]\nrequests = "1/30d"\n')
+    ca.start("--workers", str(workers), NOTIFY_SOCKET=str(manager.path))
+    eventually(lambda: manager.said("READY"))
+    assert directories(ca, workers) == [200] * 10 + [429] * (11 * workers - 10)
+    said = reload_with(ca, manager, lambda _: plain)
+    assert '"changed": "limits"' in said
+    assert directories(ca, workers) == [200] * 11 * workers
+
+
+def directories(ca: CA, workers: int) -> list[int]:
+    """What eleven requests to each worker are answered, in turn."""
+    wires = wires_to_each_worker(ca, workers=workers)
+    with contextlib.ExitStack() as stack:
+        for wire in wires:
+            stack.callback(wire.close)
+        return [wire.send("GET", "/acme/acme/directory").status for _ in range(11) for wire in wires]
+
+
+@both
 def test_sigterm_under_load_ends_in_time_and_loses_nothing__r18(ca: CA, workers: int) -> None:
     """What was under way is finished or dropped before its commit: exit 0, every certificate given is there."""
     ca.start("--workers", str(workers))

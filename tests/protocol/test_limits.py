@@ -14,11 +14,13 @@ from acme_peer import BASE, Client, Peer, Play, Reply, joined, playing, refused_
 from dayfly.authority.context import Caps
 from dayfly.authority.limits import rate_of, source_key
 from dayfly.authority.settings import change_settings
+from dayfly.config import parse_config
 from dayfly.core.frozen import replace
-from dayfly.core.policy.limits import CERTIFICATES, NEW_ACCOUNTS, NEW_ORDERS, PAUSE_AFTER, UNPAUSED_FOR, pause_digest
+from dayfly.core.policy.limits import DEFAULT_FIGURES, UNPAUSED_FOR, pause_digest
 from dayfly.core.settings.documents import Claims, SettingsChange
 from dayfly.ports import Changes, Claim
-from factories import NAME, csr_der, ec_key
+from dayfly.wiring.reload import apply_change
+from factories import CA_TOML, NAME, csr_der, ec_key
 
 OTHER = "b.internal.example"
 
@@ -53,14 +55,14 @@ def use_orders(peer: Peer, client: Client, times: int) -> None:
     """So many orders were made already."""
     account = account_of(client)
     for _ in range(times):
-        peer.authority.limits.orders.use(account, NEW_ORDERS, peer.clock.now())
+        peer.authority.limits.orders.use(account, DEFAULT_FIGURES.new_orders, peer.clock.now())
 
 
 def use_certificates(peer: Peer, client: Client, times: int, *names: str) -> None:
     """So many certificates were issued for these names already."""
     key = (account_of(client), *sorted(names or (NAME,)))
     for _ in range(times):
-        peer.authority.limits.certificates.use(key, CERTIFICATES, peer.clock.now())
+        peer.authority.limits.certificates.use(key, DEFAULT_FIGURES.certificates, peer.clock.now())
 
 
 def test_orders_of_an_account_are_limited_with_the_exact_wait__acme_13(play: Play) -> None:
@@ -100,7 +102,7 @@ def test_windows_shrink_to_the_lifetime__security_7(play: Play) -> None:
     async def scenario(peer: Peer) -> None:
         await short_lives(peer)
         client = await joined(peer)
-        account, rate = account_of(client), NEW_ORDERS.within(timedelta(minutes=1))
+        account, rate = account_of(client), DEFAULT_FIGURES.new_orders.within(timedelta(minutes=1))
         for _ in range(3_000):
             peer.authority.limits.orders.use(account, rate, peer.clock.now())
         assert limited(await client.order(), "new-orders") == 1
@@ -284,13 +286,41 @@ def test_limits_switched_off_limit_nothing__security_7(play: Play) -> None:
     play(scenario)
 
 
+def test_figures_of_the_configuration_bite_and_a_reload_changes_them__acme_13(play: Play, tmp_path: Path) -> None:
+    """Two orders an hour; at three the wait is shorter, for what was counted stays; counts and pauses as well."""
+
+    def configure(peer: Peer, table: str) -> None:
+        config = parse_config(CA_TOML + f"[limits]\n{table}\n".encode(), home=tmp_path)
+        apply_change(peer.authority, replace(config, explanation_url=peer.authority.explanation_url))
+
+    async def scenario(peer: Peer) -> None:
+        validators = peer.authority.validators
+        client = await joined(peer)
+        configure(peer, 'new_orders = "2/1h"')
+        names = [f"n{number}.internal.example" for number in range(6)]
+        assert [(await client.order(name)).status for name in names[:2]] == [201, 201]
+        assert limited(await client.order(names[2]), "new-orders") == 1800
+        configure(peer, 'new_orders = "3/1h"')
+        assert limited(await client.order(names[2]), "new-orders") == 1200
+        peer.clock.moment += timedelta(seconds=1200)
+        assert (await client.order(names[2])).status == 201
+        configure(peer, "open_orders = 3")
+        limited(await client.order(names[4]), "open-orders", "3 orders")
+        configure(peer, "paused = 1")
+        peer.authority.validators, peer.authority.caa = validators, None
+        await fail(peer, client, 1)
+        limited(await client.order(NAME), "paused", "1 validations")
+
+    play(scenario)
+
+
 def test_many_failures_in_a_row_pause_the_name_until_somebody_looks__acme_13(play: Play) -> None:
     """The hundredth pauses account and name; the refusal says how to unpause; other names and accounts go on."""
 
     async def scenario(peer: Peer) -> None:
         client, neighbour = await joined(peer), await joined(peer)
         key = (account_of(client), NAME)
-        for _ in range(PAUSE_AFTER - 1):
+        for _ in range(DEFAULT_FIGURES.paused - 1):
             peer.authority.limits.in_a_row.add(key)
         await fail(peer, client, 1)
         refused = await client.order(NAME)
@@ -301,7 +331,7 @@ def test_many_failures_in_a_row_pause_the_name_until_somebody_looks__acme_13(pla
         digest = pause_digest(account_of(client), NAME)
         await peer.store.commit(Changes(claims=(Claim(digest, peer.clock.now() + UNPAUSED_FOR),)))
         assert (await client.order(NAME)).status == 201
-        for _ in range(PAUSE_AFTER):
+        for _ in range(DEFAULT_FIGURES.paused):
             peer.authority.limits.in_a_row.add(key)
         assert (await client.order(NAME)).status == 200  # for a week nothing pauses it again
 
@@ -313,7 +343,7 @@ def test_any_success_begins_the_count_of_failures_anew__acme_13(play: Play) -> N
 
     async def scenario(peer: Peer) -> None:
         client = await joined(peer)
-        for _ in range(PAUSE_AFTER - 1):
+        for _ in range(DEFAULT_FIGURES.paused - 1):
             peer.authority.limits.in_a_row.add((account_of(client), NAME))
         assert (await client.finalize(await client.ready())).json["status"] == "valid"
         await fail(peer, client, 1)
@@ -329,8 +359,9 @@ def test_new_accounts_are_limited_by_source_and_known_ones_are_not__security_7(p
     async def scenario(peer: Peer) -> None:
         client = await joined(peer)
         source = ip_address("10.1.2.3")
-        for _ in range(NEW_ACCOUNTS.count * 10 - 1):
-            peer.authority.limits.accounts.use(source_key(source), rate_of(NEW_ACCOUNTS, source), peer.clock.now())
+        rate = rate_of(DEFAULT_FIGURES.new_accounts, source)
+        for _ in range(rate.count - 1):
+            peer.authority.limits.accounts.use(source_key(source), rate, peer.clock.now())
         assert limited(await Client(peer).register(), "new-accounts") == 6
         assert (await client.register()).status == 200
         peer.clock.moment += timedelta(seconds=6)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from dayfly.config import Address, Config, load_config, parse_address, parse_config
+from dayfly.core.frozen import replace
+from dayfly.core.policy.limits import DEFAULT_FIGURES, Rate
 from dayfly.errors import ConfigError
 from factories import dns
 
@@ -161,6 +163,34 @@ def test_alternate_chains_are_files_of_the_home__rfc8555_7_4_2() -> None:
     many = GOOD.replace("[log]", f"alternates = {[f'{number}.crt' for number in range(9)]}\n[log]")
     with pytest.raises(ConfigError, match=r"issuer\.alternates"):
         parse(many)
+
+
+def test_figures_of_limits_are_settings__acme_13() -> None:
+    """By the name of the limit with underscores; what is not said is the default."""
+    assert parse(GOOD).limit_figures == DEFAULT_FIGURES
+    config = parse(GOOD + '[limits]\nnew_orders = "30/1m"\nopen_orders = 5\n')
+    expected = replace(DEFAULT_FIGURES, new_orders=Rate(30, timedelta(minutes=1)), open_orders=5)
+    assert (config.limits_enabled, config.limit_figures) == (True, expected)
+
+
+@pytest.mark.parametrize(
+    ("line", "says", "hint"),
+    [
+        ('certificates = "1000"', "limits.certificates: found '1000', expected COUNT/WINDOW", '"1000/1d"'),
+        ('certificates = "0/1d"', "limits.certificates: found a count of 0, expected 1 to", '"1000/1d"'),
+        ("certificates = 1000", "limits.certificates: expected `str`, got `int`", "docs/reference/ca-toml.md"),
+        ("open_orders = 0", "limits.open_orders: found a count of 0, expected 1 to 10000", "open_orders = 1000"),
+        ("paused = true", "limits.paused: expected `int`, got `bool`", "docs/reference/ca-toml.md"),
+        ('new-orders = "3000/3h"', "limits.new-orders: unknown key", "docs/reference/ca-toml.md"),
+        ('replacements = "9/1h"', "limits.replacements: unknown key", "docs/reference/ca-toml.md"),
+    ],
+)
+def test_figure_that_cannot_be_taken_names_the_key_and_the_way(line: str, says: str, hint: str) -> None:
+    """What, why, and what next."""
+    with pytest.raises(ConfigError) as caught:
+        parse(GOOD + f"[limits]\n{line}\n")
+    assert str(caught.value).startswith(says)
+    assert hint in caught.value.hint
 
 
 def test_crls_are_off_until_they_have_an_address() -> None:

@@ -24,6 +24,7 @@ from dayfly.core.acme.revoking import revoke_account
 from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id
 from dayfly.core.jose.jwk import PublicKey
+from dayfly.core.policy.limits import MOST_OPEN_ORDERS
 from dayfly.core.problems import AccountDoesNotExist, ServiceUnavailable
 from dayfly.errors import Conflict, Unavailable
 from dayfly.ports import Changes, Clock, Store
@@ -31,7 +32,6 @@ from dayfly.ports import Changes, Clock, Store
 TRIES = 10
 OPERATOR = "the CA's operator"  # who ended an account, in the log
 LIST_SLICES = 10
-MOST_ORDERS = 10_000  # open ones of an account; the cap on them is 1,000 where limits are on
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,5 +168,5 @@ async def _orders_to_abandon(store: Store, account: Account) -> tuple[Order, ...
     """The open orders of an account that is no longer valid; a validation that still runs cannot make them ready."""
     if account.status is AccountStatus.VALID:
         return ()
-    found = await store.orders.open_orders(account.id, limit=MOST_ORDERS)
+    found = await store.orders.open_orders(account.id, limit=MOST_OPEN_ORDERS)
     return tuple(abandon_order(one, account.status) for one in found)

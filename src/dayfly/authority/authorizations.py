@@ -30,13 +30,13 @@ from dayfly.core.frozen import replace
 from dayfly.core.ids import render_id
 from dayfly.core.policy.denials import Asker
 from dayfly.core.policy.grant import Grant, check_granted
+from dayfly.core.policy.limits import MOST_OPEN_ORDERS
 from dayfly.core.problems import NoSuchResource, RateLimited, ServiceUnavailable
 from dayfly.core.x509.constraints import check_constraints
 from dayfly.errors import Conflict, NotFound
 from dayfly.ports import Changes, Record
 
 TRIES = 4
-MOST_ORDERS = 10_000  # open ones of an account; the cap on them is 1,000 where limits are on
 
 
 # --- orders and their rows --------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ async def with_orders(authority: Authority, row: SharedAuthorization) -> tuple[R
     """A row that has changed, and the open orders of its account that change with it."""
     if row.authorization.status is AuthorizationStatus.PENDING:
         return (row,)
-    orders = await authority.store.orders.open_orders(row.account_id, limit=MOST_ORDERS)
+    orders = await authority.store.orders.open_orders(row.account_id, limit=MOST_OPEN_ORDERS)
     relying = [one for one in orders if row.id in row_ids_of(one)]
     changed = [(one, as_rows_say(authority, one, (row,))) for one in relying]
     return (row, *(after for before, after in changed if after.status is not before.status))

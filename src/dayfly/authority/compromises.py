@@ -16,13 +16,13 @@ from dayfly.core.acme.revoking import revoke_account
 from dayfly.core.events import Reason
 from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.policy.keys import spki_hash
+from dayfly.core.policy.limits import MOST_OPEN_ORDERS
 from dayfly.core.problems import BadPublicKey, ServiceUnavailable
 from dayfly.core.x509.leaf import read_leaf
 from dayfly.errors import Conflict
 from dayfly.ports import Changes
 
 TRIES = 4
-MOST_ORDERS = 10_000  # open ones of an account; the cap on them is 1,000 where limits are on
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ async def _revoke(authority: Keeping, account: Account, *, by: str) -> None:
     for _ in range(TRIES):
         if account.status is not AccountStatus.VALID or account.thumbprint != thumbprint:
             return
-        orders = await authority.store.orders.open_orders(account.id, limit=MOST_ORDERS)
+        orders = await authority.store.orders.open_orders(account.id, limit=MOST_OPEN_ORDERS)
         revoked, event = revoke_account(account, by=by, now=authority.clock.now())
         ended = tuple(abandon_order(one, revoked.status) for one in orders)
         changes = Changes(update=(revoked, *ended), events=(event,))

@@ -20,7 +20,7 @@ from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.denials import KEPT, KeptDenial
 from dayfly.core.policy.grant import Grant, without_crl
-from dayfly.core.policy.limits import OPEN_ORDERS, PENDING_AUTHORIZATIONS
+from dayfly.core.policy.limits import DEFAULT_FIGURES
 from dayfly.core.problems import NoSuchResource
 from dayfly.core.provisioners import grant_for
 from dayfly.core.settings.documents import Settings
@@ -54,8 +54,8 @@ class Caps:
     in the queue, of them `waiting_per_account`; `orders_page` in one page of an account's orders.
     """
 
-    open_orders: int = OPEN_ORDERS
-    pending_authorizations: int = PENDING_AUTHORIZATIONS
+    open_orders: int = DEFAULT_FIGURES.open_orders
+    pending_authorizations: int = DEFAULT_FIGURES.pending_authorizations
     validations: int = 64
     validations_per_account: int = 8
     validations_per_address: int = 4

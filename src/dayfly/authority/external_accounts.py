@@ -25,7 +25,6 @@ from dayfly.core.acme.external_accounts import (
 from dayfly.core.acme.objects import Account, Certificate
 from dayfly.core.events import ExternalKeyMade, ExternalKeyRevoked
 from dayfly.core.policy.grant import Grant, within_scopes
-from dayfly.core.policy.limits import BAD_BINDINGS
 from dayfly.core.policy.scopes import render_scope
 from dayfly.core.settings.documents import ProvisionerType, Settings
 from dayfly.errors import ConfigError, Conflict, NotFound, Unavailable
@@ -40,15 +39,15 @@ async def find_binding_key(
     authority: Authority, provisioner: str, binding: Binding, *, source: Source | None
 ) -> ExternalAccountKey:
     """The key that binds a new account as asked, as of now; Unauthorized, and RateLimited after many of those."""
-    now, limiter = authority.clock.now(), authority.limits.bindings
-    limiter.check(source_key(source), BAD_BINDINGS, now, what="too many external account bindings that do not hold")
+    now, limiter, rate = authority.clock.now(), authority.limits.bindings, authority.limits.figures.bad_bindings
+    limiter.check(source_key(source), rate, now, what="too many external account bindings that do not hold")
     try:
         key = await authority.store.external_keys.external_key(binding.kid)
     except NotFound:
         key = None
     why = refusal_of(binding, key, provisioner=provisioner, source=source, now=now)
     if why or key is None:
-        limiter.use(source_key(source), BAD_BINDINGS, now)
+        limiter.use(source_key(source), rate, now)
         _LOG.warning("an external account binding was refused", extra={"kid": binding.kid[:80], "detail": why})
         raise unbound()
     return key

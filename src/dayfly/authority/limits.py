@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 
-from dayfly.core.policy.limits import Limit, Rate, retry_after, share_used, spend
+from dayfly.core.policy.limits import DEFAULT_FIGURES, Limit, LimitFigures, Rate, retry_after, share_used, spend
 from dayfly.core.problems import RateLimited
 from dayfly.ports import Buckets, Step
 
@@ -177,10 +177,18 @@ class Use:
 
 
 class Limits:
-    """All rates, over the buckets of this process or of the host."""
+    """All rates, over the buckets of this process or of the host; `figures` is how much each allows."""
 
-    def __init__(self, *, enabled: bool = True, buckets: Buckets | None = None, refused: Refused | None = None) -> None:
+    def __init__(
+        self,
+        figures: LimitFigures = DEFAULT_FIGURES,
+        *,
+        enabled: bool = True,
+        buckets: Buckets | None = None,
+        refused: Refused | None = None,
+    ) -> None:
         """`[limits] enabled = false` turns all of them off; `refused` hears of each refusal but those of credits."""
+        self.figures = figures
         self.enabled = enabled
         self._buckets: Buckets = LocalBuckets() if buckets is None else buckets
         self._refused = refused
@@ -201,9 +209,9 @@ class Limits:
     def _limiter(self, limit: Limit) -> RateLimiter:
         return RateLimiter(limit, self._buckets, enabled=self.enabled, refused=self._refused)
 
-    def switched(self, *, enabled: bool) -> Limits:
-        """The same buckets, on or off."""
-        return Limits(enabled=enabled, buckets=self._buckets, refused=self._refused)
+    def switched(self, *, enabled: bool, figures: LimitFigures | None = None) -> Limits:
+        """The same buckets, on or off, with these figures or those of before; what was counted so far stays."""
+        return Limits(figures or self.figures, enabled=enabled, buckets=self._buckets, refused=self._refused)
 
     def refuse(self, limit: Limit, detail: str, *, wait: int) -> RateLimited:
         """The refusal by a limit that is counted and not timed."""

@@ -19,17 +19,7 @@ from dayfly.core.acme.ordering import MAX_NAMES, ORDER_LIFE
 from dayfly.core.events import Throttled
 from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import make_id, render_id
-from dayfly.core.policy.limits import (
-    CERTIFICATES,
-    FAILED_VALIDATIONS,
-    NEAR,
-    NEW_ACCOUNTS,
-    NEW_ORDERS,
-    PAUSE_AFTER,
-    Limit,
-    Rate,
-    pause_digest,
-)
+from dayfly.core.policy.limits import NEAR, Limit, Rate, pause_digest
 from dayfly.core.policy.plan import IssuePlan
 
 _LOG = logging.getLogger("dayfly.authority")
@@ -43,7 +33,7 @@ async def check_new_order(authority: Authority, account: Account, names: Iterabl
     await _check_open(authority, account)
     if not authority.limits.enabled:
         return
-    now, rate = authority.clock.now(), FAILED_VALIDATIONS.within(life)
+    now, rate = authority.clock.now(), authority.limits.figures.failed_validations.within(life)
     for name in names:
         await _check_pause(authority, account, name)
         authority.limits.failures.check(
@@ -57,14 +47,15 @@ async def check_new_order(authority: Authority, account: Account, names: Iterabl
 async def _check_pause(authority: Authority, account: Account, name: Identifier) -> None:
     """RateLimited where this account failed with this name so often that nobody can mean it any more."""
     key, plain = failure_key(account.id, name), name.value.removeprefix("*.")
-    if authority.limits.in_a_row.count(key) < PAUSE_AFTER:
+    most = authority.limits.figures.paused
+    if authority.limits.in_a_row.count(key) < most:
         return
     if await authority.store.claims.is_claimed(pause_digest(account.id, plain)):
         _forget(authority, key)
         return
     raise authority.limits.refuse(
         Limit.PAUSED,
-        f"{plain}: {PAUSE_AFTER} validations of this account failed in a row for this name, so it is paused; mend the "
+        f"{plain}: {most} validations of this account failed in a row for this name, so it is paused; mend the "
         f"client, then have it unpaused on the CA's host: dayfly ca limits unpause {render_id(account.id)} {plain}",
         wait=PAUSED_WAIT,
     )
@@ -97,7 +88,7 @@ async def _check_open(authority: Authority, account: Account) -> None:
 @contextmanager
 def counting_account(authority: Authority, source: Source | None, life: timedelta) -> Iterator[None]:
     """Around the making of an account; RateLimited. One that is there already is found without."""
-    rate = rate_of(NEW_ACCOUNTS, source).within(life)
+    rate = rate_of(authority.limits.figures.new_accounts, source).within(life)
     use = Use(authority.limits.accounts, source_key(source), rate, "too many accounts were made from this address")
     with authority.limits.spending((use,), authority.clock.now()):
         yield
@@ -106,7 +97,7 @@ def counting_account(authority: Authority, source: Source | None, life: timedelt
 @contextmanager
 def counting_order(authority: Authority, account: Account, life: timedelta) -> Iterator[None]:
     """Around the making of an order; RateLimited."""
-    rate = NEW_ORDERS.within(life)
+    rate = authority.limits.figures.new_orders.within(life)
     use = Use(authority.limits.orders, account.id, rate, "the account made too many orders")
     with authority.limits.spending((use,), authority.clock.now()):
         yield
@@ -118,7 +109,7 @@ def counting_certificate(authority: Authority, order: Order, plan: IssuePlan) ->
     if order.is_renewal or not authority.limits.enabled:
         yield
         return
-    rate, now = CERTIFICATES.within(plan.validity.lifetime), authority.clock.now()
+    rate, now = authority.limits.figures.certificates.within(plan.validity.lifetime), authority.clock.now()
     key = (order.account_id, *sorted(str(one.value) for one in order.identifiers))
     use = Use(authority.limits.certificates, key, rate, "the account got too many certificates for exactly these names")
     with authority.limits.spending((use,), now):
@@ -145,7 +136,7 @@ def _warn(authority: Authority, order: Order, plan: IssuePlan, *, key: Hashable,
 
 def count_failure(authority: Authority, account_id: int, name: Identifier, life: timedelta) -> None:
     """A validation for this name failed for good."""
-    rate = FAILED_VALIDATIONS.within(life)
+    rate = authority.limits.figures.failed_validations.within(life)
     key = failure_key(account_id, name)
     authority.limits.failures.use(key, rate, authority.clock.now())
     authority.limits.in_a_row.add(key)

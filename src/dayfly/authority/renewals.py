@@ -25,7 +25,6 @@ from dayfly.core.ids import render_id
 from dayfly.core.policy.denials import Asker
 from dayfly.core.policy.grant import Grant, under_profile
 from dayfly.core.policy.keys import check_key, spki_hash
-from dayfly.core.policy.limits import RENEWALS
 from dayfly.core.policy.renewal import Renewable, plan_renewal
 from dayfly.core.policy.step import Situation, forbidden
 from dayfly.core.problems import BadPublicKey, ServiceUnavailable, Unauthorized
@@ -107,7 +106,7 @@ async def _try(authority: Authority, request: _Request) -> Issued:
             by_token=request.holder.claims is not None,
         )
         first = await _first_of_line(authority, certificate)
-        rate = RENEWALS.within(request.holder.leaf.lifetime)
+        rate = authority.limits.figures.renewals.within(request.holder.leaf.lifetime)
         limiter = authority.limits.renewals
         limiter.take(first, rate, situation.now, what="this certificate was renewed too often")
         try:

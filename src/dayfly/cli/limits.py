@@ -17,7 +17,7 @@ from dayfly.cli.tables import render_moment, render_table
 from dayfly.core.identifiers import Identifier, parse_name
 from dayfly.core.ids import parse_id, render_id
 from dayfly.core.policy.lifetimes import render_duration
-from dayfly.core.policy.limits import FACTS, UNPAUSED_FOR, LimitFacts
+from dayfly.core.policy.limits import UNPAUSED_FOR, LimitFacts, facts_of
 from dayfly.core.problems import Refused
 from dayfly.errors import UsageError
 from dayfly.wiring.commands import unpause_in
@@ -34,11 +34,12 @@ def limits() -> None:
 @json_option
 def show(home: str | None, as_json: bool) -> None:
     """List the limits and whether they are on."""
-    enabled = enter_home(home).limits_enabled
+    config = enter_home(home)
+    enabled, facts = config.limits_enabled, facts_of(config.limit_figures)
     if as_json:
-        emit({"enabled": enabled, "limits": [_document(one) for one in FACTS]})
+        emit({"enabled": enabled, "limits": [_document(one) for one in facts]})
         return
-    rows = [(one.limit, str(one.count), _window(one) or "–", one.each) for one in FACTS]
+    rows = [(one.limit, str(one.count), _window(one) or "–", one.each) for one in facts]
     click.echo(render_table(("limit", "most", "in", "for each"), rows))
     say("Windows are never longer than the certificates' life; private sources have ten times as much.")
     if not enabled:

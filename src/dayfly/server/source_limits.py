@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.limits import rate_of, source_key
-from dayfly.core.policy.limits import BAD_CREDENTIALS, KEY_DOWNLOADS, REQUESTS
 
 
 def count_request(authority: Authority, source: Source | None) -> None:
@@ -16,7 +15,7 @@ def count_request(authority: Authority, source: Source | None) -> None:
     if authority.limits.enabled:
         authority.limits.requests.take(
             source_key(source),
-            rate_of(REQUESTS, source),
+            rate_of(authority.limits.figures.requests, source),
             authority.clock.now(),
             what="too many requests for directory, nonces and renewal information came from this address",
         )
@@ -26,7 +25,7 @@ def count_download(authority: Authority, source: Source | None) -> None:
     """Count the download of an encrypted key; RateLimited."""
     authority.limits.downloads.take(
         source_key(source),
-        rate_of(KEY_DOWNLOADS, source),
+        rate_of(authority.limits.figures.key_downloads, source),
         authority.clock.now(),
         what="too many encrypted keys were downloaded from this address",
     )
@@ -37,7 +36,7 @@ def check_credentials(authority: Authority, source: Source | None) -> None:
     if authority.limits.enabled:
         authority.limits.credentials.check(
             source_key(source),
-            rate_of(BAD_CREDENTIALS, source),
+            rate_of(authority.limits.figures.bad_credentials, source),
             authority.clock.now(),
             what="too many bad signatures, tokens or certificates came from this address",
         )
@@ -45,4 +44,5 @@ def check_credentials(authority: Authority, source: Source | None) -> None:
 
 def count_bad_credential(authority: Authority, source: Source | None) -> None:
     """This source brought one."""
-    authority.limits.credentials.use(source_key(source), rate_of(BAD_CREDENTIALS, source), authority.clock.now())
+    rate = rate_of(authority.limits.figures.bad_credentials, source)
+    authority.limits.credentials.use(source_key(source), rate, authority.clock.now())

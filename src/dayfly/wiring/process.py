@@ -200,6 +200,7 @@ async def build_process(
         alternates=keys.alternates,
         board=board,
         limits=Limits(
+            config.limit_figures,
             enabled=config.limits_enabled,
             buckets=buckets,
             refused=lambda limit: counting.notify((Throttled(clock.now(), limit),)),
@@ -267,7 +268,9 @@ def resolver_of(config: Config) -> Resolver:
 
 def caps_of(config: Config, place: Place = ALONE) -> Caps:
     """The counted limits of the configuration; what holds for the host is shared out among its workers."""
-    caps = Caps() if config.limits_enabled else Caps(open_orders=0)
+    figures = config.limit_figures
+    open_orders = figures.open_orders if config.limits_enabled else 0
+    caps = Caps(open_orders=open_orders, pending_authorizations=figures.pending_authorizations)
     if config.chaos is not None:
         caps = replace(caps, orders_page=config.chaos.orders_page)
     shared = {name: max(1, getattr(caps, name) // place.workers) for name in OF_THE_HOST}

@@ -21,7 +21,7 @@ from dayfly.wiring.process import caps_of, resolver_of, validators_of
 
 _LOG = logging.getLogger("dayfly.server")
 
-LIVE = frozenset({"validation", "limits_enabled", "explanation_url"})
+LIVE = frozenset({"validation", "limits_enabled", "limit_figures", "explanation_url"})
 """The fields of `Config` that a running server takes up."""
 KEYS = {
     "issuer_certificate": "issuer.certificate",
@@ -30,6 +30,7 @@ KEYS = {
     "log_key": "log.key",
     "metrics": "metrics.address",
     "limits_enabled": "limits.enabled",
+    "limit_figures": "limits",
     "explanation_url": "renewal_info.explanation_url",
 }
 """Where a field's key in the file has another name."""
@@ -75,8 +76,9 @@ def apply_change(authority: Authority, config: Config, place: Place = ALONE) -> 
     authority.validators = validators_of(config)
     authority.caa = CaaClimber(resolver_of(config))
     authority.caps = caps_of(config, place)
-    if config.limits_enabled != authority.limits.enabled:
-        authority.limits = authority.limits.switched(enabled=config.limits_enabled)
+    limits = authority.limits
+    if (config.limits_enabled, config.limit_figures) != (limits.enabled, limits.figures):
+        authority.limits = limits.switched(enabled=config.limits_enabled, figures=config.limit_figures)
     if config.explanation_url != authority.explanation_url:
         authority.explanation_url, authority.renewal_infos = config.explanation_url, RenewalInfos()
 

@@ -8,6 +8,7 @@ import pytest
 
 from dayfly.config import parse_config
 from dayfly.errors import ConfigError
+from dayfly.wiring.process import caps_of
 from dayfly.wiring.reload import plan_change
 from factories import CA_TOML
 
@@ -31,6 +32,19 @@ def test_live_keys_are_taken_over_and_the_rest_is_named() -> None:
     assert (change.config.address, change.config.log_key) == (current.address, current.log_key)
     again = plan_change(change.config, text)
     assert (again.applied, again.waiting) == ((), change.waiting)
+
+
+def test_figures_of_limits_are_live__acme_13() -> None:
+    """They count from the next request on, and are named in the log; an unreadable one changes nothing."""
+    current = parse_config(CA_TOML, home=HOME)
+    change = plan_change(current, CA_TOML + b"[limits]\nrenewals = '5/1h'\nopen_orders = 7\n")
+    assert (change.applied, change.waiting) == (("limits",), ())
+    assert (change.config.limit_figures.renewals.count, caps_of(change.config).open_orders) == (5, 7)
+    off = plan_change(change.config, CA_TOML + b"[limits]\nenabled = false\nopen_orders = 7\n")
+    assert off.applied == ("limits", "limits.enabled")
+    assert caps_of(off.config).open_orders == 0
+    with pytest.raises(ConfigError, match=r"limits\.renewals"):
+        plan_change(change.config, CA_TOML + b"[limits]\nrenewals = '5'\n")
 
 
 @pytest.mark.parametrize("text", [b"", b"version = = 1", CA_TOML + b"speed = 9\n", CA_TOML.replace(b":9000", b":0")])

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+_UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
 
 class Limit(StrEnum):
     """The limits by name, as refusals and metrics tell them."""
@@ -47,21 +49,41 @@ class Rate:
         """The same count in a window that is no longer than `longest`, so that short lives are not throttled."""
         return self if self.window <= longest else Rate(self.count, longest)
 
+    def __str__(self) -> str:
+        """The rate as ca.toml has it, for a window of whole seconds: `3000/3h`."""
+        seconds = self.window // timedelta(seconds=1)
+        unit, size = next((unit, size) for unit, size in _UNITS if seconds % size == 0)
+        return f"{self.count}/{seconds // size}{unit}"
 
-BAD_CREDENTIALS = Rate(30, timedelta(minutes=1))  # per source
-BAD_BINDINGS = Rate(30, timedelta(minutes=1))  # per source
-KEY_DOWNLOADS = Rate(60, timedelta(minutes=1))  # per source
-NEW_ACCOUNTS = Rate(60, timedelta(hours=1))  # per source, as Let's Encrypt has 10 in 3 h
-REQUESTS = Rate(50, timedelta(seconds=1))  # per source: directory, newNonce, renewalInfo
-NEW_ORDERS = Rate(3_000, timedelta(hours=3))  # per account
-FAILED_VALIDATIONS = Rate(10, timedelta(hours=1))  # per account and name
-CERTIFICATES = Rate(1_000, timedelta(days=1))  # per account and exact name set; 50 replicas of one name are normal
-RENEWALS = Rate(6, timedelta(hours=1))  # per certificate, across its renewals
-OPEN_ORDERS = 1_000  # per account, neither finished nor expired
-PENDING_AUTHORIZATIONS = 10_000  # per account, in these orders
-PAUSE_AFTER = 100  # failed validations in a row, for account and name; at ten an hour half a day of trying in vain
+
+@dataclass(frozen=True, slots=True)
+class LimitFigures:
+    """How much each limit allows; the defaults are those of a CA whose certificates live a day.
+
+    `requests` (directory, newNonce, renewalInfo), `bad_credentials`, `bad_bindings`, `key_downloads` and `new_accounts`
+    are per source; `new_orders` per account; `failed_validations` per account and name, of which so many in a row as
+    `paused` says pause the pair; `certificates` per account and exact name set; `renewals` per certificate, across its
+    renewals; `open_orders`, neither finished nor expired, and the `pending_authorizations` in them per account.
+    """
+
+    requests: Rate = Rate(50, timedelta(seconds=1))
+    bad_credentials: Rate = Rate(30, timedelta(minutes=1))
+    bad_bindings: Rate = Rate(30, timedelta(minutes=1))
+    key_downloads: Rate = Rate(60, timedelta(minutes=1))
+    new_accounts: Rate = Rate(60, timedelta(hours=1))  # Let's Encrypt has 10 in 3 h
+    new_orders: Rate = Rate(3_000, timedelta(hours=3))
+    failed_validations: Rate = Rate(10, timedelta(hours=1))
+    certificates: Rate = Rate(1_000, timedelta(days=1))  # 50 replicas of one name are normal
+    renewals: Rate = Rate(6, timedelta(hours=1))
+    open_orders: int = 1_000
+    pending_authorizations: int = 10_000
+    paused: int = 100  # at ten failures an hour half a day of trying in vain
+
+
+DEFAULT_FIGURES = LimitFigures()
 UNPAUSED_FOR = timedelta(days=7)  # after an operator said so nothing pauses it for so long
-NEAR = 0.2  # share of CERTIFICATES at which the operator hears of it
+NEAR = 0.2  # share of `certificates` at which the operator hears of it
+MOST_OPEN_ORDERS = 10_000  # whatever the configuration says; what ends an account's orders takes so many at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +96,26 @@ class LimitFacts:
     each: str
 
 
-FACTS = (
-    LimitFacts(Limit.REQUESTS, REQUESTS, REQUESTS.count, "source; directory, newNonce and renewalInfo together"),
-    LimitFacts(Limit.BAD_CREDENTIALS, BAD_CREDENTIALS, BAD_CREDENTIALS.count, "source"),
-    LimitFacts(Limit.BAD_BINDINGS, BAD_BINDINGS, BAD_BINDINGS.count, "source"),
-    LimitFacts(Limit.KEY_DOWNLOADS, KEY_DOWNLOADS, KEY_DOWNLOADS.count, "source"),
-    LimitFacts(Limit.NEW_ACCOUNTS, NEW_ACCOUNTS, NEW_ACCOUNTS.count, "source"),
-    LimitFacts(Limit.NEW_ORDERS, NEW_ORDERS, NEW_ORDERS.count, "account"),
-    LimitFacts(Limit.OPEN_ORDERS, None, OPEN_ORDERS, "account"),
-    LimitFacts(Limit.PENDING_AUTHORIZATIONS, None, PENDING_AUTHORIZATIONS, "account, in its open orders"),
-    LimitFacts(Limit.FAILED_VALIDATIONS, FAILED_VALIDATIONS, FAILED_VALIDATIONS.count, "account and name"),
-    LimitFacts(Limit.PAUSED, None, PAUSE_AFTER, "account and name, failures in a row"),
-    LimitFacts(Limit.CERTIFICATES, CERTIFICATES, CERTIFICATES.count, "account and exact set of names"),
-    LimitFacts(Limit.RENEWALS, RENEWALS, RENEWALS.count, "certificate and all that came of it"),
-)
-"""The limits that an operator hears of, in the order in which a client meets them."""
+def facts_of(figures: LimitFigures) -> tuple[LimitFacts, ...]:
+    """The limits that an operator hears of, in the order in which a client meets them."""
+    return (
+        _rated(Limit.REQUESTS, figures.requests, "source; directory, newNonce and renewalInfo together"),
+        _rated(Limit.BAD_CREDENTIALS, figures.bad_credentials, "source"),
+        _rated(Limit.BAD_BINDINGS, figures.bad_bindings, "source"),
+        _rated(Limit.KEY_DOWNLOADS, figures.key_downloads, "source"),
+        _rated(Limit.NEW_ACCOUNTS, figures.new_accounts, "source"),
+        _rated(Limit.NEW_ORDERS, figures.new_orders, "account"),
+        LimitFacts(Limit.OPEN_ORDERS, None, figures.open_orders, "account"),
+        LimitFacts(Limit.PENDING_AUTHORIZATIONS, None, figures.pending_authorizations, "account, in its open orders"),
+        _rated(Limit.FAILED_VALIDATIONS, figures.failed_validations, "account and name"),
+        LimitFacts(Limit.PAUSED, None, figures.paused, "account and name, failures in a row"),
+        _rated(Limit.CERTIFICATES, figures.certificates, "account and exact set of names"),
+        _rated(Limit.RENEWALS, figures.renewals, "certificate and all that came of it"),
+    )
+
+
+def _rated(limit: Limit, rate: Rate, each: str) -> LimitFacts:
+    return LimitFacts(limit, rate, rate.count, each)
 
 
 def pause_digest(account_id: int, name: str) -> bytes:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dayfly.core.policy.limits import Rate, pause_digest, retry_after, share_used, spend
+from dayfly.core.policy.limits import (
+    DEFAULT_FIGURES,
+    Limit,
+    LimitFigures,
+    Rate,
+    facts_of,
+    pause_digest,
+    retry_after,
+    share_used,
+    spend,
+)
 from factories import NOW
 
 SIX = Rate(6, timedelta(hours=1))
@@ -49,6 +60,31 @@ def test_a_window_shrinks_to_a_short_life__security_7() -> None:
     assert SIX.within(timedelta(minutes=1)) == Rate(6, timedelta(minutes=1))
     assert SIX.within(timedelta(hours=24)) is SIX
     assert SIX.times(10) == Rate(60, timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (Rate(3_000, timedelta(hours=3)), "3000/3h"),
+        (Rate(1, timedelta(days=30)), "1/30d"),
+        (Rate(6, timedelta(minutes=90)), "6/90m"),
+        (Rate(50, timedelta(seconds=1)), "50/1s"),
+    ],
+)
+def test_a_rate_is_written_as_it_is_configured(rate: Rate, text: str) -> None:
+    """In the largest unit that divides the window."""
+    assert str(rate) == text
+
+
+def test_the_facts_are_those_of_the_figures__acme_13() -> None:
+    """Each limit that has a figure once, with that figure; credits have none."""
+    facts = {one.limit: one for one in facts_of(LimitFigures(renewals=SIX.times(7), open_orders=11))}
+    assert set(facts) == set(Limit) - {Limit.REPLACEMENTS}
+    assert (facts[Limit.RENEWALS].rate, facts[Limit.RENEWALS].count) == (Rate(42, SIX.window), 42)
+    assert (facts[Limit.OPEN_ORDERS].rate, facts[Limit.OPEN_ORDERS].count) == (None, 11)
+    for limit, one in facts.items():
+        changed = limit in {Limit.RENEWALS, Limit.OPEN_ORDERS}
+        assert changed or getattr(DEFAULT_FIGURES, limit.replace("-", "_")) == (one.rate or one.count)
 
 
 def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
