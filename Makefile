@@ -39,7 +39,7 @@ demo: $(STAMP)
 	@$(BIN)/dayfly demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(if $(SEED),-p randomly -p "no:cacheprovider" --randomly-seed=$(SEED)) $(N)
+	$(BIN)/python $(if $(N),-m pytest,tools/test.py) $(if $(SEED),-p randomly -p "no:cacheprovider" --randomly-seed=$(SEED)) $(N)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

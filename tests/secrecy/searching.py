@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -54,6 +54,8 @@ class Search:
     files: int = 0
     homes: int = 0
     findings: list[str] = field(default_factory=list)
+    owners: dict[bytes, Path] = field(default_factory=dict, repr=False)
+    """The home of each secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,8 @@ def search(base: Path, recorded: Path) -> Search:
     result = Search()
     homes, logs = _look_around(base)
     result.homes = len(homes)
-    secrets = {one for one in _secrets_of(homes) if len(one) >= SHORTEST} | {PASSWORD.encode()}
-    planted = re.compile(b"|".join(map(re.escape, sorted(secrets))))
+    result.owners = {one: home.path for home in homes for one in _secrets_of(home) if len(one) >= SHORTEST}
+    planted = re.compile(b"|".join(map(re.escape, sorted({*result.owners, PASSWORD.encode()}))))
     shapes = {"a secret of a home": planted, **SHAPES}
     for home in homes:
         for path in home.files():
@@ -111,17 +113,16 @@ def _look_around(base: Path) -> tuple[list[Home], list[Path]]:
     return homes, logs
 
 
-def _secrets_of(homes: Iterable[Home]) -> Iterator[bytes]:
+def _secrets_of(home: Home) -> Iterator[bytes]:
     """Passwords that were made, and one line from the middle of every key that lies there in the clear."""
-    for home in homes:
-        yield from _external_secrets(home.path / "db" / "dayfly.db")
-        for path in home.files():
-            if home.belongs(path):
-                content = path.read_bytes()
-                if path.name.endswith("password"):
-                    yield content.strip()
-                elif b"PRIVATE KEY" in content and b"ENCRYPTED" not in content:
-                    yield _middle(content[content.index(b"PRIVATE KEY-----") :])
+    yield from _external_secrets(home.path / "db" / "dayfly.db")
+    for path in home.files():
+        if home.belongs(path):
+            content = path.read_bytes()
+            if path.name.endswith("password"):
+                yield content.strip()
+            elif b"PRIVATE KEY" in content and b"ENCRYPTED" not in content:
+                yield _middle(content[content.index(b"PRIVATE KEY-----") :])
 
 
 def _external_secrets(database: Path) -> Iterator[bytes]:
@@ -154,6 +155,7 @@ def _read(path: Path, kinds: dict[str, re.Pattern[bytes]], result: Search) -> No
             continue
         if kind == "a secret of a home" and path.suffix == ".stdout" and GIVES_KEYS.match(content):
             continue
-        if pattern.search(content):
+        if found := pattern.search(content):
+            owner = result.owners.get(found[0])
             title = content.partition(b"\n")[0].decode(errors="replace") if content.startswith(b"# ") else ""
-            result.findings.append(f"{kind} in {path} {title}".rstrip())
+            result.findings.append(f"{kind} in {path} {title}{f' (it is of {owner})' if owner else ''}".rstrip())
