@@ -24,7 +24,7 @@ from dayfly.core.events import AccountCreated, CertificateIssued, Event, IssueKi
 from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import MOST_GONE, KeptDenial
-from dayfly.core.policy.scopes import Scope
+from dayfly.core.policy.scopes import Scope, render_scope
 from dayfly.core.settings.documents import Owner, SettingsChange
 from dayfly.core.transparency.merkle import parse_frontier, root_hash, tree_head
 from dayfly.errors import Claimed, ConfigError, Conflict, NotFound
@@ -76,6 +76,11 @@ def test_what_was_committed_is_read_back(play: Play) -> None:
         )
         assert await store.orders.order(order().id) == order()
         assert await store.certificates.certificate(certificate().id) == certificate()
+        held = account(id=8, scope=render_scope(Scope("team", ("**.a.b",), max_lifetime=timedelta(hours=8))))
+        await store.commit(Changes(insert=(held,)))
+        assert await store.accounts.account(8) == held
+        await store.commit(Changes(update=(replace(held, scope=b""),)))
+        assert await store.accounts.account_by_key("acme", held.thumbprint) == replace(held, scope=b"", version=1)
         await store.commit(Changes(insert=(certificate(id=1, parent_id=certificate().id),)))
         assert (await store.certificates.certificate(1)).parent_id == certificate().id
 

@@ -17,10 +17,10 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def test_every_command_about_accounts_works_as_written(tmp_path: Path, program: Callable[[str], str]) -> None:
-    """A key is required and given, certbot gets its names without a proof, and key and account are ended."""
+    """A key is required and given, certbot gets its names without a proof; its account is narrowed, and ended."""
     program("certbot")
     text = PAGE.read_text("utf-8").replace("internal-acme", "acme").replace("10.42.0.0/16", "127.0.0.0/8")
-    giving, asking, vouching, getting, seeing, ending = scripts(text)
+    giving, narrowing, asking, vouching, getting, seeing, ending = scripts(text)
     with running(tmp_path) as ca:
         here = f"export DAYFLY_HOME={ca.home}\n"
         made = shell(here + giving, tmp_path).stdout.splitlines()[1].split()
@@ -40,6 +40,9 @@ def test_every_command_about_accounts_works_as_written(tmp_path: Path, program: 
         listed = shell(here + seeing, tmp_path).stdout
         assert account["id"] in listed
         assert account["external_key"] in listed
+        shell(here + narrowing.replace("00000b1e5f400000", account["id"]), tmp_path)
+        (held,) = json.loads(ca.dayfly("ca", "account", "list", "--json").stdout)
+        assert (held["scope"]["allow"], held["scope"]["max_lifetime"]) == ([NAME], "8h0m0s")
         own = ending.replace("7hQ2bX0mT4kVw9Zc", made[0]).replace("00000b1e5f400000", account["id"])
         shell(here + own, tmp_path)
         assert json.loads(ca.dayfly("ca", "account", "list", "--json").stdout) == []

@@ -150,9 +150,80 @@ def test_accounts_are_listed_shown_and_ended(run: Run, tmp_path: Path) -> None:
     assert states == [("invalid",)]
 
 
+def test_account_is_given_a_scope_of_its_own__acme_5(run: Run, tmp_path: Path) -> None:
+    """Each flag replaces its part; --no-scope begins anew; list and show tell it; what was so is said to be so."""
+    key = run("eab", "add", "acme", "web", "--owner", "platform-team", "--json").json
+
+    async def fill() -> None:
+        store = await open_store("sqlite:db/dayfly.db", home=tmp_path / "ca")
+        await store.commit(Changes(insert=(account(external_key=key["id"]), account(id=8))))
+        await store.close()
+
+    asyncio.run(fill())
+    mine = render_id(7)
+    flags = ("--allow", "*.internal.example", "--wildcards", "--source", "10.1.2.3", "--max-lifetime", "8h")
+    made = run("account", "update", mine, *flags, "--json")
+    scope = {
+        "owner": "",
+        "allow": ["*.internal.example"],
+        "deny": [],
+        "wildcards": True,
+        "sources": ["10.1.2.3/32"],
+        "profiles": [],
+        "max_lifetime": "8h0m0s",
+    }
+    assert (made.code, made.json["scope"]) == (0, scope)
+    more = run("account", "update", mine, "--max-lifetime", "1h", "--deny", "x.internal.example", "--json").json
+    assert more["scope"] == {**scope, "max_lifetime": "1h0m0s", "deny": ["x.internal.example"]}
+    listed = run("account", "list", "--json").json
+    assert [one["scope"] for one in listed] == [more["scope"], None]
+    assert [line.split()[5] for line in run("account", "list").out.splitlines()[1:]] == ["own", "-"]
+    shown = run("account", "show", mine)
+    text = "allow *.internal.example; deny x.internal.example; wildcards yes; sources 10.1.2.3/32; max lifetime 1h0m0s"
+    assert f"scope: {text}\n" in shown.out
+    assert "scope: -\n" in run("account", "show", render_id(8)).out
+    assert run("account", "show", mine, "--json").json["owner"] == "platform-team"  # the key's, where it names none
+    again = run("account", "update", mine, "--max-lifetime", "1h")
+    assert (again.code, "is held to: allow" in again.err, "nothing was written" in again.err) == (0, True, True)
+    anew = run("account", "update", mine, "--no-scope", "--profile", "service", "--json").json["scope"]
+    assert (anew["profiles"], anew["allow"], anew["max_lifetime"]) == (["service"], [], None)
+    freed = run("account", "update", mine, "--no-scope")
+    assert (freed.code, "has no scope of its own" in freed.err, "nothing was" in freed.err) == (0, True, False)
+    assert run("account", "show", mine, "--json").json["scope"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
+        ((), "nothing is to be changed"),
+        (("--owner", "nobody"), "nobody knows the owner nobody"),
+        (("--allow", "*.*"), "is no pattern"),
+        (("--wildcards",), "wildcards"),
+        (("--source", "here"), "is no network"),
+        (("--max-lifetime", "long"), "--max-lifetime"),
+    ],
+    ids=str,
+)
+def test_scope_that_cannot_be_is_said_with_its_reason(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], what: str
+) -> None:
+    """Exit 1, and the account has none."""
+
+    async def fill() -> None:
+        store = await open_store("sqlite:db/dayfly.db", home=tmp_path / "ca")
+        await store.commit(Changes(insert=(account(),)))
+        await store.close()
+
+    asyncio.run(fill())
+    said = run("account", "update", render_id(7), *arguments)
+    assert (said.code, what in said.err) == (1, True), said.err
+    assert run("account", "list", "--json").json[0]["scope"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("update", "0000000000000000", "--no-scope"), "there is no account 0000000000000000"),
         (("show", "nobody"), "no account's id or URL"),
         (("show", "0000000000000000"), "there is no account 0000000000000000"),
         (("deactivate", "0000000000000000"), "there is no account 0000000000000000"),

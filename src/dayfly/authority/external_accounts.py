@@ -1,8 +1,8 @@
 """External accounts: keys are made and taken back, accounts are bound by them, and held to their scopes (acme.md 5).
 
 Rules: a binding that does not hold has one text and one time, and only the CA's log says why; how often a source may
-be wrong is limited; an account is bound in the transaction that makes it, together with the use of the key; scopes are
-read anew for every order, and a plain account costs no query.
+be wrong is limited; an account is bound in the transaction that makes it, together with the use of the key; scopes,
+the key's and the account's own, are read anew for every order, and a plain account costs no query.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.limits import source_key
+from dayfly.core.acme.account_scopes import bound_scope
 from dayfly.core.acme.external_accounts import (
     Binding,
     ExternalAccountKey,
@@ -25,7 +26,7 @@ from dayfly.core.acme.external_accounts import (
 from dayfly.core.acme.objects import Account, Certificate
 from dayfly.core.events import ExternalKeyMade, ExternalKeyRevoked
 from dayfly.core.policy.grant import Grant, within_scopes
-from dayfly.core.policy.scopes import render_scope
+from dayfly.core.policy.scopes import Scope, render_scope
 from dayfly.core.settings.documents import ProvisionerType, Settings
 from dayfly.errors import ConfigError, Conflict, NotFound, Unavailable
 from dayfly.ports import Changes, Clock, Store
@@ -56,26 +57,37 @@ async def find_binding_key(
 async def grant_of_account(
     authority: Authority, account: Account
 ) -> tuple[Settings, Grant, tuple[ExternalAccountKey, ...]]:
-    """The settings, what the account's provisioner grants within the scope of its key, and that key if it has one.
+    """The settings, what the account's provisioner grants within its scopes, and the key that bound it if one did.
 
-    The key is relied on: the commit of what is planned names it as `unchanged`.
+    Account and key are relied on: the commit of what is planned names them as `unchanged`.
     """
     settings, grant = await authority.acme_grant(account.provisioner)
-    if not account.external_key:
-        return settings, grant, ()
-    key = await authority.store.external_keys.external_key(account.external_key)
-    return settings, within_scopes(grant, (scope_of(key),)), (key,)
+    within, keys = await _within_scopes_of(authority, account, grant)
+    return settings, within, keys
 
 
-async def grant_of_certificate(authority: Authority, certificate: Certificate, grant: Grant) -> Grant:
-    """What is granted to the holder of a certificate: no more than to the account that it was issued to."""
+async def grant_of_certificate(
+    authority: Authority, certificate: Certificate, grant: Grant
+) -> tuple[Grant, tuple[Account, ...]]:
+    """What is granted to the holder of a certificate: no more than to the account that it was issued to, if there is.
+
+    The account is relied on, as for an order.
+    """
     if certificate.account_id is None:
-        return grant
+        return grant, ()
     account = await authority.store.accounts.account(certificate.account_id)
+    within, _ = await _within_scopes_of(authority, account, grant)
+    return within, (account,)
+
+
+async def _within_scopes_of(
+    authority: Authority, account: Account, grant: Grant
+) -> tuple[Grant, tuple[ExternalAccountKey, ...]]:
+    """The grant within the scope of the account's key and its own, and that key."""
     if not account.external_key:
-        return grant
+        return within_scopes(grant, bound_scope(account)), ()
     key = await authority.store.external_keys.external_key(account.external_key)
-    return within_scopes(grant, (scope_of(key),))
+    return within_scopes(grant, (scope_of(key), *bound_scope(account))), (key,)
 
 
 # --- keys -------------------------------------------------------------------------------------------------------------
@@ -104,10 +116,15 @@ def _check_fits(settings: Settings, key: ExternalAccountKey) -> None:
         raise ConfigError(
             "", f"there is no ACME provisioner named {key.provisioner}", hint=f"those that there are: {names}"
         )
-    if key.scope.owner and key.scope.owner not in {one.name for one in settings.owners}:
-        names = ", ".join(one.name for one in settings.owners[:10]) or "none"
-        raise ConfigError("", f"nobody knows the owner {key.scope.owner}", hint=f"those that there are: {names}")
+    check_owner(settings, key.scope)
     check_external_key(key)
+
+
+def check_owner(settings: Settings, scope: Scope) -> None:
+    """Raise ConfigError for the owner of a scope whom nobody knows."""
+    if scope.owner and scope.owner not in {one.name for one in settings.owners}:
+        names = ", ".join(one.name for one in settings.owners[:10]) or "none"
+        raise ConfigError("", f"nobody knows the owner {scope.owner}", hint=f"those that there are: {names}")
 
 
 async def revoke_external_key(store: Store, clock: Clock, *, provisioner: str, kid: str) -> ExternalAccountKey:

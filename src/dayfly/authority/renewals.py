@@ -18,7 +18,7 @@ from dayfly.authority.external_accounts import grant_of_certificate
 from dayfly.authority.holders import Holder, find_certificate
 from dayfly.authority.issuing import Issued
 from dayfly.authority.signing import already_used, claim_of, issue_step
-from dayfly.core.acme.objects import Certificate
+from dayfly.core.acme.objects import Account, Certificate
 from dayfly.core.events import IssueKind, Reason
 from dayfly.core.identifiers import Identifier, parse_common_name
 from dayfly.core.ids import render_id
@@ -95,7 +95,8 @@ async def _try(authority: Authority, request: _Request) -> Issued:
     certificate = request.holder.certificate
     await _check_unrevoked(authority, request.holder)
     settings = await authority.store.settings.settings()
-    grant = await grant_of_certificate(authority, certificate, _grant(settings, certificate.provisioner))
+    granted = _grant(settings, certificate.provisioner)
+    grant, accounts = await grant_of_certificate(authority, certificate, granted)
     situation = Situation(authority.clock.now(), request.source, authority.signer.issuer.not_after)
     asker = Asker(grant.provisioner, f"certificate {render_id(certificate.id)}", request.source)
     async with noting_denials(authority, asker):
@@ -111,7 +112,7 @@ async def _try(authority: Authority, request: _Request) -> Issued:
         limiter.take(first, rate, situation.now, what="this certificate was renewed too often")
         try:
             made = await issue_step(authority, settings, plan, kind=request.kind, parent=certificate)
-            await authority.store.commit(_changes(request, settings, made))
+            await authority.store.commit(_changes(request, settings, made, accounts))
         except BaseException:
             limiter.give_back(first, rate)
             raise
@@ -155,11 +156,11 @@ async def _first_of_line(authority: Authority, certificate: Certificate) -> int:
     return found
 
 
-def _changes(request: _Request, settings: Settings, made: Issued) -> Changes:
+def _changes(request: _Request, settings: Settings, made: Issued, accounts: tuple[Account, ...]) -> Changes:
     claims = request.holder.claims
     return Changes(
         insert=(made.certificate,),
-        unchanged=(request.holder.certificate,),
+        unchanged=(request.holder.certificate, *accounts),
         claims=() if claims is None else (claim_of(claims),),
         unrevoked=(request.holder.certificate.id,),
         events=(made.event,),

@@ -1,8 +1,8 @@
-"""`dayfly ca account`: the ACME accounts of a CA, seen and ended by its operator.
+"""`dayfly ca account`: the ACME accounts of a CA, seen, held to scopes of their own and ended by its operator.
 
 Rules: an account is told by its id, the last part of its URL, or by the URL; one that is ended is `revoked`, as RFC
 8555 7.1.2 has it for what the server does, and its open orders are invalid for good; its certificates stay until they
-expire or are revoked.
+expire or are revoked; what is said of a scope takes the place of that part, and what is not said stays.
 """
 
 from __future__ import annotations
@@ -14,20 +14,29 @@ from typing import Any
 import click
 
 from dayfly.adapters.system import SystemClock
+from dayfly.cli.eab.flags import account_scope_options, scope_of
+from dayfly.cli.eab.showing import scope_document
 from dayfly.cli.output import emit, home_option, json_option, say, tick
 from dayfly.cli.tables import render_moment, render_table
+from dayfly.core.acme.account_scopes import NO_SCOPE, amend_scope, own_scope
 from dayfly.core.acme.objects import Account, AccountStatus
 from dayfly.core.ids import parse_id, render_id
 from dayfly.errors import UsageError
-from dayfly.wiring.external_accounts import AccountView, accounts_of, end_account_of, view_account_of
+from dayfly.wiring.external_accounts import (
+    AccountView,
+    accounts_of,
+    change_scope_of,
+    end_account_of,
+    view_account_of,
+)
 from dayfly.wiring.homes import enter_home
 
-_HEAD = ("id", "provisioner", "status", "created", "external account", "contacts")
+_HEAD = ("id", "provisioner", "status", "created", "external account", "scope", "contacts")
 
 
 @click.group()
 def account() -> None:
-    """List, show and end ACME accounts."""
+    """List, show, narrow and end ACME accounts."""
 
 
 @account.command(name="list")
@@ -64,8 +73,35 @@ def show(name: str, home: str | None, as_json: bool) -> None:
     if as_json:
         emit(document)
         return
-    for label, value in document.items():
+    for label, value in {**document, "scope": _scope_text(view.account)}.items():
         click.echo(f"{label.replace('_', ' ')}: {_text(value)}")
+
+
+@account.command()
+@click.argument("name", metavar="ID")
+@home_option
+@account_scope_options
+@click.option("--no-scope", "anew", is_flag=True, help="Drop the scope that it has; with other flags, begin anew.")
+@json_option
+def update(name: str, home: str | None, anew: bool, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - click's bag
+    """Hold an account to less than the rules give; its next order or renewal is judged by it.
+
+    Each flag replaces that part of its scope, and what is not named stays.
+    """
+    account_id, asked = _id(name), scope_of(options)
+    if not anew and asked == NO_SCOPE:
+        raise UsageError("nothing is to be changed", hint="say what it is held to, as --allow NAME, or --no-scope")
+    change = asyncio.run(
+        change_scope_of(enter_home(home), account_id, lambda scope: amend_scope(NO_SCOPE if anew else scope, asked))
+    )
+    changed, is_other = change
+    if as_json:
+        emit(_document(changed))
+        return
+    what = f"is held to: {_scope_text(changed)}" if changed.scope else "has no scope of its own"
+    tick("Account", f"{render_id(changed.id)} {what}")
+    if not is_other:
+        say("it was so before; nothing was written")
 
 
 @account.command()
@@ -105,6 +141,7 @@ def _document(one: Account) -> dict[str, Any]:
         "contacts": one.contacts,
         "terms_agreed": one.terms_agreed,
         "external_key": one.external_key or None,
+        "scope": scope_document(own_scope(one)) if one.scope else None,
     }
 
 
@@ -113,7 +150,7 @@ def _more(view: AccountView) -> dict[str, Any]:
     key = view.external_key
     return {
         "reference": None if key is None else key.reference,
-        "owner": None if key is None else key.scope.owner,
+        "owner": own_scope(view.account).owner or (None if key is None else key.scope.owner),
         "open_orders": view.open_orders,
         "certificates": view.certificates,
     }
@@ -126,8 +163,15 @@ def _line(one: Account) -> tuple[str, ...]:
         one.status.value,
         render_moment(one.created_at),
         one.external_key or "-",
+        "own" if one.scope else "-",
         " ".join(contact.removeprefix("mailto:") for contact in one.contacts) or "-",
     )
+
+
+def _scope_text(one: Account) -> str:
+    """Its own scope in a line, `allow a.b, max lifetime 8h0m0s`; "-" where it has none."""
+    parts = scope_document(own_scope(one)).items()
+    return "; ".join(f"{label.replace('_', ' ')} {_text(value)}" for label, value in parts if value) or "-"
 
 
 def _text(value: object) -> str:

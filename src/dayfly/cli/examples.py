@@ -47,6 +47,10 @@ EXAMPLES: Mapping[str, tuple[str, ...]] = {
     "ca account deactivate": ("dayfly ca account deactivate 00000b1e5f400000",),
     "ca account list": ("dayfly ca account list --provisioner internal-acme",),
     "ca account show": ("dayfly ca account show 00000b1e5f400000",),
+    "ca account update": (
+        "dayfly ca account update 00000b1e5f400000 --allow api.internal.example --max-lifetime 8h",
+        "dayfly ca account update 00000b1e5f400000 --no-scope",
+    ),
     "ca bootstrap": (f"dayfly ca bootstrap --ca-url {_CA} --fingerprint {_SHA256}",),
     "ca certificate": (
         "dayfly ca certificate api.internal.example api.crt api.key --provisioner internal-acme",

@@ -35,7 +35,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "version": ("dayfly.cli.main:version", "Print the version."),
     },
     "ca": {
-        "account": ("dayfly.cli.account:account", "List, show and end ACME accounts."),
+        "account": ("dayfly.cli.account:account", "List, show, narrow and end ACME accounts."),
         "acme": ("dayfly.cli.eab:acme", "Manage what ACME provisioners have, under step's path."),
         "bootstrap": ("dayfly.cli.ca_bootstrap:bootstrap", "Make this host a client of a CA."),
         "certificate": ("dayfly.cli.ca_certificate:certificate", "Get a key and its certificate."),

@@ -151,6 +151,20 @@ class AccountRevoked(msgspec.Struct, frozen=True, gc=False):
     by: str
 
 
+class AccountScopeChanged(msgspec.Struct, frozen=True, gc=False):
+    """An account is held to another scope of its own, by whom `by` names.
+
+    `owner` is the scope's, `scope` the SHA-256 (hex) of the whole of it; both are empty where it has none any more.
+    """
+
+    at: datetime
+    account_id: int
+    provisioner: str
+    owner: str
+    scope: str
+    by: str
+
+
 class AccountKeyChanged(msgspec.Struct, frozen=True, gc=False):
     """An account has another key (RFC 8555 7.3.5)."""
 
@@ -267,6 +281,7 @@ LoggedEvent = (
     | AccountBound
     | NamesPreauthorized
     | AccountRevoked
+    | AccountScopeChanged
 )
 """What becomes an entry of the log; fit for isinstance."""
 

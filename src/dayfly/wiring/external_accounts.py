@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from dayfly.adapters.system import SystemClock
+from dayfly.authority.account_scopes import change_account_scope
 from dayfly.authority.accounts import end_account, open_orders_of
 from dayfly.authority.external_accounts import add_external_key, revoke_external_key
 from dayfly.config import Config
 from dayfly.core.acme.external_accounts import ExternalAccountKey
 from dayfly.core.acme.objects import Account
 from dayfly.core.ids import render_id
+from dayfly.core.policy.scopes import Scope
 from dayfly.errors import ConfigError, NotFound
 from dayfly.wiring.commands import certificates_of, opened
 
@@ -75,6 +78,15 @@ async def end_account_of(config: Config, account_id: int) -> tuple[Account, int]
     async with opened(config) as store:
         try:
             return await end_account(store, SystemClock(), account_id)
+        except NotFound:
+            raise _no_account(account_id) from None
+
+
+async def change_scope_of(config: Config, account_id: int, change: Callable[[Scope], Scope]) -> tuple[Account, bool]:
+    """The account under the scope that `change` makes of its own, and whether it is another; ConfigError."""
+    async with opened(config) as store:
+        try:
+            return await change_account_scope(store, SystemClock(), account_id, change)
         except NotFound:
             raise _no_account(account_id) from None
 

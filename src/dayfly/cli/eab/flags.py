@@ -1,4 +1,4 @@
-"""The flags of `ca eab`: what a key may be held to, and step's flags that mean what we do not have."""
+"""The flags of `ca eab`: what a key, or an account, may be held to, and step's flags that mean what we do not have."""
 
 from __future__ import annotations
 
@@ -16,14 +16,23 @@ from dayfly.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--allow", multiple=True, metavar="PATTERN", help="Its accounts may have these names only; repeat."),
-    click.option("--deny", multiple=True, metavar="PATTERN", help="Its accounts may not have these; repeat."),
-    click.option("--wildcards", is_flag=True, help="Let what --allow names have wildcards."),
-    click.option("--source", multiple=True, metavar="NETWORK", help="Its accounts ask from these networks; repeat."),
-    click.option("--owner", default="", help="Whose its accounts' certificates are; else the rule's owner."),
-    click.option("--profile", multiple=True, help="Its accounts may ask for these profiles only; repeat."),
-    click.option("--max-lifetime", help="Longest lifetime of its accounts' certificates, as 8h."),
+
+def _held_to(who: str, whose: str) -> tuple[Callable[[Any], Any], ...]:
+    """The parts of a scope, in the words for those whom it binds."""
+    return (
+        click.option("--allow", multiple=True, metavar="PATTERN", help=f"{who} may have these names only; repeat."),
+        click.option("--deny", multiple=True, metavar="PATTERN", help=f"{who} may not have these; repeat."),
+        click.option("--wildcards", is_flag=True, help="Let what --allow names have wildcards."),
+        click.option("--source", multiple=True, metavar="NETWORK", help=f"{who} may ask from these only; repeat."),
+        click.option("--owner", default="", help=f"Whose {whose} certificates are; else the rule's owner."),
+        click.option("--profile", multiple=True, help=f"{who} may ask for these profiles only; repeat."),
+        click.option("--max-lifetime", help=f"Longest lifetime of {whose} certificates, as 8h."),
+    )
+
+
+_OF_ACCOUNT = _held_to("It", "its")
+_OF_KEY = (
+    *_held_to("Its accounts", "its accounts'"),
     click.option("--uses", type=click.IntRange(1), default=1, show_default=True, help="How many accounts it binds."),
     click.option("--unlimited", is_flag=True, help="It binds any number of accounts."),
     click.option("--expires", help="How long it binds accounts from now, as 72h; else until it is removed."),
@@ -38,7 +47,16 @@ _ON_THE_HOST = "keys are made and removed on the CA's host, by whoever owns the 
 
 def scope_options(command: Command) -> Command:
     """What a new key is held to."""
-    for option in reversed(_OPTIONS):
+    return _with(_OF_KEY, command)
+
+
+def account_scope_options(command: Command) -> Command:
+    """What an account is held to."""
+    return _with(_OF_ACCOUNT, command)
+
+
+def _with(options: tuple[Callable[[Any], Any], ...], command: Command) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command
 

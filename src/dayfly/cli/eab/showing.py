@@ -11,6 +11,7 @@ import click
 from dayfly.cli.tables import render_moment
 from dayfly.core.acme.external_accounts import UNLIMITED, ExternalAccountKey
 from dayfly.core.policy.lifetimes import render_duration
+from dayfly.core.policy.scopes import Scope
 
 _MADE = "%-36s%-28s%-48s%s"  # step's columns
 _LISTED = "%-36s%-28s%-16s%-30s%-30s%-40s%s"
@@ -34,7 +35,6 @@ def show_list(keys: Sequence[ExternalAccountKey], now: datetime) -> None:
 
 def document_of(key: ExternalAccountKey, now: datetime) -> dict[str, Any]:
     """All that may be shown of a key as JSON; never its secret."""
-    scope = key.scope
     return {
         "id": key.kid,
         "provisioner": key.provisioner,
@@ -46,15 +46,20 @@ def document_of(key: ExternalAccountKey, now: datetime) -> dict[str, Any]:
         "bound_at": moment_of(key.bound_at),
         "expires": moment_of(key.expires),
         "preauthorized": key.preauthorized,
-        "scope": {
-            "owner": scope.owner,
-            "allow": scope.allow,
-            "deny": scope.deny,
-            "wildcards": scope.wildcards,
-            "sources": scope.sources,
-            "profiles": scope.profiles,
-            "max_lifetime": None if scope.max_lifetime is None else render_duration(scope.max_lifetime),
-        },
+        "scope": scope_document(key.scope),
+    }
+
+
+def scope_document(scope: Scope) -> dict[str, Any]:
+    """A scope as JSON, all of it that a flag sets."""
+    return {
+        "owner": scope.owner,
+        "allow": scope.allow,
+        "deny": scope.deny,
+        "wildcards": scope.wildcards,
+        "sources": scope.sources,
+        "profiles": scope.profiles,
+        "max_lifetime": None if scope.max_lifetime is None else render_duration(scope.max_lifetime),
     }
 
 

@@ -72,7 +72,8 @@ class StoredProblem(msgspec.Struct, frozen=True, gc=False):
 class Account(msgspec.Struct, frozen=True, gc=False):
     """An account of one provisioner (RFC 8555 7.1.2); `jwk` is canonical JSON, `thumbprint` that of RFC 7638.
 
-    `external_key` is the `kid` of the external account key that bound it, "" where none did (7.3.4).
+    `external_key` is the `kid` of the external account key that bound it, "" where none did (7.3.4). `scope` is the
+    canonical JSON of what the operator holds this account to, empty for nothing.
     """
 
     id: int
@@ -84,6 +85,7 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     contacts: tuple[str, ...] = ()
     terms_agreed: bool = False
     external_key: str = ""
+    scope: bytes = b""
     version: int = 0
 
 

@@ -184,7 +184,7 @@ def smallest_rule_for(
     if denial.scope:
         raise RuleError(
             f"{name} is outside the scope of {denial.scope}, and no rule widens a scope",
-            hint="make another external account key, or change the scope",
+            hint="make another external account key, or change the account's scope: dayfly ca account update",
         )
     if denial.rule != DEFAULT_DENY:
         raise RuleError(

@@ -8,7 +8,7 @@ What `render_entry` gives is what `parse_entry` takes, and nothing else.
     1 LogStarted         2 CertificateIssued   3 CertificateRevoked   4 AccountCreated
     5 AccountUpdated     6 AccountDeactivated  7 AccountKeyChanged    8 SettingChanged
     9 AccountRevoked    10 ExternalKeyMade    11 ExternalKeyRevoked  12 AccountBound
-   13 NamesPreauthorized
+   13 NamesPreauthorized 14 AccountScopeChanged
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from dayfly.core.events import (
     AccountDeactivated,
     AccountKeyChanged,
     AccountRevoked,
+    AccountScopeChanged,
     AccountUpdated,
     CertificateIssued,
     CertificateRevoked,
@@ -155,6 +156,14 @@ class _NamesPreauthorized(_Form, frozen=True, tag=13):
     names: tuple[Identifier, ...]
 
 
+class _AccountScopeChanged(_Form, frozen=True, tag=14):
+    account_id: _Id
+    provisioner: str
+    owner: str
+    scope: str
+    by: str
+
+
 # --- both ways --------------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +255,7 @@ _AnyForm = (
     | _AccountBound
     | _NamesPreauthorized
     | _AccountRevoked
+    | _AccountScopeChanged
 )
 
 # Forms whose members are those of their event, one by one; `Any`, since the pairs are only related by their names.
@@ -261,6 +271,7 @@ _PAIRS: tuple[tuple[type[Any], type[Struct]], ...] = (
     (AccountBound, _AccountBound),
     (NamesPreauthorized, _NamesPreauthorized),
     (AccountRevoked, _AccountRevoked),
+    (AccountScopeChanged, _AccountScopeChanged),
 )
 _EVENTS: dict[type[Struct], type[Any]] = {form: event for event, form in _PAIRS}
 

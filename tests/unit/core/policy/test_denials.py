@@ -310,11 +310,12 @@ def test_one_asker_holds_a_tenth_and_never_nothing() -> None:
     assert share_of(1) == 1
 
 
-def test_no_rule_widens_a_scope__acme_5() -> None:
-    """What the scope of a key denied is not to be had by a rule, and no rule of today undoes it."""
-    held = replace(kept("a.corp"), rule="eab:7hQ2")
+@pytest.mark.parametrize("where", ["eab:7hQ2", "account:00000b1e5f400000"])
+def test_no_rule_widens_a_scope__acme_5(where: str) -> None:
+    """What the scope of a key or an account denied is not to be had by a rule, and no rule of today undoes it."""
+    held = replace(kept("a.corp"), rule=where)
     index = compile_rules((Rule("r1", RuleKind.DNS, "a.corp", "team"),))
     assert allowed_by(replace(held, rule="default-deny"), index) is not None
     assert allowed_by(held, index) is None
-    with pytest.raises(RuleError, match="outside the scope of eab:7hQ2"):
+    with pytest.raises(RuleError, match=f"outside the scope of {where}"):
         smallest_rule_for(held, index, rule_id="r2", owner="team")

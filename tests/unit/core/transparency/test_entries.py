@@ -16,6 +16,7 @@ from dayfly.core.events import (
     AccountDeactivated,
     AccountKeyChanged,
     AccountRevoked,
+    AccountScopeChanged,
     AccountUpdated,
     CertificateIssued,
     CertificateRevoked,
@@ -124,6 +125,13 @@ PINNED: list[tuple[LoggedEvent, str]] = [
             '"kid":"kid","names":[{"type":"dns","value":"a.b"}]}'
         ),
     ),
+    (
+        AccountScopeChanged(AT, 1, "internal-acme", "web-team", HEX, "the CA's operator"),
+        (
+            '{"t":14,"v":1,"at":"2026-03-01T12:00:00Z","account_id":1,"provisioner":"internal-acme",'
+            f'"owner":"web-team","scope":"{HEX}","by":"the CA\'s operator"}}'
+        ),
+    ),
 ]
 REVOKED = PINNED[2][1]
 
@@ -164,6 +172,7 @@ EVENTS = st.one_of(
     st.builds(NamesPreauthorized, times, ids, ids, texts, texts, st.lists(names, max_size=3).map(tuple)),
     st.builds(SettingChanged, times, ids, texts, texts, st.sampled_from(SettingAction), texts),
     st.builds(AccountRevoked, times, ids, texts, texts),
+    st.builds(AccountScopeChanged, times, ids, texts, texts, texts, texts),
 )
 
 
