@@ -29,7 +29,7 @@ from factories import NAME, ec_key
 from small_pki import PKI
 
 URL = "https://ca.test:9000"
-PASSWORD = b"the provisioner's"
+PASSWORD = b"a provisioner's own word"
 
 
 def real_now() -> datetime:
