@@ -13,7 +13,7 @@ import dns.message
 import dns.rcode
 import pytest
 
-from acme_peer import BASE, BASES, Client, Peer, Reply, make_peer
+from acme_peer import BASE, BASES, Client, Peer, Reply, joined, make_peer
 from dayfly.adapters.validators import make_validators
 from dayfly.adapters.validators.caa import CaaClimber
 from dayfly.adapters.validators.dnsaccount01 import record_name
@@ -93,13 +93,6 @@ async def change_acme(peer: Peer, **changes: Any) -> None:
         return SettingsChange(current.revision, put=(replace(current.find_provisioner("acme"), **changes), wild))
 
     await change_settings(peer.store, peer.clock, plan)
-
-
-async def joined(peer: Peer) -> Client:
-    """A client with an account."""
-    client = Client(peer)
-    assert (await client.register()).status == 201
-    return client
 
 
 async def challenges(client: Client, order: Reply) -> dict[str, dict[str, Any]]:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from acme_peer import BASE, Client, Clock, Peer, Reply, make_peer
+from acme_peer import BASE, Client, Clock, Peer, Play, Reply, joined, make_peer, playing
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import SystemClock
 from dayfly.authority.context import Caps
-from dayfly.authority.log import sign_checkpoint, verify_log
 from dayfly.authority.settings import change_settings
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.acme.renewal_info import parse_certificate_id, render_certificate_id
@@ -33,35 +31,12 @@ from factories import NAME
 
 INFO = "/acme/acme/renewal-info/"
 HOUR = timedelta(hours=1)
-Play = Callable[..., None]
 
 
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
-    """Run a scenario against a fresh CA; afterwards the log verifies, whatever happened."""
-
-    def run(scenario: Callable[[Peer], Coroutine[Any, Any, None]], *, caps: Caps | None = None) -> None:
-        async def body() -> None:
-            peer = await make_peer(tmp_path, caps=caps)
-            try:
-                await scenario(peer)
-                await sign_checkpoint(peer.authority, last_size=0)
-                report = await verify_log(peer.store, peer.key)
-                assert report.ok, report.findings
-            finally:
-                await peer.validations.close()
-                await peer.store.close()
-
-        asyncio.run(body())
-
-    return run
-
-
-async def joined(peer: Peer) -> Client:
-    """A client with an account."""
-    client = Client(peer)
-    assert (await client.register()).status == 201
-    return client
+    """Run a scenario against a fresh CA."""
+    return playing(tmp_path)
 
 
 async def issued(peer: Peer, client: Client, *names: str) -> Certificate:
