@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Protocol
 
@@ -132,7 +133,7 @@ class AccountReads(Protocol):
         ...
 
     async def accounts_of_key(self, thumbprint: str) -> tuple[Account, ...]:
-        """The accounts of all provisioners with this key, in whatever status; a look at every key, so for rare use."""
+        """The accounts of all provisioners with this key, in whatever status."""
         ...
 
     async def accounts(self, *, after: int, limit: int) -> tuple[Account, ...]:
@@ -208,6 +209,13 @@ LIVE_ONES = 8
 """Of one name; an account has one or two."""
 
 
+class KeyBar(StrEnum):
+    """Why a key gets no certificate: it was reported as compromised, or is an account's, in whatever status."""
+
+    COMPROMISED = "compromised"
+    ACCOUNT = "account"
+
+
 class CertificateReads(Protocol):
     """Certificates, as committed."""
 
@@ -233,6 +241,13 @@ class CertificateReads(Protocol):
 
     async def is_compromised(self, spki_hash: str) -> bool:
         """Does the key with this SHA-256 (hex) of its SubjectPublicKeyInfo get no certificate any more?"""
+        ...
+
+    async def key_bar(self, spki_hash: str, thumbprint: str) -> KeyBar | None:
+        """Why the key with this hash, or thumbprint (RFC 7638), gets no certificate; None where it may.
+
+        Both are asked at once. "" is no account's thumbprint.
+        """
         ...
 
 

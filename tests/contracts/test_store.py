@@ -28,7 +28,7 @@ from dayfly.core.policy.scopes import Scope, render_scope
 from dayfly.core.settings.documents import Owner, SettingsChange
 from dayfly.core.transparency.merkle import parse_frontier, root_hash, tree_head
 from dayfly.errors import Claimed, ConfigError, Conflict, NotFound
-from dayfly.ports import Changes, Claim, CRLHead, Store, StoredCRL
+from dayfly.ports import Changes, Claim, CRLHead, KeyBar, Store, StoredCRL
 from external_accounts import external_key
 from factories import NOW, account, certificate, denial, dns, order, shared_authorization
 
@@ -335,6 +335,21 @@ def test_accounts_of_a_key_are_those_of_all_provisioners(play: Play) -> None:
         await store.commit(Changes(insert=(mine, same, account(id=9))))
         assert set(await store.accounts.accounts_of_key(mine.thumbprint)) == {mine, same}
         assert await store.accounts.accounts_of_key("nobody's") == ()
+
+    play(scenario)
+
+
+def test_bar_of_a_key_is_that_it_is_compromised_or_an_accounts(play: Play) -> None:
+    """By its hash, or by the thumbprint of an account of any provisioner; a key with no bar is free."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        mine, bad = account(id=7, provisioner="other"), "ab" * 32
+        await store.commit(Changes(insert=(mine,), compromised_keys=(bad,)))
+        bar = store.certificates.key_bar
+        assert await bar(bad, "nobody's") is KeyBar.COMPROMISED
+        assert await bar("cd" * 32, mine.thumbprint) is KeyBar.ACCOUNT
+        assert await bar("cd" * 32, "nobody's") is None
+        assert await bar("cd" * 32, "") is None
 
     play(scenario)
 

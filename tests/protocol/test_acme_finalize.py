@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,16 +20,20 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from acme_peer import BASE, Client, Peer, Play, Reply, joined, make_peer, playing, refused_connection
 from dayfly.adapters.signers.keyfile import KeyFileSigner
+from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
+from dayfly.core.jose.jwk import thumbprint_of
 from dayfly.core.x509.der import INTEGER, OCTET_STRING, SEQUENCE, oid, tlv
 from dayfly.core.x509.hierarchy import build_intermediate
 from dayfly.core.x509.lint import LintedCertificate
 from dayfly.core.x509.profile import IssuerFacts
 from dayfly.errors import SignerError
+from dayfly.ports import Changes
 from factories import NAME, NOW, csr_der, ec_key
 from unit.core.x509.test_csr import DEFECTS, NAMES, SAN, asked, by_hand, made
 
 OTHER = "b.internal.example"
+ROUNDS = int(os.environ.get("FINALIZE_ROUNDS", "2"))  # the row asks 200
 
 
 @pytest.fixture
@@ -120,11 +125,12 @@ def test_50_parallel_finalizes_make_one_signature__acme_f4(tmp_path: Path, same:
         signer = CountingSigner(plain.authority.signer)
         peer = plain.with_authority(signer=signer)
         client = await joined(peer)
-        order, one = await client.ready(), csr_der()
-        replies = await asyncio.gather(*(client.finalize(order, one if same else csr_der()) for _ in range(50)))
-        assert sorted(reply.status for reply in replies) == ([200] * 50 if same else [200] + [403] * 49)
-        assert {reply.problem for reply in replies if reply.status != 200} <= {"orderNotReady"}
-        assert (signer.signed, await certificates(peer)) == (1, 1)
+        for done in range(1, ROUNDS + 1):
+            order, one = await client.ready(), csr_der()
+            replies = await asyncio.gather(*(client.finalize(order, one if same else csr_der()) for _ in range(50)))
+            assert sorted(reply.status for reply in replies) == ([200] * 50 if same else [200] + [403] * 49)
+            assert {reply.problem for reply in replies if reply.status != 200} <= {"orderNotReady"}
+            assert (signer.signed, await certificates(peer)) == (done, done)
         await peer.store.close()
 
     asyncio.run(body())
@@ -359,6 +365,27 @@ def test_keys_that_may_not_be_certified__acme_f20(play: Play) -> None:
             assert (refused.status, refused.problem) == (400, "badCSR")
         assert await state(client, order) == "ready"
         assert (await client.finalize(order)).json["status"] == "valid"
+
+    play(scenario)
+
+
+def test_key_of_another_account_is_not_certified__acme_f20(play: Play) -> None:
+    """Nor that of a deactivated one; the request says so, and nothing is signed; once it has another key it is free."""
+
+    async def scenario(peer: Peer) -> None:
+        client, other, gone = await joined(peer), await joined(peer), await joined(peer)
+        assert (await gone.post(str(gone.kid), {"status": "deactivated"})).status == 200
+        order = await client.ready()
+        for key in (other.key, gone.key):
+            refused = await client.finalize(order, csr_der(key=key))
+            assert (refused.status, refused.problem) == (400, "badCSR")
+            assert "key of an account" in refused.json["detail"]
+        assert (await state(client, order), await certificates(peer)) == ("ready", 0)
+        old, other.key = other.key, ec_key()
+        stored = (await peer.store.accounts.accounts_of_key(thumbprint_of(old.public_key())))[0]
+        changed = replace(stored, thumbprint=thumbprint_of(other.key.public_key()))
+        await peer.store.commit(Changes(update=(changed,)))
+        assert (await client.finalize(order, csr_der(key=old))).json["status"] == "valid"
 
     play(scenario)
 

@@ -163,6 +163,20 @@ def test_rekey_takes_the_key_and_nothing_else__n13(play: Play) -> None:
     play(scenario)
 
 
+def test_rekey_takes_no_key_of_an_account_and_renew_keeps_its_key__rfc8555_11_1(play: Play) -> None:
+    """Neither /rekey nor /sign certifies the key of an account; a certificate whose key became one's renews still."""
+
+    async def scenario(client: StepClient) -> None:
+        old, acme = await client.issued(), Client(client.peer)
+        await acme.register()
+        refused(await old.rekey(named_csr(key=acme.key)), 400, "key of an account")
+        refused(await client.sign(csr=csr_der(key=acme.key)), 400, "key of an account")
+        assert (await Client(client.peer, old.key).register()).status == 201
+        assert (await old.renew()).status == 201
+
+    play(scenario)
+
+
 # --- what does not ----------------------------------------------------------------------------------------------------
 
 

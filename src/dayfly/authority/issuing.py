@@ -2,7 +2,8 @@
 
 Rules: what is signed is byte for byte what was linted; what was signed is returned to the use case, which commits it
 with the state change and the log entry before anything leaves the process; a signature that lost its race is dropped
-unseen. A key that was reported as compromised gets nothing, on whichever way: it is asked here, and by the commit.
+unseen. A key that was reported as compromised gets nothing, on whichever way: it is asked here, and by the commit. Nor
+does one that is an account's, where it comes in a request: that is asked in the same breath, and here alone.
 """
 
 from __future__ import annotations
@@ -35,9 +36,14 @@ from dayfly.core.x509.profile import (
     build,
     profile_hash,
 )
+from dayfly.ports import KeyBar
 
 PROFILES: Mapping[str, Profile] = {one.name: one for one in (SERVICE, DEVICE, EPHEMERAL, SERVER_TLS)}
 _HASHES = {name: profile_hash(profile) for name, profile in PROFILES.items()}
+_BARS: Mapping[KeyBar, str] = {
+    KeyBar.COMPROMISED: "the key was reported as compromised and gets no certificate any more; make a new key",
+    KeyBar.ACCOUNT: "the certificate's key is the key of an account; make another one (RFC 8555 11.1)",
+}
 
 
 class Issued(msgspec.Struct, frozen=True):
@@ -59,7 +65,7 @@ async def issue(
 ) -> Issued:
     """Sign what the plan says. RejectedIdentifier, BadCSR, LintRefused, SignerError.
 
-    1. The issuer can vouch for the names at all; the key is not its own, and no compromised one.
+    1. The issuer can vouch for the names at all; the key is not its own, no compromised one, and no account's.
     2. Id and serial are drawn; the row id is the serial's upper part.
     3. The profile's template is filled.
     4. The lint reads the bytes back and holds them against the plan.
@@ -70,11 +76,9 @@ async def issue(
     if plan.spki == issuer.spki:
         raise BadCSR("the certificate's key is the CA's own key")
     key_hash = spki_hash(plan.spki)
-    if await authority.store.certificates.is_compromised(key_hash):
-        raise BadCSR(
-            "the key was reported as compromised and gets no certificate any more; make a new key",
-            reason=Reason.KEY_NOT_ALLOWED,
-        )
+    bar = await authority.store.certificates.key_bar(key_hash, plan.thumbprint)
+    if bar is not None:
+        raise BadCSR(_BARS[bar], reason=Reason.KEY_NOT_ALLOWED)
     crl = _crl_url(authority, plan)
     row_id = authority.ids.new()
     serial = make_serial(row_id, authority.entropy.octets(SERIAL_RANDOM_OCTETS))

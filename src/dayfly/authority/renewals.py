@@ -195,6 +195,7 @@ def _renewable(request: _Request) -> Renewable:
         not_before=leaf.not_before,
         not_after=leaf.not_after,
         lifetime=leaf.lifetime,
+        thumbprint="" if request.csr is None else request.csr.thumbprint,
     )
 
 

@@ -38,6 +38,7 @@ from dayfly.ports import (
     LIVE_ONES,
     Changes,
     CRLHead,
+    KeyBar,
     LogHead,
     OrderSlice,
     Receipt,
@@ -174,10 +175,11 @@ class MemoryAuthorizations:
 class MemoryCertificates:
     """Certificates."""
 
-    def __init__(self, rows: dict[int, Certificate], compromised: set[str]) -> None:
-        """Read these rows, and these hashes of keys."""
+    def __init__(self, rows: dict[int, Certificate], compromised: set[str], accounts: dict[int, Account]) -> None:
+        """Read these rows, these hashes of keys, and the keys of these accounts."""
         self._rows = rows
         self._compromised = compromised
+        self._accounts = accounts
 
     async def certificate(self, certificate_id: int) -> Certificate:
         """The certificate with this row id; NotFound."""
@@ -201,6 +203,12 @@ class MemoryCertificates:
     async def is_compromised(self, spki_hash: str) -> bool:
         """Does this key get no certificate any more?"""
         return spki_hash in self._compromised
+
+    async def key_bar(self, spki_hash: str, thumbprint: str) -> KeyBar | None:
+        """Why this key gets no certificate."""
+        if spki_hash in self._compromised:
+            return KeyBar.COMPROMISED
+        return KeyBar.ACCOUNT if thumbprint in {one.thumbprint for one in self._accounts.values()} else None
 
 
 def revoked_in_line(rows: dict[int, Certificate], certificate_id: int) -> datetime | None:
@@ -429,7 +437,7 @@ class MemoryStore:
         self.accounts = MemoryAccounts(self._accounts)
         self.orders = MemoryOrders(self._orders)
         self.authorizations = MemoryAuthorizations(self._authorizations)
-        self.certificates = MemoryCertificates(self._certificates, self._compromised)
+        self.certificates = MemoryCertificates(self._certificates, self._compromised, self._accounts)
         self.renewals = MemoryRenewals(self._certificates)
         self.external_keys = MemoryExternalKeys(self._external_keys)
         self.claims = MemoryClaims(self._claims)

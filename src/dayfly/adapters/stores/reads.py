@@ -16,7 +16,13 @@ from typing import Any
 
 from dayfly.adapters.stores import rows
 from dayfly.adapters.stores.recent import RecentRows
-from dayfly.adapters.stores.statements import CERTIFICATE_CHANGES, IS_COMPROMISED, IS_REPLACED, REVOKED_IN_LINE
+from dayfly.adapters.stores.statements import (
+    CERTIFICATE_CHANGES,
+    IS_COMPROMISED,
+    IS_REPLACED,
+    KEY_BARS,
+    REVOKED_IN_LINE,
+)
 from dayfly.core.acme.external_accounts import NOBODY, ExternalAccountKey
 from dayfly.core.acme.objects import Account, Certificate, Order, SharedAuthorization
 from dayfly.core.identifiers import Identifier
@@ -25,7 +31,7 @@ from dayfly.core.policy.lifetimes import LONGEST
 from dayfly.core.settings.documents import Settings, make_settings, parse_document
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, EMPTY_ROOT, render_frontier
 from dayfly.errors import NotFound, Unavailable
-from dayfly.ports import LIVE_ONES, LogHead, OrderSlice, StoredEntry, StoredGroup
+from dayfly.ports import LIVE_ONES, KeyBar, LogHead, OrderSlice, StoredEntry, StoredGroup
 
 FEW = 32  # rows
 TOP = (1 << 63) - 1  # above every id
@@ -94,8 +100,8 @@ class AccountTable:
         return None if row is None else rows.parse_account(row[0])
 
     async def accounts_of_key(self, thumbprint: str) -> tuple[Account, ...]:
-        """The accounts of all provisioners with this key; the inner question is answered by an index alone."""
-        statement = "SELECT document FROM accounts WHERE id IN (SELECT id FROM accounts WHERE thumbprint = ?)"
+        """The accounts of all provisioners with this key."""
+        statement = "SELECT document FROM accounts WHERE thumbprint = ?"
         return tuple(rows.parse_account(row[0]) for row in self._reader.all(statement, thumbprint))
 
     async def accounts(self, *, after: int, limit: int) -> tuple[Account, ...]:
@@ -264,6 +270,11 @@ class CertificateTable:
     async def is_compromised(self, spki_hash: str) -> bool:
         """Does this key get no certificate any more?"""
         return self._reader.one(IS_COMPROMISED, spki_hash) is not None
+
+    async def key_bar(self, spki_hash: str, thumbprint: str) -> KeyBar | None:
+        """Why this key gets no certificate."""
+        row = self._reader.one(KEY_BARS, spki_hash, thumbprint)
+        return None if row is None else KeyBar(row[0])
 
 
 class RenewalTable:

@@ -107,6 +107,10 @@ IS_REPLACED = "SELECT 1 FROM certificates WHERE parent_id = ? AND order_id IS NO
 CERTIFICATE_CHANGES = "SELECT count FROM certificate_changes"
 _COUNT_CHANGE = "UPDATE certificate_changes SET count = count + 1"
 IS_COMPROMISED = "SELECT 1 FROM compromised_keys WHERE spki_hash = ?"
+KEY_BARS = (
+    "SELECT 'compromised' FROM compromised_keys WHERE spki_hash = ? "
+    "UNION ALL SELECT 'account' FROM accounts WHERE thumbprint = ? LIMIT 1"
+)
 _ADD_COMPROMISED = "INSERT OR IGNORE INTO compromised_keys (spki_hash) VALUES (?)"
 _PUT_SETTING = "INSERT OR REPLACE INTO settings (kind, name, body) VALUES (?, ?, ?)"
 _REMOVE_SETTING = "DELETE FROM settings WHERE kind = ? AND name = ?"

@@ -74,6 +74,7 @@ def plan_finalize(
         profile=grant.profile,
         provisioner=grant.provisioner,
         allowed=allowed[0],
+        thumbprint=csr.thumbprint,
     )
 
 

@@ -101,20 +101,25 @@ class PublicKey:
 def public_key_of(key: object) -> PublicKey:
     """The PublicKey of a pyca public key; BadPublicKey for a kind or curve that we do not take."""
     loaded, kind = _known(key)
-    members = _members(loaded, kind)
-    jwk = msgspec.json.encode(members, order="sorted")
     spki = loaded.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    jwk = msgspec.json.encode(_members(loaded, kind, spki), order="sorted")
     return PublicKey(kind, loaded, jwk, _digest(jwk), spki, ALGORITHMS[kind])
 
 
 def render_jwk(key: object) -> dict[str, str]:
     """The required members of a pyca public key's JWK, in canonical form; BadPublicKey as in `public_key_of`."""
-    return _members(*_known(key))
+    loaded, kind = _known(key)
+    return _members(loaded, kind, loaded.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
-def thumbprint_of(key: object) -> str:
-    """The RFC 7638 thumbprint of a pyca public key, SHA-256, base64url; BadPublicKey as in `public_key_of`."""
-    return _digest(msgspec.json.encode(render_jwk(key), order="sorted"))
+def thumbprint_of(key: object, *, spki: bytes | None = None) -> str:
+    """The RFC 7638 thumbprint of a pyca public key, SHA-256, base64url; BadPublicKey as in `public_key_of`.
+
+    `spki` is its SubjectPublicKeyInfo as the library writes it, where that is at hand: to write it is most of the work.
+    """
+    if spki is None:
+        return _digest(msgspec.json.encode(render_jwk(key), order="sorted"))
+    return _digest(msgspec.json.encode(_members(*_known(key), spki), order="sorted"))
 
 
 def parse_jwk(value: Mapping[str, object]) -> PublicKey:
@@ -217,11 +222,11 @@ def _known(key: object) -> tuple[LoadedKey, KeyKind]:
     raise BadPublicKey("only RSA, P-256, P-384, P-521 and Ed25519 keys are taken")
 
 
-def _members(key: LoadedKey, kind: KeyKind) -> dict[str, str]:
+def _members(key: LoadedKey, kind: KeyKind, spki: bytes) -> dict[str, str]:
     if isinstance(key, ec.EllipticCurvePublicKey):
-        point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
-        half = len(point) // 2
-        return {"crv": kind, "kty": "EC", "x": b64u_encode(point[:half]), "y": b64u_encode(point[half:])}
+        size = (key.key_size + 7) // 8
+        x, y = spki[-2 * size : -size], spki[-size:]  # the point ends the structure, uncompressed (RFC 5480 2.2)
+        return {"crv": kind, "kty": "EC", "x": b64u_encode(x), "y": b64u_encode(y)}
     if isinstance(key, rsa.RSAPublicKey):
         numbers = key.public_numbers()
         return {"e": _uint(numbers.e), "kty": "RSA", "n": _uint(numbers.n)}

@@ -13,6 +13,8 @@ class IssuePlan(msgspec.Struct, frozen=True, gc=False):
     """What shall be issued; `allowed` is the name rule that decided, the first name's.
 
     The common name is one of the names, or for the step API `subject`, a name beside them that met the same rules.
+    `thumbprint` (RFC 7638) is that of a key that came in a request: it may be no account's (RFC 8555 11.1). A key that
+    is certified already, and the CA's own, have "".
     """
 
     names: tuple[Identifier, ...]
@@ -23,3 +25,4 @@ class IssuePlan(msgspec.Struct, frozen=True, gc=False):
     provisioner: str
     allowed: Allowed
     subject: Identifier | None = None
+    thumbprint: str = ""

@@ -26,7 +26,8 @@ UNAUTHENTICATED = 401
 class Renewable:
     """An old certificate as a request.
 
-    `subject` is its CN where that is none of the names; `spki` the key to certify, its own or the new one.
+    `subject` is its CN where that is none of the names; `spki` the key to certify, its own or the new one, which has a
+    `thumbprint`.
     """
 
     names: tuple[Identifier, ...]
@@ -37,6 +38,7 @@ class Renewable:
     not_before: datetime
     not_after: datetime
     lifetime: timedelta
+    thumbprint: str = ""
 
 
 def plan_renewal(old: Renewable, *, grant: Grant, situation: Situation, by_token: bool) -> IssuePlan:
@@ -62,6 +64,7 @@ def plan_renewal(old: Renewable, *, grant: Grant, situation: Situation, by_token
         provisioner=grant.provisioner,
         allowed=allowed[0],
         subject=old.subject,
+        thumbprint=old.thumbprint,
     )
 
 

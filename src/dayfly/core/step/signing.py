@@ -48,6 +48,7 @@ def plan_sign(
         provisioner=grant.provisioner,
         allowed=allowed[0],
         subject=None if subject in names else subject,
+        thumbprint=csr.thumbprint,
     )
 
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtensionOID, NameOID
 
 from dayfly.core.identifiers import Identifier, parse_common_name, parse_dns, parse_email, parse_ip, parse_uri
+from dayfly.core.jose.jwk import thumbprint_of
 from dayfly.core.policy.keys import CERTIFICATE_KEYS, KeyFacts, KeyType, check_key
 from dayfly.core.problems import BadCSR, BadPublicKey, Refused
 from dayfly.core.x509.unreadable import UNREADABLE
@@ -30,7 +31,8 @@ _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 class CSRFacts(msgspec.Struct, frozen=True):
     """What is taken from a request: the key, and the names to compare; `digest` is the SHA-256 (hex) of its DER.
 
-    `names` are the alternative names and the CN together, `alternative_names` those without the CN.
+    `names` are the alternative names and the CN together, `alternative_names` those without the CN. `thumbprint` is the
+    key's (RFC 7638): under which an account would have it.
     """
 
     spki: bytes
@@ -38,7 +40,8 @@ class CSRFacts(msgspec.Struct, frozen=True):
     names: frozenset[Identifier]
     common_name: str | None
     digest: str
-    alternative_names: frozenset[Identifier] = frozenset()
+    alternative_names: frozenset[Identifier]
+    thumbprint: str
 
 
 def parse_csr(der: bytes, *, allow: frozenset[KeyType] = CERTIFICATE_KEYS, nameless: bool = False) -> CSRFacts:
@@ -66,11 +69,12 @@ def parse_csr(der: bytes, *, allow: frozenset[KeyType] = CERTIFICATE_KEYS, namel
         raise BadCSR("the CSR's own signature does not verify")
     if attributes.count(EXTENSION_REQUEST) > 1 or MICROSOFT_EXTENSIONS in attributes:
         raise BadCSR("the CSR has more than one extension request")
+    spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     try:
         key = check_key(public_key, allow=allow)
+        thumbprint = thumbprint_of(public_key, spki=spki)
     except BadPublicKey as error:
         raise BadCSR(error.detail) from None
-    spki = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if spki not in csr.tbs_certrequest_bytes:  # one key has one spelling in certificates, logs and block lists
         raise BadCSR("the CSR's key is not written as RFC 5480 and RFC 3279 write keys, such as a compressed point")
     common_name = _common_name(csr)
@@ -80,7 +84,7 @@ def parse_csr(der: bytes, *, allow: frozenset[KeyType] = CERTIFICATE_KEYS, namel
         common_name = _host(common_name).value
     if not names and not nameless:
         raise BadCSR("the CSR names nothing: neither a subject alternative name nor a CN")
-    return CSRFacts(spki, key, names, common_name, hashlib.sha256(der).hexdigest(), alternative)
+    return CSRFacts(spki, key, names, common_name, hashlib.sha256(der).hexdigest(), alternative, thumbprint)
 
 
 def _common_name(csr: x509.CertificateSigningRequest) -> str | None:

@@ -84,7 +84,7 @@ def test_canonical_jwk_is_sorted_and_without_blanks__rfc7638_3(kind: KeyKind) ->
     key = public_key_of(PUBLIC[kind])
     expected = json.dumps(render_jwk(PUBLIC[kind]), sort_keys=True, separators=(",", ":")).encode()
     assert key.jwk == expected
-    assert thumbprint_of(PUBLIC[kind]) == key.thumbprint
+    assert thumbprint_of(PUBLIC[kind]) == thumbprint_of(PUBLIC[kind], spki=key.spki) == key.thumbprint
 
 
 def test_equal_keys_are_equal_and_hash_alike__rfc7638() -> None:
