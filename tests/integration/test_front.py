@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -595,6 +595,54 @@ def test_front_lets_go_of_what_it_drops_at_once__security_h6() -> None:
             assert dropped.recv(1) == b""
         for waiting in idle:
             waiting.close()
+
+
+def client_hello(server: Server) -> bytes:
+    """The first flight of a client."""
+    said = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        server.client().wrap_bio(ssl.MemoryBIO(), said, server_hostname=NAME).do_handshake()
+    return said.read()
+
+
+def test_front_drops_the_oldest_whether_it_spoke_or_not__security_h6() -> None:
+    """A handshake that was begun and left is as old as it is: it goes before a silent one that came later."""
+    with running(replace(FrontLimits(), half_open=2, private_peer_rate=0)) as one, ExitStack() as stack:
+        begun, silent = (stack.enter_context(socket.create_connection(one.address, 5)) for _ in range(2))
+        begun.sendall(client_hello(one))
+        assert begun.recv(65_536)[:1] == b"\x16"
+        third = stack.enter_context(socket.create_connection(one.address, 5))
+        while begun.recv(65_536):
+            pass
+        stack.enter_context(socket.create_connection(one.address, 5))
+        assert silent.recv(1) == b""
+        third.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            third.recv(1)
+
+
+def test_front_serves_a_handshake_that_comes_in_pieces__security_h6(server: Server) -> None:
+    """An honest peer behind a slow line: its first flight arrives octet by octet, and it is served."""
+    context, incoming, outgoing = server.client(), ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname=NAME)
+    with socket.create_connection(server.address, 5) as plain:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with pytest.raises(ssl.SSLWantReadError):
+            client.do_handshake()
+        hello = outgoing.read()
+        for start in range(0, len(hello), 40):
+            plain.sendall(hello[start : start + 40])
+            threading.Event().wait(0.002)
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                incoming.write(plain.recv(65_536))
+        client.write(GET)
+        plain.sendall(outgoing.read())
+        incoming.write(plain.recv(65_536))
+        assert client.read(12) == b"HTTP/1.1 200"
 
 
 def test_front_limits_new_connections_per_second__security_h9() -> None:

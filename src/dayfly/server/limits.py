@@ -6,6 +6,7 @@ Rules: sizes are octets, times are seconds; every limit is a field here, so that
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
@@ -76,6 +77,7 @@ class FrontLimits:
     """Who is a private peer."""
 
 
+@lru_cache(maxsize=1024)  # a crowd comes from few addresses, and reading one costs as much as accepting it
 def parse_peer(text: str) -> IPv4Address | IPv6Address:
     """The address of a peer; an IPv4-mapped one is unwrapped, a zone is dropped."""
     address = ip_address(text.partition("%")[0])

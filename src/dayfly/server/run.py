@@ -19,6 +19,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,6 +28,7 @@ from uvicorn import Config
 from dayfly.core.frozen import replace
 from dayfly.server.admission import Admission
 from dayfly.server.app import Application
+from dayfly.server.arrivals import Arrival, Arrivals
 from dayfly.server.front import ListenerState, Phase, StrictProtocol
 from dayfly.server.limits import FrontLimits
 
@@ -40,6 +42,8 @@ _BURST = 64
 """Connections accepted in one turn of the loop, so that the ones already there are served too."""
 _DEFERENCE = 0.005
 """Seconds for which a worker leaves a new connection to those that have fewer; then it takes it itself."""
+_SHORTEST = 0.01
+"""Seconds that a handshake has at least: the loop takes no time that is over."""
 _RESERVED_DESCRIPTORS = 128
 """For the database, logs, validations."""
 _OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -94,6 +98,14 @@ async def serve(
         await listener.close(sockets, grace)
 
 
+@dataclass(frozen=True, slots=True)
+class _Handshake:
+    """One that goes on: a second descriptor of its connection, to end it by, and when its time is up."""
+
+    twin: socket.socket
+    deadline: float
+
+
 class _Listener:
     """The accept loop of a server, and all its connections."""
 
@@ -114,7 +126,10 @@ class _Listener:
         self._app = app
         self._state = ListenerState()
         self._admission = Admission(limits)
-        self._half_open: dict[asyncio.Task[None], socket.socket] = {}
+        self._arrivals = Arrivals(
+            self._loop, limits.handshake_timeout, on_spoken=self._begin_handshake, on_gone=self._leave
+        )
+        self._handshakes: dict[asyncio.Task[None], _Handshake] = {}  # the oldest first
         self._gone = asyncio.Event()
         self._date_timer: asyncio.TimerHandle | None = None
         self._open = False
@@ -140,8 +155,9 @@ class _Listener:
         for listening in sockets:
             self._loop.remove_reader(listening)
             listening.close()
-        for handshake in tuple(self._half_open):
-            handshake.cancel()
+        self._arrivals.close()
+        for task in tuple(self._handshakes):
+            task.cancel()
         for connection in tuple(self._connections):
             connection.shutdown()
         with contextlib.suppress(TimeoutError):
@@ -158,7 +174,7 @@ class _Listener:
     async def _drained(self) -> None:
         while self._state.tasks:
             await asyncio.wait(tuple(self._state.tasks))
-        while self._state.connections or self._half_open:
+        while self._state.connections or self._handshakes:
             self._gone.clear()
             await self._gone.wait()
 
@@ -212,23 +228,39 @@ class _Listener:
             _logger.debug("connection from %s refused: its share is taken", peer)
             connection.close()
             return
-        if len(self._half_open) >= self._limits.half_open:
+        if len(self._arrivals) + len(self._handshakes) >= self._limits.half_open:
             self._drop_half_open()
+        if self._tls is None:
+            self._begin(connection, place, self._loop.time() + self._limits.handshake_timeout)
+        else:
+            self._arrivals.add(connection, place)
+
+    def _begin_handshake(self, arrival: Arrival) -> None:
+        self._begin(arrival.connection, arrival.place, arrival.deadline)
+
+    def _leave(self, arrival: Arrival) -> None:
+        self._release(arrival.place)
+
+    def _begin(self, connection: socket.socket, place: int, deadline: float) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         made: list[StrictProtocol] = []
-        handshake = self._loop.create_task(self._greet(connection, made))
-        twin = self._half_open[handshake] = connection.dup()
+        task = self._loop.create_task(self._greet(connection, made, deadline))
+        twin = connection.dup()
+        self._handshakes[task] = _Handshake(twin, deadline)
         # a callback and not a `finally`: a task that is cancelled before its first step runs nothing of its own
-        handshake.add_done_callback(functools.partial(self._greeted, made, connection, twin, place))
+        task.add_done_callback(functools.partial(self._greeted, made, connection, twin, place))
 
     def _drop_half_open(self) -> None:
-        """The oldest handshake ends: its peer, and so the loop, sees the end of the connection.
+        """The oldest half-open connection ends: its peer, and so the loop, sees the end of the connection.
 
-        A cancelled one would stay open until its time is up: the loop holds a descriptor of its own.
+        A handshake that is cancelled would stay open until its time is up: the loop holds a descriptor of its own.
         """
-        handshake = next(iter(self._half_open))
+        oldest = next(iter(self._handshakes), None)
+        if oldest is None or (self._arrivals and self._arrivals.first_deadline < self._handshakes[oldest].deadline):
+            self._arrivals.drop_oldest()
+            return
         with contextlib.suppress(OSError):  # its peer has left
-            self._half_open.pop(handshake).shutdown(socket.SHUT_RDWR)
+            self._handshakes.pop(oldest).twin.shutdown(socket.SHUT_RDWR)
 
     def _drop_idle(self) -> None:
         """Make room: the connection that has been idle for longest goes."""
@@ -236,8 +268,9 @@ class _Listener:
         if idle:
             min(idle, key=lambda connection: connection.deadline).transport.abort()
 
-    async def _greet(self, connection: socket.socket, made: list[StrictProtocol]) -> None:
+    async def _greet(self, connection: socket.socket, made: list[StrictProtocol], deadline: float) -> None:
         """The handshake; from its end on the place belongs to the protocol, which is put into `made`."""
+        left = max(deadline - self._loop.time(), _SHORTEST)
 
         def protocol() -> StrictProtocol:
             made.append(
@@ -257,7 +290,7 @@ class _Listener:
                 protocol,
                 connection,
                 ssl=self._tls,
-                ssl_handshake_timeout=self._limits.handshake_timeout if self._tls else None,
+                ssl_handshake_timeout=left if self._tls else None,
                 ssl_shutdown_timeout=self._limits.shutdown_timeout if self._tls else None,
             )
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
@@ -293,7 +326,7 @@ class _Listener:
         handshake: asyncio.Task[None],
     ) -> None:
         """The handshake is over, one way or the other."""
-        self._half_open.pop(handshake, None)
+        self._handshakes.pop(handshake, None)
         twin.close()
         self._hand_over(made, connection, place)
         self._gone.set()
