@@ -20,7 +20,7 @@ def test_every_command_about_accounts_works_as_written(tmp_path: Path, program: 
     """A key is required and given, certbot gets its names without a proof; its account is narrowed, and ended."""
     program("certbot")
     text = PAGE.read_text("utf-8").replace("internal-acme", "acme").replace("10.42.0.0/16", "127.0.0.0/8")
-    giving, narrowing, asking, vouching, getting, seeing, ending = scripts(text)
+    giving, narrowing, asking, bringing, vouching, getting, seeing, ending = scripts(text)
     with running(tmp_path) as ca:
         here = f"export DAYFLY_HOME={ca.home}\n"
         made = shell(here + giving, tmp_path).stdout.splitlines()[1].split()
@@ -28,6 +28,14 @@ def test_every_command_about_accounts_works_as_written(tmp_path: Path, program: 
         shell(here + asking, tmp_path)
         refused = ca.certificate(NAME, tmp_path, "--json", check=False)
         assert json.loads(refused.stdout)["kind"] == "externalAccountRequired"
+        flags = f"--ca-url {ca.url} --root {ca.root} --http-listen 127.0.0.1:{ca.http_port}"
+        (tmp_path / "eab.key").touch(mode=0o600)
+        (tmp_path / "eab.key").write_text(made[2])
+        shell(bringing.replace("7hQ2bX0mT4kVw9Zc", made[0]).strip() + f" {flags}\n", tmp_path)
+        assert (tmp_path / "api.crt").is_file()
+        (first,) = json.loads(ca.dayfly("ca", "account", "list", "--json").stdout)
+        assert first["external_key"] == made[0]
+        ca.dayfly("ca", "account", "deactivate", first["id"])
         shell(here + vouching, tmp_path)
         assert (tmp_path / "eab.ini").stat().st_mode & 0o777 == 0o600
         folders = f"--config-dir {tmp_path}/etc --work-dir {tmp_path}/lib --logs-dir {tmp_path}/log"

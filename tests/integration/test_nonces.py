@@ -77,6 +77,7 @@ def rows(ca: CA) -> int:
     return sum(ca.sql(f'SELECT count(*) FROM "{name}"')[0][0] for name in tables)  # noqa: S608 - our own tables
 
 
+@pytest.mark.timeout(60 + MINUTES * 60)
 def test_nonces_take_neither_memory_nor_rows_in_a_running_ca__acme_d15(ca: CA) -> None:
     """NONCES requests over one connection: every nonce another one, memory within 20 MB of before, and no row."""
     with dialled(ca) as connection:

@@ -282,6 +282,7 @@ def one_finalize_round(ca: CA, client: Client, wires: list[Wire], *, same: bool)
     assert ca.sql("SELECT count(*) FROM certificates WHERE order_id = ?", row) == [(1,)]
 
 
+@pytest.mark.timeout(120 + 3 * ROUNDS)
 @pytest.mark.parametrize("same", [True, False])
 def test_finalize_fifty_times_over_two_workers_gives_one_certificate__f4(
     ca: CA, client: Client, wires: list[Wire], *, same: bool

@@ -1,7 +1,8 @@
 """The agent's issuer by ACME: one account per agent and CA, its key in the agent's home (agent.md section 8).
 
-Rules: the account's key is 0600 and made once; every error becomes a failure of the class that decides its retry; an
-order that can give nothing any more is told as lost.
+Rules: the account's key is 0600 and made once; the account is bound by the external key that agent.toml names, whose
+file is read for that and for nothing else; every error becomes a failure of the class that decides its retry; an order
+that can give nothing any more is told as lost.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ from dayfly.agent.layout import Layout, read_file, replace_file
 from dayfly.agent.settings import AgentSettings, CertificateSettings, Standalone
 from dayfly.agent.tables import Table
 from dayfly.client.acme import ACMEClient, ACMEProblem, Placed
+from dayfly.client.external_accounts import load_external_account
 from dayfly.client.renewals import Suggestion
 from dayfly.client.solving import StandaloneSolver, WebrootSolver
 from dayfly.client.transport import Transport, trusting
-from dayfly.errors import ClientError
+from dayfly.errors import ClientError, ConfigError
 
 Result = TypeVar("Result")
 
 _POLICY = frozenset({"rejectedIdentifier", "unsupportedIdentifier", "invalidProfile", "badCSR", "badPublicKey", "caa"})
 _REPLACES = frozenset({"alreadyReplaced", "unauthorized", "malformed"})
+_BINDING = frozenset({"externalAccountRequired", "unauthorized"})  # of a new account: what should bind it does not
 _ACCOUNT = frozenset({"accountDoesNotExist"})
 _CHALLENGE = frozenset({"connection", "dns", "tls", "incorrectResponse", "unauthorized"})
 
@@ -40,6 +43,7 @@ class AcmeIssuer:
         """Nothing is asked or read yet."""
         self._directory = settings.ca.directory
         self._root = settings.ca.root
+        self._eab = settings.ca.eab
         name = hashlib.sha256(self._directory.encode()).hexdigest()[:16]
         self._key_file = layout.accounts / f"{name}.pem"
         self._url_file = layout.accounts / f"{name}.url"
@@ -92,8 +96,23 @@ class AcmeIssuer:
             with self._account:
                 client = ACMEClient(transport, self._directory, self._key(), account_url=self._known_url())
                 if client.account_url is None:
-                    replace_file(self._url_file, client.ensure_account().encode())
+                    replace_file(self._url_file, self._make_account(client).encode())
             return work(client)
+
+    def _make_account(self, client: ACMEClient) -> str:
+        """The URL of our account, new or known by its key; Failure where the CA does not want it."""
+        try:
+            bound_by = None if self._eab is None else load_external_account(self._eab.kid, self._eab.file)
+        except ConfigError as error:
+            raise Failure(FailureClass.LOCAL, "eab-key", error.message, hint=error.hint) from error
+        try:
+            return client.ensure_account(bound_by=bound_by)
+        except ACMEProblem as problem:
+            if problem.kind not in _BINDING:
+                raise
+            raise Failure(
+                FailureClass.POLICY, _code(problem.kind), problem.message, hint=_binding_hint(problem)
+            ) from problem
 
     def _key(self) -> ec.EllipticCurvePrivateKey:
         """The account's key, made at the first need; Failure where the file holds something else."""
@@ -149,6 +168,10 @@ def _failure_of(problem: ACMEProblem) -> Failure:
         return Failure(FailureClass.TRANSIENT, _code(kind), text, order_lost=True, retry_after=wait)
     lost = problem.status == 404 or kind in {"malformed", "orderNotReady"}
     return Failure(FailureClass.TRANSIENT, _code(kind), text, order_lost=lost, retry_after=wait)
+
+
+def _binding_hint(problem: ACMEProblem) -> str:
+    return problem.hint or "ask the CA's operator for another external account key, and name it as ca.eab in agent.toml"
 
 
 def _code(kind: str) -> str:

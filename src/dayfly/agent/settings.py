@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from dayfly.agent.tables import Table, read_text_file
+from dayfly.core.frozen import replace
 from dayfly.errors import ConfigError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -36,11 +37,20 @@ class KeyType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ExternalKey:
+    """Which external account key binds the agent's account (RFC 8555 7.3.4): its id, and the file of its secret."""
+
+    kid: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
 class CASettings:
-    """Which CA: the directory URL (https) and the file of the one root that is trusted."""
+    """Which CA: the directory URL (https), the file of the one root that is trusted, and what binds the account."""
 
     directory: str
     root: Path
+    eab: ExternalKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class CertificateSettings:
-    """One certificate: `lifetime` and `within` are in seconds, `lifetime` 0 leaves it to the CA."""
+    """One certificate: `lifetime` and `within` are in seconds, `lifetime` 0 leaves it to the CA.
+
+    `ca` is whom it is asked for: to ask another CA, or by another account, is another declaration.
+    """
 
     name: str
     names: tuple[str, ...]
@@ -111,6 +124,7 @@ class CertificateSettings:
     targets: tuple[Target, ...] = ()
     matches: int = 3
     within: int = 60
+    ca: CASettings | None = None
 
     @property
     def digest(self) -> str:
@@ -139,10 +153,11 @@ def parse_settings(text: str, *, home: Path) -> AgentSettings:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError("agent.toml", f"not TOML: {error}") from error
     table = Table("", data).only("ca", "cert", "metrics")
-    ca = table.table("ca")
+    ca = _ca(table.table("ca"), home)
+    certificates = [_certificate(name, entry, home) for name, entry in table.tables("cert").items()]
     settings = AgentSettings(
-        ca=_ca(ca, home),
-        certificates=tuple(_certificate(name, entry, home) for name, entry in table.tables("cert").items()),
+        ca=ca,
+        certificates=tuple(replace(one, ca=ca) for one in certificates),
         metrics=_metrics(table),
     )
     table.end()
@@ -154,12 +169,21 @@ def parse_settings(text: str, *, home: Path) -> AgentSettings:
 
 
 def _ca(table: Table, home: Path) -> CASettings:
-    directory = table.only("directory", "root").text("directory")
+    directory = table.only("directory", "root", "eab").text("directory")
     if not directory.startswith("https://") or not directory.isascii() or not directory.isprintable():
         raise table.wrong("directory", "expected an https URL")
-    settings = CASettings(directory, home / table.text("root"))
+    settings = CASettings(directory, home / table.text("root"), _external_key(table, home))
     table.end()
     return settings
+
+
+def _external_key(parent: Table, home: Path) -> ExternalKey | None:
+    if "eab" not in parent:
+        return None
+    table = parent.table("eab").only("kid", "key_file")
+    key = ExternalKey(table.text("kid"), home / table.text("key_file"))
+    table.end()
+    return key
 
 
 def _metrics(table: Table) -> str:

@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from dayfly.client.denied import hint_of_denials
+from dayfly.client.external_accounts import ExternalAccount
 from dayfly.client.next_steps import UNREACHABLE, next_step
 from dayfly.client.renewals import Suggestion, parse_suggestion
 from dayfly.client.solving import Solver
@@ -119,7 +120,7 @@ class ACMEClient:
         self._directory_url = directory_url
         self._key = key
         self._algorithm = algorithm
-        self._thumbprint = public_key_of(key.public_key()).thumbprint
+        self._public = public_key_of(key.public_key())
         self._clock = clock
         self._sleep = sleep
         self._deadline = deadline
@@ -129,13 +130,16 @@ class ACMEClient:
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 
-    def ensure_account(self, contacts: Sequence[str] = ()) -> str:
-        """The account's URL; it is made where the key has none yet (RFC 8555 7.3)."""
+    def ensure_account(self, contacts: Sequence[str] = (), *, bound_by: ExternalAccount | None = None) -> str:
+        """The account's URL; it is made where the key has none yet (RFC 8555 7.3), bound by an external one (7.3.4)."""
         if self.account_url is None:
+            url = self._read_directory().new_account
             payload: dict[str, object] = {"termsOfServiceAgreed": True}
             if contacts:
                 payload["contact"] = list(contacts)
-            answer = self._post(self._read_directory().new_account, payload, with_key=True)
+            if bound_by is not None:
+                payload["externalAccountBinding"] = bound_by.binding(self._public, url=url)
+            answer = self._post(url, payload, with_key=True)
             self.account_url = self._location(answer)
         return self.account_url
 
@@ -214,7 +218,7 @@ class ACMEClient:
         if challenge is None:
             raise ClientError(f"the CA offers no http-01 challenge for {name}")
         token = _checked_token(challenge)
-        solver.present(token, key_authorization(token, self._thumbprint))
+        solver.present(token, key_authorization(token, self._public.thumbprint))
         try:
             self._post(challenge.url, {})
             self._wait_authorization(url, name)

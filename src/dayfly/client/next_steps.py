@@ -13,8 +13,8 @@ _NEW_ONE = "get a new one: dayfly ca certificate NAME CRT KEY --force"
 NEXT: Mapping[str, str] = {
     "the lifetime is above the longest": "ask for less with --not-after, or an admin raises it: "
     "dayfly ca provisioner update NAME --x509-max-dur DURATION",
-    "only with an external account binding": "an admin makes a key: dayfly ca eab add NAME; a client that takes one "
-    "brings it, as certbot does with --eab-kid and --eab-hmac-key",
+    "only with an external account binding": "an admin makes a key: dayfly ca eab add NAME; bring it with "
+    "--eab-key-id and --eab-key-file, an agent with ca.eab in agent.toml, certbot with --eab-kid and --eab-hmac-key",
     "token already used": "make one: dayfly ca token SUBJECT",
     "key is compromised": "get a new one, with a new key: dayfly ca certificate NAME CRT KEY --force",
     "the certificate was revoked": _NEW_ONE,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dayfly.agent.settings import parse_settings
+from dayfly.agent.settings import ExternalKey, parse_settings
 from dayfly.errors import ConfigError
 
 GOOD = """
@@ -39,6 +39,30 @@ def test_every_known_key_is_taken() -> None:
     """The whole file, with all tables."""
     (found,) = parse_settings(GOOD, home=Path("/h")).certificates
     assert (found.name, found.owner, found.matches, found.within) == ("api", "web-team", 3, 60)
+
+
+def test_what_binds_the_account_is_read_and_is_part_of_what_is_declared__rfc8555_7_3_4() -> None:
+    """Its file is relative to the home; another account is another declaration, so that a wait for policy ends."""
+    table = 'root = "certs/root_ca.crt"\neab = { kid = "k", key_file = "eab.key" }'
+    found = parse_settings(GOOD.replace('root = "certs/root_ca.crt"', table), home=Path("/h"))
+    plain = parse_settings(GOOD, home=Path("/h"))
+    assert found.ca.eab == ExternalKey("k", Path("/h/eab.key"))
+    assert plain.ca.eab is None
+    assert found.certificates[0].digest != plain.certificates[0].digest
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("{ kid = 'k' }", "ca.eab.key_file"),
+        ("{ key_file = 'f' }", "ca.eab.kid"),
+        ("{ kid = 'k', key = 'k' }", "ca.eab.key"),
+    ],
+)
+def test_what_binds_the_account_is_whole__rfc8555_7_3_4(table: str, told: str) -> None:
+    """Id and file; the secret itself has no key."""
+    with pytest.raises(ConfigError, match=rf"^{told}: "):
+        parse_settings(GOOD.replace("[ca]", f"[ca]\neab = {table}"), home=Path("/h"))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from dayfly.core.events import AccountBound, NamesPreauthorized
 from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import EncodingError, strict_json_object
 from dayfly.core.jose.jwk import PublicKey, parse_jwk
-from dayfly.core.jose.macs import UnverifiedMac, is_mac_of, parse_mac
+from dayfly.core.jose.macs import UnverifiedMac, is_mac_of, parse_mac, render_mac
 from dayfly.core.policy.names import Source, is_within
 from dayfly.core.policy.rules import Network, parse_network
 from dayfly.core.policy.scopes import BoundScope, Scope, check_scope
@@ -144,6 +144,11 @@ def parse_binding(members: Mapping[str, Any], *, url: str, key: PublicKey) -> Bi
     if bound != key.thumbprint:
         raise Malformed(f"the payload of {_WHAT} is not the account's key")
     return Binding(kid, jws)
+
+
+def render_binding(kid: str, secret: bytes, *, key: PublicKey, url: str) -> dict[str, str]:
+    """The binding of an account's key by the key of this `kid`, for a newAccount request to `url` (RFC 8555 7.3.4)."""
+    return render_mac(key.jwk, header={"kid": kid, "url": url}, secret=secret)
 
 
 def refusal_of(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dayfly.core.jose.encoding import b64u_decode, b64u_encode
-from dayfly.core.jose.macs import MAX_TEXT, is_mac_of, make_mac, parse_mac
+from dayfly.core.jose.macs import MAX_TEXT, is_mac_of, make_mac, parse_mac, render_mac
 from dayfly.core.problems import Malformed
 
 # RFC 7515 A.1: the header, the payload, the key and the MAC of the RFC itself.
@@ -26,6 +26,13 @@ def test_mac_of_the_rfc_is_the_keys__rfc7515_a_1() -> None:
     assert not is_mac_of(parse_mac({**GOOD, "signature": MAC[:-3]}, what="it"), KEY)
     assert make_mac(parsed.signing_input, KEY) == b64u_decode(MAC)
     assert parsed.header == {"typ": "JWT", "alg": "HS256"}
+
+
+def test_what_is_rendered_is_parsed_and_is_the_keys() -> None:
+    """Its header says the algorithm beside what it was given."""
+    parsed = parse_mac(render_mac(b"{}", header={"kid": "one"}, secret=KEY), what="it")
+    assert (parsed.header, parsed.payload) == ({"alg": "HS256", "kid": "one"}, b"{}")
+    assert is_mac_of(parsed, KEY)
 
 
 @pytest.mark.parametrize(
