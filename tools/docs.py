@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/reference: commands, metrics and doctor, from help texts, collectors, codes.
+"""Writes the generated pages of docs/reference: commands, metrics, doctor, client advice, from what the code has.
 
 `python tools/docs.py` writes them; tests/docs hold them to what the code says.
 """
@@ -14,6 +14,7 @@ import click
 from prometheus_client.core import Metric
 
 from dayfly.cli.main import cli
+from dayfly.core.acme.clients import Program
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -151,8 +152,64 @@ it look whether the keys open. What it could not look at is marked with a dash a
 """
 
 
+def advice_page() -> str:
+    """docs/reference/client-advice.md."""
+    from dayfly.core.acme.clients import PROGRAMS
+
+    rows = "\n".join(f"| {one.name} | {_rounds(one)} | {_habit(one)} | {_changes(one)} |" for one in PROGRAMS)
+    return (
+        f"{HEADER}\n# What is known of clients\n\n{ADVICE}\n"
+        f"| client | looks every | takes a certificate for due | what to change |\n|---|---|---|---|\n{rows}\n"
+    )
+
+
+def _rounds(program: Program) -> str:
+    """How often it looks, each from its release on."""
+    from dayfly.core.policy.lifetimes import short_duration
+
+    parts = (
+        short_duration(one.every) + (f" (from {_release(one.since)} on)" if one.since else "") for one in program.rounds
+    )
+    return ", ".join(parts) or "–"
+
+
+def _habit(program: Program) -> str:
+    """What it does with lives below a bound."""
+    from dayfly.core.policy.lifetimes import short_duration
+
+    habit = program.habit
+    if habit is None:
+        return "–"
+    until = "" if habit.fine_since is None else f", before {_release(habit.fine_since)}"
+    return f"{habit.says} (lives below {short_duration(habit.below)}{until})"
+
+
+def _changes(program: Program) -> str:
+    """What is to be changed, in words for any lifetime."""
+    found = [one.change for one in program.rounds] + ([] if program.habit is None else [program.habit.change])
+    words = "; ".join(dict.fromkeys(found)).replace("every {every}", "four times in a lifetime")
+    return words.replace("{every}", "a quarter of the life") or "–"
+
+
+def _release(release: tuple[int, ...]) -> str:
+    return ".".join(map(str, release))
+
+
+ADVICE = """\
+Each account and each order keep what the client called itself (`User-Agent`, printable ASCII, at most 200 octets);
+`dayfly ca account show` and `dayfly ca order show` have it. It is a claim and decides nothing.
+
+A client of this table is told of in `dayfly ca account list`, `account show` and [doctor](doctor.md#df4222) when its
+ways, as it is installed, do not fit the certificates that its account has now: when it looks less often than four times
+in their lifetime, or takes them for due in a way that does not fit them. It is left alone once it was seen to renew in
+time: at least two renewals, and of the last eight none after three quarters of the life. What a client changed in its
+own settings the CA cannot see but by that. Nothing is said of clients that are not in the table.
+"""
+
+
 def main() -> None:
     """Write all pages."""
+    (REFERENCE / "client-advice.md").write_text(advice_page(), "utf-8")
     (REFERENCE / "doctor.md").write_text(doctor_page(), "utf-8")
     (REFERENCE / "commands.md").write_text(commands_page(), "utf-8")
     (REFERENCE / "metrics.md").write_text(metrics_page(), "utf-8")

@@ -18,6 +18,7 @@ import msgspec
 
 from dayfly.core.acme.caa import CaaRecord
 from dayfly.core.acme.external_accounts import ExternalAccountKey
+from dayfly.core.acme.habits import Issuance
 from dayfly.core.acme.objects import Account, AuthorizationRef, Certificate, Order, SharedAuthorization
 from dayfly.core.events import Event
 from dayfly.core.identifiers import Identifier, IdentifierType
@@ -229,6 +230,10 @@ class CertificateReads(Protocol):
 
     async def live_certificates(self, now: datetime, *, after: int, limit: int) -> tuple[Certificate, ...]:
         """The same for those with notAfter at or after `now` that are not revoked."""
+        ...
+
+    async def issuances(self, *, limit: int) -> tuple[Issuance, ...]:
+        """What accounts were given of the newest `limit` certificates, newest first, without what is revoked."""
         ...
 
     async def line_revoked_at(self, certificate_id: int) -> datetime | None:

@@ -446,6 +446,28 @@ def test_certificates_come_in_pages_and_live_ones_alone_if_asked(play: Play) -> 
     play(scenario)
 
 
+def test_issuances_are_what_accounts_were_given_newest_first(play: Play) -> None:
+    """Of the newest certificates, without what is revoked and what no account has; equal sets of names are equal."""
+
+    async def scenario(store: Store, _: list[Event]) -> None:
+        names = (dns("b.internal.example"), dns("a.internal.example"))
+        rows = (
+            certificate(id=1),
+            certificate(id=2, names=names, not_before=NOW + timedelta(hours=1)),
+            certificate(id=3, account_id=8, names=names[::-1]),
+            certificate(id=4, account_id=None),
+            certificate(id=5, revoked_at=NOW, revocation_reason=1),
+        )
+        await store.commit(Changes(insert=rows))
+        third, second, first = await store.certificates.issuances(limit=5)
+        assert [one.account_id for one in (third, second, first)] == [8, 7, 7]
+        assert third.names == second.names == {"a.internal.example", "b.internal.example"}
+        assert (second.not_before, second.not_after) == (NOW + timedelta(hours=1), rows[1].not_after)
+        assert await store.certificates.issuances(limit=3) == (third,)
+
+    play(scenario)
+
+
 def test_log_is_what_the_arithmetic_says(play: Play) -> None:
     """Entries, marks and head agree with RFC 6962 over the leaf hashes; unlogged events are no entries."""
 

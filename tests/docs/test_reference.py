@@ -50,6 +50,11 @@ def test_doctor_page_is_the_catalogue() -> None:
     assert page("doctor.md") == generator().doctor_page()
 
 
+def test_advice_page_is_the_table_of_clients() -> None:
+    """Every client that is known has its row: `python tools/docs.py` makes the page anew."""
+    assert page("client-advice.md") == generator().advice_page()
+
+
 def keys(shape: type[msgspec.Struct], prefix: str = "") -> list[str]:
     """The paths of all keys of a file's shape."""
     found = []

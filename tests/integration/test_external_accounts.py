@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 from ca_world import CA
 from dayfly.adapters.inspection.database import inspect_database
 from dayfly.adapters.stores import open_store
+from dayfly.adapters.system import SystemClock
+from dayfly.core.frozen import replace
 from dayfly.core.ids import render_id
 from dayfly.core.jose.encoding import b64u_decode
 from dayfly.ports import Changes
-from factories import account, order, ready_order
+from factories import NOW, account, certificate, order, ready_order
 from home_world import Run
 
 
@@ -113,10 +116,43 @@ def test_doctor_lists_keys_that_vouch_for_names__acme_e10(run: Run, tmp_path: Pa
     scope = ("--allow", "*.internal.example", "--source", "10.0.0.0/8")
     run("eab", "add", "acme", *scope)
     kid = run("eab", "add", "acme", *scope, "--preauthorized", "--json").json["id"]
-    told = inspect_database(tmp_path / "ca" / "db" / "dayfly.db", None)
+    told = inspect_database(tmp_path / "ca" / "db" / "dayfly.db", None, now=NOW)
     assert (told.trouble, told.preauthorized) == ("", (f"acme {kid}",))
     run("eab", "remove", "acme", kid)
-    assert inspect_database(tmp_path / "ca" / "db" / "dayfly.db", None).preauthorized == ()
+    assert inspect_database(tmp_path / "ca" / "db" / "dayfly.db", None, now=NOW).preauthorized == ()
+
+
+def test_clients_that_do_not_fit_are_told_of__acme_15(run: Run, tmp_path: Path) -> None:
+    """By account list, account show and doctor, with what to change; others are not."""
+    begin = SystemClock().now().replace(microsecond=0) - timedelta(hours=1)
+    life = {"not_before": begin, "not_after": begin + timedelta(hours=24, seconds=-1)}
+
+    async def fill() -> None:
+        store = await open_store("sqlite:db/dayfly.db", home=tmp_path / "ca")
+        accounts = (account(user_agent="CertbotACMEClient/2.1.0 (certbot)"), account(id=8, user_agent="curl/8 x"))
+        others = (account(id=9, provisioner="other"),)
+        rows = (certificate(id=1, **life), certificate(id=2, account_id=8, **life))
+        await store.commit(Changes(insert=(*accounts[:1], replace(accounts[1], thumbprint="b"), *others, *rows)))
+        await store.close()
+
+    asyncio.run(fill())
+    says = "looks every 12h: its certificates live 24h"
+    listed = run("account", "list")
+    assert [line.split()[6] for line in listed.out.splitlines()[1:]] == ["certbot", "curl/8", "-"]
+    assert listed.err.count(says) == 1
+    assert "every 6h" in listed.err
+    told = run("account", "list", "--client", "Certbot", "--json").json
+    assert [(one["client"], one["user_agent"]) for one in told] == [
+        ("certbot 2.1.0", "CertbotACMEClient/2.1.0 (certbot)")
+    ]
+    assert told[0]["advice"]["says"].endswith(says)
+    assert [one["advice"] for one in run("account", "list", "--json").json[1:]] == [None, None]
+    shown = run("account", "show", render_id(7), "--json").json
+    assert (shown["client"], shown["advice"]) == ("certbot 2.1.0", told[0]["advice"])
+    assert f"{says}; run `certbot renew` every 6h" in run("account", "show", render_id(7)).out
+    assert "advice: -" in run("account", "show", render_id(8)).out
+    (misfit,) = inspect_database(tmp_path / "ca" / "db" / "dayfly.db", None, now=begin).misfits
+    assert (misfit.provisioner, misfit.accounts, misfit.advice.client) == ("acme", 1, "certbot 2.1.0")
 
 
 def test_accounts_are_listed_shown_and_ended(run: Run, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
         ),
         "expired": made_at(now, 4, expires=now, authorizations=(authorization("e.internal.example", expires=now),)),
         "valid": made_at(now, 5, status=OrderStatus.VALID, certificate_id=certificate().id, provisioner="other"),
-        "shared": made_at(now, 6, authorizations=(row.authorization,)),
+        "shared": made_at(now, 6, authorizations=(row.authorization,), user_agent="uacme/1.7.4 (x)"),
     }
     ready = settle(orders["ready"], 0, "http-01", failure=None, address="10.0.0.9:80", attempts=1, now=now)
     refused = Connection("connecting to 192.0.2.1 port 80: refused")
@@ -161,10 +161,14 @@ def test_an_order_tells_how_its_names_were_proved_and_its_serial(run: Run, stage
     """Of a shared authorization too; a finished one names its certificate as `ca list` does."""
     assert "r.internal.example: valid by http-01 at 10.0.0.9:80" in run("show", stage.ids["ready"]).out
     shared = run("show", stage.ids["shared"])
+    assert "  asked by uacme/1.7.4 (x)\n" in shared.out
+    one = json.loads(run("show", stage.ids["shared"], "--json").out)
+    assert (one["client"], one["user_agent"]) == ("uacme 1.7.4", "uacme/1.7.4 (x)")
     assert "ready" in shared.out
     assert "shared as" in shared.out
     assert f"0x{certificate().serial:x}" in run("show", stage.ids["valid"]).out
     found = json.loads(run("show", stage.ids["valid"], "--json").out)
+    assert (found["client"], found["user_agent"]) == (None, None)
     assert found["serial_hex"] == f"{certificate().serial:x}"
 
 

@@ -41,6 +41,38 @@ async def change_acme(peer: Peer, **changes: Any) -> None:
     await change_settings(peer.store, peer.clock, plan)
 
 
+def test_client_is_kept_with_what_it_orders__acme_15(play: Play) -> None:
+    """Cleaned; the account's note is an hour old before another takes its place, in the commit of that one's order."""
+
+    async def scenario(peer: Peer) -> None:
+        client, new = Client(peer), f"{BASE}/acme/acme/new-order"
+        said = [(b"user-agent", b"lego-cli/4.9.1 \x1b[31m")]
+        made = await client.post(NEW_ACCOUNT, {}, jwk=True, headers=said)
+        client.kid = made.headers["location"]
+        account_id = parse_id(client.kid.rpartition("/")[2]) or 0
+
+        async def order(name: str, user_agent: bytes) -> tuple[str, str, int]:
+            """What the order says, and what the account and its version are after it."""
+            payload = {"identifiers": [{"type": "dns", "value": name}]}
+            reply = await client.post(new, payload, headers=[(b"user-agent", user_agent)])
+            assert reply.status == 201
+            placed = await peer.store.orders.order(parse_id(reply.headers["location"].rpartition("/")[2]) or 0)
+            mine = await peer.store.accounts.account(account_id)
+            return placed.user_agent, mine.user_agent, mine.version
+
+        first = (await peer.store.accounts.account(account_id)).user_agent
+        assert first == "lego-cli/4.9.1 ?[31m"
+        assert await order("a.internal.example", b"lego-cli/4.9.1 (x)") == ("lego-cli/4.9.1 (x)", first, 0)
+        assert await order("b.internal.example", b"lego-cli/5.6.0") == ("lego-cli/5.6.0", first, 0)
+        peer.clock.moment += timedelta(hours=1)
+        assert await order("c.internal.example", b"") == ("", first, 0)
+        assert await order("d.internal.example", b"lego-cli/5.6.0") == ("lego-cli/5.6.0", "lego-cli/5.6.0", 1)
+        ready = await client.ready("e.internal.example")
+        assert (await client.finalize(ready)).json["status"] == "valid"
+
+    play(scenario)
+
+
 def test_account_is_made_once__acme_a1(play: Play) -> None:
     """201 with Location, status and the list of orders; the same key with other contacts gets 200 and no change."""
 

@@ -36,11 +36,12 @@ LIST_SLICES = 10
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """Who asks for an account: the key that signed, the URL that it signed for, the address it came from."""
+    """Who asks for an account: key that signed, URL that it signed for, address it came from, name of the client."""
 
     key: PublicKey
     url: str
     source: Source | None
+    user_agent: str = ""
 
 
 async def new_account(
@@ -82,7 +83,14 @@ async def _make_account(
 ) -> Account:
     """A new account, bound where the request says so; Conflict where another came first."""
     now, key = authority.clock.now(), applicant.key
-    account, event = plan_new_account(request, key, account_id=authority.ids.new(), provisioner=provisioner, now=now)
+    account, event = plan_new_account(
+        request,
+        key,
+        account_id=authority.ids.new(),
+        provisioner=provisioner,
+        now=now,
+        user_agent=applicant.user_agent,
+    )
     if request.external_account_binding is None:
         await authority.store.commit(Changes(insert=(account,), sound_keys=(sound,), events=(event,)))
         return account

@@ -18,7 +18,7 @@ from dayfly.authority.external_accounts import grant_of_account
 from dayfly.authority.issuing import issue
 from dayfly.authority.order_limits import check_new_order, counting_certificate, counting_order
 from dayfly.authority.replacing import find_predecessor, take_credit
-from dayfly.core.acme.accounts import check_usable
+from dayfly.core.acme.accounts import check_usable, plan_client_note
 from dayfly.core.acme.authorizations import row_ids_of
 from dayfly.core.acme.external_accounts import ExternalAccountKey, check_vouched, preauthorize, vouches
 from dayfly.core.acme.finalizing import check_ready, issued, plan_finalize, refused_by_lint
@@ -67,7 +67,7 @@ async def load_order(authority: Authority, account: Account, order_id: int) -> O
 
 
 async def new_order(
-    authority: Authority, account: Account, payload: NewOrder, *, source: Source | None
+    authority: Authority, account: Account, payload: NewOrder, *, source: Source | None, user_agent: str = ""
 ) -> tuple[Order, bool]:
     """The order for what is asked, and whether it was made now: the same request gets its open order again.
 
@@ -75,14 +75,14 @@ async def new_order(
     """
     for _ in range(TRIES):
         try:
-            return await _new_order_once(authority, account, payload, source=source)
+            return await _new_order_once(authority, account, payload, source=source, user_agent=user_agent)
         except Conflict:
             account = await _still_usable(authority, account)
     raise ServiceUnavailable("the account or the settings are being changed by others; try again", retry_after=1)
 
 
 async def _new_order_once(
-    authority: Authority, account: Account, payload: NewOrder, *, source: Source | None
+    authority: Authority, account: Account, payload: NewOrder, *, source: Source | None, user_agent: str
 ) -> tuple[Order, bool]:
     settings, grant, keys = await grant_of_account(authority, account)
     request = parse_order_request(payload)
@@ -109,16 +109,19 @@ async def _new_order_once(
             source=source,
             issuer_not_after=authority.signer.issuer.not_after,
             now=now,
+            user_agent=user_agent,
         )
         check_constraints(authority.signer.issuer.constraints, request.identifiers)  # else finalize could only refuse
     if predecessor is not None:
         order = replace(order, predecessor_id=predecessor.id, is_renewal=is_renewal)
     order, relied_on, made, events = await _authorized(authority, order, grant, keys)
+    noted = plan_client_note(account, user_agent, now=now)  # in the commit that looks at its row anyway
     with nullcontext() if is_renewal else counting_order(authority, account, life):
         await authority.store.commit(
             Changes(
                 insert=(order, *made),
-                unchanged=(account, *keys, *relied_on),
+                update=() if noted is None else (noted,),
+                unchanged=(account, *keys, *relied_on) if noted is None else (*keys, *relied_on),
                 events=(event, *events),
                 settings_revision=settings.revision,
             )

@@ -19,6 +19,8 @@ from dayfly.cli.eab.showing import scope_document
 from dayfly.cli.output import emit, home_option, json_option, say, tick
 from dayfly.cli.tables import render_moment, render_table
 from dayfly.core.acme.account_scopes import NO_SCOPE, amend_scope, own_scope
+from dayfly.core.acme.clients import name_client
+from dayfly.core.acme.habits import Advice
 from dayfly.core.acme.objects import Account, AccountStatus
 from dayfly.core.ids import parse_id, render_id
 from dayfly.errors import UsageError
@@ -31,7 +33,7 @@ from dayfly.wiring.external_accounts import (
 )
 from dayfly.wiring.homes import enter_home
 
-_HEAD = ("id", "provisioner", "status", "created", "external account", "scope", "contacts")
+_HEAD = ("id", "provisioner", "status", "created", "external account", "scope", "client", "contacts")
 
 
 @click.group()
@@ -43,21 +45,28 @@ def account() -> None:
 @home_option
 @click.option("--provisioner", default="", help="Those of one provisioner only.")
 @click.option("--eab-key-id", "kid", default="", help="Those that this external account key bound only.")
+@click.option("--client", default="", help="Those whose client's name begins so, as `certbot`.")
 @click.option("--all", "everything", is_flag=True, help="Those that were deactivated or ended, too.")
 @json_option
-def list_(home: str | None, provisioner: str, kid: str, everything: bool, as_json: bool) -> None:
-    """List ACME accounts, those first that were made first."""
+def list_(home: str | None, provisioner: str, kid: str, client: str, everything: bool, as_json: bool) -> None:
+    """List ACME accounts, those first that were made first.
+
+    A client that cannot be expected to renew in time is told of below the table.
+    """
     found = [
-        one
-        for one in asyncio.run(accounts_of(enter_home(home)))
+        (one, advice)
+        for one, advice in asyncio.run(accounts_of(enter_home(home), SystemClock().now()))
         if provisioner in {"", one.provisioner}
         and kid in {"", one.external_key}
+        and name_client(one.user_agent).lower().startswith(client.lower())
         and (everything or one.status is AccountStatus.VALID)
     ]
     if as_json:
-        emit([_document(one) for one in found])
+        emit([{**_document(one), "advice": _advice(advice)} for one, advice in found])
     elif found:
-        click.echo(render_table(_HEAD, [_line(one) for one in found]))
+        click.echo(render_table(_HEAD, [_line(one) for one, _ in found]))
+        for told in dict.fromkeys(advice for _, advice in found if advice is not None):
+            say(f"! {told.client} {told.says}; {told.change}")
     else:
         say("there are no such accounts")
 
@@ -73,7 +82,8 @@ def show(name: str, home: str | None, as_json: bool) -> None:
     if as_json:
         emit(document)
         return
-    for label, value in {**document, "scope": _scope_text(view.account)}.items():
+    advice = "" if view.advice is None else f"{view.advice.client} {view.advice.says}; {view.advice.change}"
+    for label, value in {**document, "scope": _scope_text(view.account), "advice": advice}.items():
         click.echo(f"{label.replace('_', ' ')}: {_text(value)}")
 
 
@@ -141,6 +151,8 @@ def _document(one: Account) -> dict[str, Any]:
         "contacts": one.contacts,
         "terms_agreed": one.terms_agreed,
         "external_key": one.external_key or None,
+        "client": name_client(one.user_agent) or None,
+        "user_agent": one.user_agent or None,
         "scope": scope_document(own_scope(one)) if one.scope else None,
     }
 
@@ -153,7 +165,13 @@ def _more(view: AccountView) -> dict[str, Any]:
         "owner": own_scope(view.account).owner or (None if key is None else key.scope.owner),
         "open_orders": view.open_orders,
         "certificates": view.certificates,
+        "advice": _advice(view.advice),
     }
+
+
+def _advice(advice: Advice | None) -> dict[str, str] | None:
+    """What is to be told of a client, and what to change."""
+    return None if advice is None else {"says": advice.says, "next": advice.change}
 
 
 def _line(one: Account) -> tuple[str, ...]:
@@ -164,6 +182,7 @@ def _line(one: Account) -> tuple[str, ...]:
         render_moment(one.created_at),
         one.external_key or "-",
         "own" if one.scope else "-",
+        name_client(one.user_agent) or "-",
         " ".join(contact.removeprefix("mailto:") for contact in one.contacts) or "-",
     )
 

@@ -13,7 +13,7 @@ from dayfly.core.acme.key_change import open_key_change
 from dayfly.core.acme.messages import parse_payload
 from dayfly.core.ids import parse_id, render_id
 from dayfly.core.problems import Malformed, NoSuchResource
-from dayfly.server.acme_gate import Gate, Signed
+from dayfly.server.acme_gate import Gate, Signed, user_agent_of
 from dayfly.server.app import Handler, Header, Request, Response
 
 JSON = b"application/json"
@@ -41,7 +41,7 @@ class AccountRoutes:
         """POST newAccount (RFC 8555 7.3)."""
         signed = await self._gate.with_key(request)
         payload = parse_payload(signed.payload, messages.NewAccount)
-        applicant = accounts.Applicant(signed.key, signed.url, signed.source)
+        applicant = accounts.Applicant(signed.key, signed.url, signed.source, user_agent_of(request))
         provisioner = request.params["provisioner"]
         account, created = await accounts.new_account(self._authority, provisioner, payload, applicant)
         return Response(

@@ -16,6 +16,7 @@ import msgspec
 
 from dayfly.authority.context import Authority, Source
 from dayfly.core.acme.accounts import check_usable
+from dayfly.core.acme.clients import clean_user_agent
 from dayfly.core.acme.messages import Urls
 from dayfly.core.acme.objects import Account
 from dayfly.core.ids import parse_id
@@ -209,6 +210,11 @@ def source_of(request: Request) -> Source | None:
         return _address(request.peer[0])
     except (ValueError, TypeError):
         return None
+
+
+def user_agent_of(request: Request) -> str:
+    """What the client calls itself, fit to be kept and shown; "" where it says nothing."""
+    return clean_user_agent(request.fields.get(b"user-agent", b""))
 
 
 @lru_cache(maxsize=1024)

@@ -25,7 +25,7 @@ from dayfly.core.problems import Malformed, NoSuchResource
 from dayfly.server.acme_accounts import AccountRoutes
 from dayfly.server.acme_authorizations import AuthorizationRoutes
 from dayfly.server.acme_certificates import CertificateRoutes
-from dayfly.server.acme_gate import Bases, Gate, Signed, source_of
+from dayfly.server.acme_gate import Bases, Gate, Signed, source_of, user_agent_of
 from dayfly.server.acme_renewal_info import RenewalInfo
 from dayfly.server.acme_revocation import AcmeRevocation
 from dayfly.server.app import Header, Request, Response, Route
@@ -122,7 +122,9 @@ class AcmeRoutes:
         """POST newOrder (RFC 8555 7.4)."""
         signed = await self._gate.with_account(request)
         payload = parse_payload(signed.payload, messages.NewOrder)
-        order, created = await orders.new_order(self._authority, signed.account, payload, source=signed.source)
+        order, created = await orders.new_order(
+            self._authority, signed.account, payload, source=signed.source, user_agent=user_agent_of(request)
+        )
         location = (b"location", signed.urls.order(order.id).encode())
         body = messages.render_order(order, signed.urls)
         return Response(201 if created else 200, body, media_type=JSON, headers=(location,))

@@ -12,10 +12,12 @@ from dayfly.authority.accounts import end_account, open_orders_of
 from dayfly.authority.external_accounts import add_external_key, revoke_external_key
 from dayfly.config import Config
 from dayfly.core.acme.external_accounts import ExternalAccountKey
+from dayfly.core.acme.habits import MOST_ISSUANCES, Advice, Conduct, advice_for, conduct_of
 from dayfly.core.acme.objects import Account
 from dayfly.core.ids import render_id
 from dayfly.core.policy.scopes import Scope
 from dayfly.errors import ConfigError, NotFound
+from dayfly.ports import Store
 from dayfly.wiring.commands import certificates_of, opened
 
 PAGE = 500
@@ -44,21 +46,30 @@ async def revoke_key_of(config: Config, *, provisioner: str, kid: str) -> Extern
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """An account and what hangs on it: the key that bound it, how many open orders and living certificates."""
+    """An account and what hangs on it: the key that bound it, how many open orders and living certificates.
+
+    `advice` is what is to be told of its client.
+    """
 
     account: Account
     external_key: ExternalAccountKey | None
     open_orders: int
     certificates: int
+    advice: Advice | None
 
 
-async def accounts_of(config: Config) -> tuple[Account, ...]:
-    """All accounts, those first that were made first."""
+async def accounts_of(config: Config, now: datetime) -> tuple[tuple[Account, Advice | None], ...]:
+    """All accounts, those first that were made first, each with what is to be told of its client."""
     found: list[Account] = []
     async with opened(config) as store:
         while page := await store.accounts.accounts(after=found[-1].id if found else 0, limit=PAGE):
             found += page
-    return tuple(found)
+        conducts = await _conducts(store, now)
+    return tuple((one, advice_for(one, conducts)) for one in found)
+
+
+async def _conducts(store: Store, now: datetime) -> dict[int, Conduct]:
+    return conduct_of(await store.certificates.issuances(limit=MOST_ISSUANCES), now)
 
 
 async def view_account_of(config: Config, account_id: int, now: datetime) -> AccountView:
@@ -70,7 +81,8 @@ async def view_account_of(config: Config, account_id: int, now: datetime) -> Acc
         except NotFound:
             raise _no_account(account_id) from None
         key = await store.external_keys.external_key(account.external_key) if account.external_key else None
-        return AccountView(account, key, await open_orders_of(store, account_id, now), certificates)
+        orders, advice = await open_orders_of(store, account_id, now), advice_for(account, await _conducts(store, now))
+        return AccountView(account, key, orders, certificates, advice)
 
 
 async def end_account_of(config: Config, account_id: int) -> tuple[Account, int]:

@@ -15,8 +15,10 @@ from urllib.parse import quote
 
 from dayfly.adapters.stores import migrations
 from dayfly.adapters.stores.log import check_head
-from dayfly.adapters.stores.rows import parse_external_key
+from dayfly.adapters.stores.rows import parse_account, parse_external_key, parse_issuance
+from dayfly.adapters.stores.statements import ISSUANCES
 from dayfly.core.acme.external_accounts import vouches
+from dayfly.core.acme.habits import MOST_ISSUANCES, conduct_of, misfits
 from dayfly.core.doctor.ca import DatabaseFacts
 from dayfly.core.frozen import replace
 from dayfly.core.settings.documents import Provisioner, parse_document
@@ -28,7 +30,7 @@ from dayfly.ports import LogHead
 WAIT = 5.0  # seconds, for a lock that another process holds
 
 
-def inspect_database(path: Path, key: VerifierKey | None) -> DatabaseFacts:
+def inspect_database(path: Path, key: VerifierKey | None, *, now: datetime) -> DatabaseFacts:
     """What the file says, or why it cannot be read. `key` verifies the log's checkpoints, where it is known."""
     try:
         uri = f"file:{quote(str(path))}?mode=ro"
@@ -38,7 +40,8 @@ def inspect_database(path: Path, key: VerifierKey | None) -> DatabaseFacts:
             if facts.schema != facts.known_schema:
                 return facts  # its tables are not those that we know
             connection.execute("BEGIN")  # one moment for all reads
-            return _log(connection, _external_keys(connection, _settings(connection, facts)), key)
+            facts = _external_keys(connection, _settings(connection, facts))
+            return _log(connection, _clients(connection, facts, now=now), key)
     except sqlite3.Error as error:
         return DatabaseFacts(trouble=f"the database {path} cannot be read: {error}")
     except DayflyError as error:
@@ -59,6 +62,13 @@ def _external_keys(connection: sqlite3.Connection, facts: DatabaseFacts) -> Data
     found = connection.execute("SELECT scope, document FROM external_keys ORDER BY id")
     keys = [parse_external_key(b"", *row) for row in found]
     return replace(facts, preauthorized=tuple(f"{one.provisioner} {one.kid}" for one in keys if vouches(one)))
+
+
+def _clients(connection: sqlite3.Connection, facts: DatabaseFacts, *, now: datetime) -> DatabaseFacts:
+    """Accounts that have certificates now, and whose clients do not fit them."""
+    conducts = conduct_of(map(parse_issuance, connection.execute(ISSUANCES, (MOST_ISSUANCES,))), now)
+    found = (_one(connection, "SELECT document FROM accounts WHERE id = ?", account_id) for account_id in conducts)
+    return replace(facts, misfits=misfits((parse_account(row[0]) for row in found if row), conducts))
 
 
 def _log(connection: sqlite3.Connection, facts: DatabaseFacts, key: VerifierKey | None) -> DatabaseFacts:

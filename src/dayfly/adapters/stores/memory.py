@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dayfly.core.acme.external_accounts import ExternalAccountKey
+from dayfly.core.acme.habits import Issuance
 from dayfly.core.acme.objects import (
     Account,
     AuthorizationStatus,
@@ -195,6 +196,15 @@ class MemoryCertificates:
         """A page of those that live at `now`."""
         everything = await self.certificates(after=after, limit=len(self._rows))
         return tuple(one for one in everything if one.not_after >= now and one.revoked_at is None)[:limit]
+
+    async def issuances(self, *, limit: int) -> tuple[Issuance, ...]:
+        """What accounts were given of the newest `limit` certificates."""
+        newest = [self._rows[key] for key in sorted(self._rows, reverse=True)[:limit]]
+        return tuple(
+            Issuance(one.account_id, frozenset(name.value for name in one.names), one.not_before, one.not_after)
+            for one in newest
+            if one.account_id is not None and one.revoked_at is None
+        )
 
     async def line_revoked_at(self, certificate_id: int) -> datetime | None:
         """When this certificate, or one that it was renewed from, was revoked."""

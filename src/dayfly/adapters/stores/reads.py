@@ -20,10 +20,12 @@ from dayfly.adapters.stores.statements import (
     CERTIFICATE_CHANGES,
     IS_COMPROMISED,
     IS_REPLACED,
+    ISSUANCES,
     KEY_BARS,
     REVOKED_IN_LINE,
 )
 from dayfly.core.acme.external_accounts import NOBODY, ExternalAccountKey
+from dayfly.core.acme.habits import Issuance
 from dayfly.core.acme.objects import Account, Certificate, Order, SharedAuthorization
 from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import make_id
@@ -261,6 +263,10 @@ class CertificateTable:
             rest = f"{self._SELECT} WHERE id > ? AND {living} ORDER BY id LIMIT ?"
             found += self._reader.all(rest, max(edge, after), moment, limit - len(found))
         return tuple(map(rows.parse_certificate, found))
+
+    async def issuances(self, *, limit: int) -> tuple[Issuance, ...]:
+        """What accounts were given of the newest `limit` certificates."""
+        return tuple(map(rows.parse_issuance, self._reader.all(ISSUANCES, limit)))
 
     async def line_revoked_at(self, certificate_id: int) -> datetime | None:
         """When this certificate, or one that it was renewed from, was revoked."""

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from dayfly.core.acme.external_accounts import ExternalAccountKey
+from dayfly.core.acme.habits import Issuance
 from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus, SharedAuthorization
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType
@@ -152,6 +153,12 @@ def parse_certificate(row: Sequence[Any]) -> Certificate:
         parent_id=parent,
         version=version,
     )
+
+
+def parse_issuance(row: Sequence[Any]) -> Issuance:
+    """The issuance in a row of ISSUANCES."""
+    account_id, names, begin, end = row
+    return Issuance(account_id, frozenset(value for _, value in _names.decode(names)), _moment(begin), _moment(end))
 
 
 def _seconds(moment: datetime) -> int:

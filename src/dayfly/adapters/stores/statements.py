@@ -104,6 +104,11 @@ REVOKED_IN_LINE = f"""
     SELECT revoked_at FROM line WHERE revoked_at IS NOT NULL LIMIT 1
 """  # noqa: S608 - ours
 IS_REPLACED = "SELECT 1 FROM certificates WHERE parent_id = ? AND order_id IS NOT NULL LIMIT 1"
+ISSUANCES = """
+    SELECT account_id, names, not_before, not_after FROM (
+        SELECT id, account_id, names, not_before, not_after, revoked_at FROM certificates ORDER BY id DESC LIMIT ?
+    ) WHERE account_id IS NOT NULL AND revoked_at IS NULL ORDER BY id DESC
+"""
 CERTIFICATE_CHANGES = "SELECT count FROM certificate_changes"
 _COUNT_CHANGE = "UPDATE certificate_changes SET count = count + 1"
 IS_COMPROMISED = "SELECT 1 FROM compromised_keys WHERE spki_hash = ?"

@@ -10,7 +10,7 @@ from dayfly.adapters.hierarchies import Hierarchy
 from dayfly.cli.ca_init.asking import NewRoot, Request
 from dayfly.cli.output import say, tick
 from dayfly.config import Config
-from dayfly.core.policy.lifetimes import parse_duration, render_duration
+from dayfly.core.policy.lifetimes import parse_duration, render_duration, short_duration
 from dayfly.core.policy.names import Rule
 
 _LABELS = (
@@ -123,19 +123,11 @@ def tell(document: dict[str, Any]) -> None:
 
 
 def _survival(chosen: dict[str, str]) -> str:
-    outage, lifetime = (_plain(chosen[one]) for one in ("outage", "lifetime"))
+    outage, lifetime = (parse_duration(chosen[one]) for one in ("outage", "lifetime"))
     return (
-        f"{lifetime} by default, so that an outage of {outage} is survived: renewal is through at 2/3 of life, and the "
-        f"third that is left is {_plain(render_duration(parse_duration(chosen['lifetime']) / 3))}"
+        f"{short_duration(lifetime)} by default, so that an outage of {short_duration(outage)} is survived: renewal is "
+        f"through at 2/3 of life, and the third that is left is {short_duration(lifetime / 3)}"
     )
-
-
-def _plain(duration: str) -> str:
-    """`24h0m0s` as a person writes it: `24h`."""
-    for unit in ("0s", "0m"):
-        if duration.endswith((f"h{unit}", f"m{unit}")):
-            duration = duration.removesuffix(unit)
-    return duration
 
 
 def _conclusion(document: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dayfly.cli.tables import render_moment, render_table
+from dayfly.core.acme.clients import name_client
 from dayfly.core.acme.objects import Authorization, Certificate, Challenge, Order, OrderStatus, StoredProblem
 from dayfly.core.ids import render_id
 
@@ -55,6 +56,8 @@ def full_document(order: Order, certificate: Certificate | None) -> dict[str, An
     """The same with its authorizations, their challenges, and the certificate's serial as `ca list` has it."""
     return {
         **document(order),
+        "client": name_client(order.user_agent) or None,
+        "user_agent": order.user_agent or None,
         "serial_hex": None if certificate is None else f"{certificate.serial:x}",
         "authorizations": [_authorization(one) for one in order.authorizations],
     }
@@ -95,6 +98,8 @@ def lines(order: Order, certificate: Certificate | None) -> Iterator[str]:
     """The order for a person."""
     yield f"order {render_id(order.id)}: {order.status.value}"
     yield f"  account {render_id(order.account_id)} of provisioner {order.provisioner}"
+    if order.user_agent:
+        yield f"  asked by {order.user_agent}"
     open_until = f", to be finished by {render_moment(order.expires)}" if order.status in _OPEN else ""
     yield f"  made {render_moment(order.created_at)}{open_until}"
     if certificate is not None:

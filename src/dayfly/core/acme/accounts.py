@@ -7,8 +7,9 @@ provisioner and is found there by its key's thumbprint.
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from dayfly.core.acme.clients import is_same_client
 from dayfly.core.acme.messages import AccountUpdate, NewAccount
 from dayfly.core.acme.objects import Account, AccountStatus
 from dayfly.core.events import AccountCreated, AccountDeactivated, AccountUpdated
@@ -25,6 +26,7 @@ from dayfly.core.problems import (
 
 MAX_CONTACTS = 10
 MAX_CONTACT_LENGTH = 320
+NOTED_FOR = timedelta(hours=1)  # so long a note of an account's client stands
 
 # One address, no quoting, no header fields: what a person writes, and nothing that a mailer would interpret.
 _MAILTO = re.compile(r"mailto:[A-Za-z0-9.!#$&'*+/=^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})*")
@@ -59,7 +61,7 @@ def check_binding_is_there(request: NewAccount, *, required: bool) -> None:
 
 
 def plan_new_account(
-    request: NewAccount, key: PublicKey, *, account_id: int, provisioner: str, now: datetime
+    request: NewAccount, key: PublicKey, *, account_id: int, provisioner: str, now: datetime, user_agent: str = ""
 ) -> tuple[Account, AccountCreated]:
     """The account to create for a key that has none yet (RFC 8555 7.3)."""
     check_contacts(request.contact)
@@ -71,6 +73,8 @@ def plan_new_account(
         created_at=now,
         contacts=request.contact,
         terms_agreed=request.terms_of_service_agreed,
+        user_agent=user_agent,
+        user_agent_at=now if user_agent else None,
     )
     return account, AccountCreated(now, account_id, provisioner, key.thumbprint)
 
@@ -88,6 +92,19 @@ def plan_account_update(
         return None
     check_contacts(update.contact)
     return replace(account, contacts=update.contact), AccountUpdated(now, account.id, account.provisioner)
+
+
+def plan_client_note(account: Account, user_agent: str, *, now: datetime) -> Account | None:
+    """The account with the client that orders now; None where it is known, or another one was noted a moment ago.
+
+    Every note makes the account another row, and whoever relied on the old one starts over: an account that is shared
+    by two clients shall not do that at every order.
+    """
+    if not user_agent or is_same_client(account.user_agent, user_agent):
+        return None
+    if account.user_agent_at is not None and now - account.user_agent_at < NOTED_FOR:
+        return None
+    return replace(account, user_agent=user_agent, user_agent_at=now)
 
 
 def check_usable(account: Account) -> None:

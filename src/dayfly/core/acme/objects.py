@@ -73,7 +73,9 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     """An account of one provisioner (RFC 8555 7.1.2); `jwk` is canonical JSON, `thumbprint` that of RFC 7638.
 
     `external_key` is the `kid` of the external account key that bound it, "" where none did (7.3.4). `scope` is the
-    canonical JSON of what the operator holds this account to, empty for nothing.
+    canonical JSON of what the operator holds this account to, empty for nothing. `user_agent` is the client that it was
+    made by or orders by, as that calls itself, and `user_agent_at` when it was noted; a claim, and no ground for
+    anything (core/acme/clients).
     """
 
     id: int
@@ -87,6 +89,8 @@ class Account(msgspec.Struct, frozen=True, gc=False):
     external_key: str = ""
     scope: bytes = b""
     version: int = 0
+    user_agent: str = ""
+    user_agent_at: datetime | None = None
 
 
 class Challenge(msgspec.Struct, frozen=True, gc=False):
@@ -149,6 +153,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
 
     `replaces` is what the client named as its predecessor (RFC 9773 5), `predecessor_id` the row id of the certificate
     that this is, where it is known, and `is_renewal` says that its renewal was due: then limits do not count the order.
+    `user_agent` is what the client that asked calls itself, "" for nothing.
     """
 
     id: int
@@ -168,6 +173,7 @@ class Order(msgspec.Struct, frozen=True, gc=False):
     replaces: str = ""
     predecessor_id: int | None = None
     is_renewal: bool = False
+    user_agent: str = ""
 
     @property
     def identifiers(self) -> tuple[Identifier, ...]:

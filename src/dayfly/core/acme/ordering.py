@@ -124,6 +124,7 @@ def plan_new_order(
     source: IPv4Address | IPv6Address | None,
     issuer_not_after: datetime,
     now: datetime,
+    user_agent: str = "",
 ) -> tuple[Order, OrderCreated]:
     """The order to create.
 
@@ -157,6 +158,7 @@ def plan_new_order(
         not_before=request.not_before,
         not_after=request.not_after,
         replaces=request.replaces,
+        user_agent=user_agent,
     )
     return order, OrderCreated(now, grant.provisioner, len(request.identifiers))
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from ipaddress import ip_address
 
+from dayfly.core.acme.habits import Misfit
 from dayfly.core.doctor.catalogue import Level
 from dayfly.core.doctor.findings import Finding, Group, passed, settle, wrong
 from dayfly.core.policy.lifetimes import LONGEST
@@ -67,6 +68,8 @@ class DatabaseFacts:
     crl_ends: datetime | None = None
     """The earliest nextUpdate of all CRLs, None where there is none."""
     preauthorized: tuple[str, ...] = ()
+    misfits: tuple[Misfit, ...] = ()
+    """ACME clients that cannot be expected to renew in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +196,17 @@ def judge_database(facts: DatabaseFacts) -> tuple[Finding, ...]:
         found.append(wrong("DF4221", Group.CA, says, next_step=f"if nobody needs it: dayfly ca eab remove {key}"))
     words = "log verifies" if facts.checked == "all" else "log's head fits"
     return settle(found, otherwise=passed("DF4212", Group.CA, f"{words} ({facts.size} entries)"))
+
+
+def judge_clients(facts: DatabaseFacts) -> tuple[Finding, ...]:
+    """Do the ACME clients renew in time, as far as they are known?"""
+    found = []
+    for one in facts.misfits:
+        many = "an account" if one.accounts == 1 else f"{one.accounts} accounts"
+        says = f"{one.advice.client} {one.advice.says} ({many} of {one.provisioner})"
+        step = f"{one.advice.change}; its accounts: dayfly ca account list --client '{one.program}'"
+        found.append(wrong("DF4222", Group.CA, says, next_step=step))
+    return settle(found, otherwise=passed("DF4222", Group.CA, "ACME clients fit"))
 
 
 def judge_crls(facts: DatabaseFacts, *, served: bool, now: datetime) -> tuple[Finding, ...]:

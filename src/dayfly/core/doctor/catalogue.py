@@ -200,6 +200,12 @@ PAGES = (
          "gets certificates for them. It is meant for clients that cannot answer a challenge, and never the default.",
          "dayfly ca eab list PROVISIONER --json shows its names and networks; keep both narrow, and take back what is "
          "not used any more: dayfly ca eab remove PROVISIONER KID."),
+    Page("DF4222", _W, "ACME clients that cannot be expected to renew in time",
+         "Most clients assume 90 days: they look once or twice a day, or renew 30 days before the end. What each calls "
+         "itself is kept with its account. Where its ways do not fit the certificates that it has now, it is told of "
+         "here, until its last renewals were all in time.",
+         "Change what the finding says on the hosts of these accounts; dayfly ca account list --client NAME shows "
+         "them. docs/reference/client-advice.md has all clients that are known."),
     Page("DF4301", _P, "The root certificate is missing, or not the one that was promised",
          "A client trusts this file alone, and knows its fingerprint from config/defaults.json.",
          "dayfly ca bootstrap --ca-url URL --fingerprint SHA256 --force."),

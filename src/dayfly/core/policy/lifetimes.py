@@ -162,3 +162,15 @@ def render_duration(duration: timedelta) -> str:
     if hours:
         return f"{hours}h{minute}m{tail}"
     return f"{minute}m{tail}" if minute else tail
+
+
+def short_duration(duration: timedelta) -> str:
+    """The duration as a person writes it: `30d`, `24h`, `1h30m`, `20s`."""
+    days, rest = divmod(duration, timedelta(days=1))
+    if days > 1 and not rest:
+        return f"{days}d"
+    text = render_duration(duration)
+    for unit in ("0s", "0m"):
+        if text.endswith((f"h{unit}", f"m{unit}")):
+            text = text.removesuffix(unit)
+    return text

@@ -34,6 +34,7 @@ from dayfly.core.doctor.ca import (
     PortState,
     ServerFacts,
     judge_authorities,
+    judge_clients,
     judge_crls,
     judge_database,
     judge_lab,
@@ -64,7 +65,7 @@ def examine_ca(request: Request) -> tuple[Finding, ...]:
     except ConfigError as error:
         return (*host, *judge_modes(inspect_paths(request.home)), unusable_config(error.message, error.hint))
     authorities = _authorities(config, now=request.now)
-    database = _database(config, deep=request.deep)
+    database = _database(config, deep=request.deep, now=request.now)
     root_since = authorities.root[0] if authorities else None
     return (
         *host,
@@ -76,16 +77,16 @@ def examine_ca(request: Request) -> tuple[Finding, ...]:
         *_judged(authorities, database, now=request.now),
         *judge_lab(_lab(config)),
         *(judge_database(database) if database else ()),
-        *_crls(config, database, now=request.now),
+        *_crls_and_clients(config, database, now=request.now),
         *judge_server(_server(config, running=bool(pid))),
     )
 
 
-def _crls(config: Config, database: DatabaseFacts | None, *, now: datetime) -> tuple[Finding, ...]:
+def _crls_and_clients(config: Config, database: DatabaseFacts | None, *, now: datetime) -> tuple[Finding, ...]:
     """A database that cannot be read, or is of another schema, is a finding already."""
     if database is None or database.trouble or database.schema != database.known_schema:
         return ()
-    return judge_crls(database, served=config.crl is not None, now=now)
+    return *judge_crls(database, served=config.crl is not None, now=now), *judge_clients(database)
 
 
 def _judged(
@@ -176,7 +177,7 @@ def _life(certificate: x509.Certificate) -> tuple[datetime, datetime]:
     return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
-def _database(config: Config, *, deep: bool) -> DatabaseFacts | None:
+def _database(config: Config, *, deep: bool, now: datetime) -> DatabaseFacts | None:
     path = _database_file(config)
     if path is None or not path.exists():
         return None
@@ -184,7 +185,7 @@ def _database(config: Config, *, deep: bool) -> DatabaseFacts | None:
         key = parse_verifier_key(verifier_key_of(config))
     except DayflyError:
         key = None  # the missing file is a finding of its own
-    facts = inspect_database(path, key)
+    facts = inspect_database(path, key, now=now)
     if not deep or facts.trouble or facts.log or key is None or facts.schema != facts.known_schema:
         return facts
     report = asyncio.run(verify_log_of(config))

@@ -7,16 +7,19 @@ import pytest
 from dayfly.core.acme.accounts import (
     MAX_CONTACT_LENGTH,
     MAX_CONTACTS,
+    NOTED_FOR,
     check_agreement,
     check_binding_is_there,
     check_contacts,
     check_usable,
     plan_account_update,
+    plan_client_note,
     plan_new_account,
 )
 from dayfly.core.acme.messages import AccountUpdate, NewAccount
 from dayfly.core.acme.objects import AccountStatus
 from dayfly.core.events import AccountCreated, AccountDeactivated, AccountUpdated
+from dayfly.core.policy.lifetimes import SECOND
 from dayfly.core.problems import (
     ExternalAccountRequired,
     InvalidContact,
@@ -139,6 +142,21 @@ def test_other_status_is_malformed__acme_a10(status: str) -> None:
     """A client can only give its account up."""
     with pytest.raises(Malformed, match="deactivated"):
         plan_account_update(account(), AccountUpdate(status=status), now=NOW)
+
+
+def test_client_is_noted_when_it_is_another_one__acme_15() -> None:
+    """With the moment; one that says nothing, the same one, and one right after another, change nothing."""
+    old, new = "lego-cli/4.9.1 (x)", "lego-cli/5.6.0 (x)"
+    first = plan_client_note(account(), old, now=NOW)
+    assert first is not None
+    assert (first.user_agent, first.user_agent_at) == (old, NOW)
+    assert plan_client_note(first, "", now=NOW + NOTED_FOR) is None
+    assert plan_client_note(first, old, now=NOW + NOTED_FOR) is None
+    assert plan_client_note(first, "lego-cli/4.9.1 (y)", now=NOW + NOTED_FOR) is None
+    assert plan_client_note(first, new, now=NOW + NOTED_FOR - SECOND) is None
+    later = plan_client_note(first, new, now=NOW + NOTED_FOR)
+    assert later is not None
+    assert (later.user_agent, later.user_agent_at) == (new, NOW + NOTED_FOR)
 
 
 def test_account_that_is_not_valid_is_401__acme_a9() -> None:

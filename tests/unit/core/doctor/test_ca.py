@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dayfly.core.acme.habits import Advice, Misfit
 from dayfly.core.doctor.ca import (
     AuthorityFacts,
     DatabaseFacts,
@@ -16,6 +17,7 @@ from dayfly.core.doctor.ca import (
     PortState,
     ServerFacts,
     judge_authorities,
+    judge_clients,
     judge_crls,
     judge_database,
     judge_lab,
@@ -140,6 +142,20 @@ def test_lab_settings_are_told(facts: LabFacts, found: list[tuple[str, Level]]) 
 def test_database_is_judged_by_schema_log_and_rules(facts: DatabaseFacts, found: list[tuple[str, Level]]) -> None:
     """Each fault alone."""
     assert wrongs(judge_database(facts)) == found
+
+
+def test_client_that_does_not_fit_is_told_with_what_to_change__acme_15() -> None:
+    """A warning for each program of a provisioner; without one, the check passed."""
+    assert wrongs(judge_clients(DATABASE)) == []
+    advice = Advice("certbot 2.1.0", "looks every 12h: its certificates live 24h", "run `certbot renew` every 6h")
+    misfits = (Misfit("acme", 1, "certbot", advice), Misfit("b", 2, "lego", advice))
+    told = judge_clients(replace(DATABASE, misfits=misfits))
+    assert wrongs(told) == [("DF4222", W), ("DF4222", W)]
+    assert told[0].says == "certbot 2.1.0 looks every 12h: its certificates live 24h (an account of acme)"
+    assert told[0].next_step == (
+        "run `certbot renew` every 6h; its accounts: dayfly ca account list --client 'certbot'"
+    )
+    assert told[1].says.endswith("(2 accounts of b)")
 
 
 @pytest.mark.parametrize(

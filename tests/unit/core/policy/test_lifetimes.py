@@ -15,6 +15,7 @@ from dayfly.core.policy.lifetimes import (
     parse_duration,
     plan_validity,
     render_duration,
+    short_duration,
     shrink,
 )
 from dayfly.core.problems import Malformed, ServiceUnavailable
@@ -152,6 +153,24 @@ def test_rendered_duration_is_read_again(seconds: int) -> None:
 def test_rendered_fraction() -> None:
     """Fractions of a second stay."""
     assert render_duration(timedelta(milliseconds=1500)) == "1.5s"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (30 * 86400, "30d"),
+        (86400, "24h"),
+        (90 * 60, "1h30m"),
+        (600, "10m"),
+        (20, "20s"),
+        (3605, "1h0m5s"),
+        (2.5, "2.5s"),
+    ],
+)
+def test_short_duration_is_what_a_person_writes(seconds: float, text: str) -> None:
+    """In its largest units, and read again as the same."""
+    assert short_duration(timedelta(seconds=seconds)) == text
+    assert parse_duration(text) == timedelta(seconds=seconds)
 
 
 def test_constants_shrink_with_life() -> None:
