@@ -282,6 +282,19 @@ def test_sighup_renews_at_once(host: Path, daemon: Callable[..., Daemon]) -> Non
     assert one.end() == 0
 
 
+def test_daemon_renews_what_the_ca_wants_replaced__rfc9773_4(ca: CA, host: Path, daemon: Callable[..., Daemon]) -> None:
+    """A certificate of ten minutes is renewed at the first question after `ca reissue`, and its successor is left."""
+    crt, key = get(host, "--not-after", "10m")
+    before = leaf(crt).serial_number
+    ca.dayfly("ca", "reissue", "--cert", crt, "--within", "0s", "--explanation-url", "https://wiki.example/why")
+    one = daemon(crt, key)
+    said = one.wait_for("certificate renewed, next in")
+    assert "the CA moved the renewal: https://wiki.example/why" in said
+    assert leaf(crt).serial_number != before
+    assert one.end() == 0
+    assert one.output.read_text().count("the CA moved the renewal") == 1
+
+
 def test_daemon_survives_a_ca_that_is_away(ca: CA, host: Path, daemon: Callable[..., Daemon]) -> None:
     """Errors are told with the next try; the CA comes back, and the pair is fresh again."""
     crt, key = get(host, "--not-after", "12s")

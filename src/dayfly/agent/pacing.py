@@ -14,12 +14,9 @@ from dayfly.agent.installing import Meta
 from dayfly.core.schedule import (
     Failures,
     Timing,
-    Window,
-    due_point,
     longest_retry,
     must_renew_now,
     plan_due,
-    renewal_window,
     retry_wait,
 )
 
@@ -35,24 +32,6 @@ def pace_of(life: float) -> Timing:
 def draw_due(meta: Meta, *, now: datetime, jitter: float, first: bool) -> datetime:
     """The due point of the next renewal."""
     return plan_due(meta.not_before, meta.not_after, now=now, jitter=jitter, first=first)
-
-
-def steer(window: Window, meta: Meta, due: datetime, *, now: datetime, jitter: float) -> datetime | None:
-    """The due point in the window that the CA names; None where the one that was drawn may stay.
-
-    A CA that names the usual window moves nothing but what it moved before: what was drawn wider stays wide.
-    """
-    usual = renewal_window(meta.not_before, meta.not_after)
-    slack = max(timedelta(seconds=2), timedelta(seconds=meta.lifetime / 100))
-    if abs(window.start - usual.start) <= slack and abs(window.end - usual.end) <= slack:
-        first = renewal_window(meta.not_before, meta.not_after, first=True)
-        if due >= first.start - slack:
-            return None
-        window = usual
-    elif window.start <= due <= window.end:
-        return None
-    latest = meta.not_after - timedelta(seconds=meta.lifetime / 8)
-    return min(max(due_point(window, jitter), now), latest)
 
 
 def is_at_floor(meta: Meta, now: datetime) -> bool:

@@ -6,12 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from dayfly.client.transport import Answer, printable
 from dayfly.core.acme.messages import parse_answer
+from dayfly.core.acme.renewal_info import render_certificate_id
 from dayfly.core.pages import page_url_fault
 from dayfly.core.schedule import Window
+from dayfly.core.x509.leaf import authority_key_id
 from dayfly.errors import ClientError
+
+
+def certificate_id(leaf: x509.Certificate) -> str:
+    """What a certificate is called there (RFC 9773 4.1)."""
+    return render_certificate_id(authority_key_id(leaf.public_bytes(Encoding.DER)), leaf.serial_number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,11 @@ class Cadence:
         """Was a point in life asked for, before which nothing happens?"""
         return self.remaining is not None or self.share is not None
 
+    @property
+    def is_chosen(self) -> bool:
+        """Did somebody choose when, in place of the usual window?"""
+        return self.is_bound or self.period is not None
+
 
 def parse_expires_in(text: str) -> Cadence:
     """`10h`: with so much left; `75%`: once so much of its life has passed. CadenceError."""

@@ -10,7 +10,6 @@ import pytest
 
 from agent_world import World
 from dayfly.agent.failures import Failure, FailureClass
-from dayfly.agent.pacing import steer
 from dayfly.agent.work import Worker
 from dayfly.client.renewals import Suggestion, parse_suggestion
 from dayfly.client.transport import Answer
@@ -119,18 +118,6 @@ def test_usual_window_changes_nothing__agent_5(world: World) -> None:
     world.ca.suggest = lambda _: Suggestion(usual, 60)
     rest(world, worker, 5 * MINUTE)
     assert worker.standing.progress.due == before
-    assert steer(usual, meta, meta.not_before + life * 0.41, now=meta.not_before, jitter=0.5) is None
-
-
-def test_window_that_is_taken_back_is_drawn_anew__agent_5(world: World) -> None:
-    """After a reissue that was cancelled the usual window counts again."""
-    worker = settled(world)
-    meta = world.meta()
-    life = meta.not_after - meta.not_before
-    usual = Window(meta.not_before + life / 2, meta.not_before + life * 2 / 3)
-    moved = meta.not_before + life / 10
-    assert steer(usual, meta, moved, now=meta.not_before, jitter=0.0) == usual.start
-    del worker
 
 
 def test_ca_that_asks_over_and_over_is_not_followed_a_third_time__agent_5(world: World) -> None:

@@ -2,7 +2,8 @@
 
 Rules: every plan is in wall-clock time and looked at again each tick, so that a suspend delays nothing; an attempt runs
 beside the loop, which goes on to hear signals and to tell systemd that it lives; SIGHUP renews at once, SIGTERM and
-SIGINT end with 0; no failure ends the loop, each has its line and a wait that knows how much life is left.
+SIGINT end with 0; no failure ends the loop, each has its line and a wait that knows how much life is left; the CA's own
+word on when to renew (RFC 9773) is obeyed as the agent obeys it, but never past a point that was asked for.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from types import FrameType
 from typing import Protocol
 
 from dayfly.agent.clock import Clock
+from dayfly.cli.renewing.asking import Asking
+from dayfly.client.renewals import Suggestion
 from dayfly.client.step import StepRefused
 from dayfly.core.policy.lifetimes import render_duration
 from dayfly.core.renewing import Cadence, Failed, Life, plan_first, plan_next, plan_retry
 from dayfly.core.schedule import Timing
+from dayfly.core.steering import MOST_FOLLOWED, followed_enough, steer
 from dayfly.errors import DayflyError
 from dayfly.systemd import notify
 
@@ -38,6 +42,7 @@ class Wake(Enum):
 
     STOP = "stop"
     NOW = "now"
+    TOLD = "told"
     DONE = "done"
 
 
@@ -67,6 +72,10 @@ class Renewer(Protocol):
 
     def renew(self) -> Life:
         """Renew it, write it; the life of what is there now. DayflyError."""
+        ...
+
+    def suggest(self) -> Suggestion | None:
+        """When the CA wants it renewed; None where it has no renewal information. DayflyError."""
         ...
 
     def tell(self, stop: threading.Event) -> None:
@@ -118,6 +127,11 @@ class Daemon:
     verb: str = "renewed"
     stop: threading.Event = field(default_factory=threading.Event)
     failures: int = 0
+    renewed: list[datetime] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Nothing is asked yet."""
+        self._asking = Asking(self.renewer.suggest, answered=lambda: self.inbox.put(Wake.TOLD), say=self.info)
 
     def run(self) -> None:
         """Until it is told to stop."""
@@ -146,9 +160,27 @@ class Daemon:
         tick = _tick(life)
         while (left := (due - self.clock.now()).total_seconds()) > 0:
             notify("WATCHDOG=1")
-            if (wake := self.inbox.get(min(tick, max(left, 0.001)))) in {Wake.STOP, Wake.NOW}:
+            self._asking.begin_if_time(life, self.clock.now())
+            wake = self.inbox.get(min(tick, max(left, 0.001)))
+            if wake in {Wake.STOP, Wake.NOW}:
                 return wake
+            if self._asking.has_answer:
+                due = self._steered(due, life)
         return None
+
+    def _steered(self, due: datetime, life: Life) -> datetime:
+        """The due point after the CA's word; a wait after a failure stays as it is."""
+        now = self.clock.now()
+        found = self._asking.take(life, now)
+        if found is None or self.failures:
+            return due
+        moved = steer(found.window, life, due, now=now, jitter=self.clock.jitter())
+        if moved is None or (moved > due and self.cadence.is_chosen):
+            return due
+        if moved < due and followed_enough(self.renewed, life.length, now=now):
+            return due
+        self.info(f"the CA moved the renewal: {found.explanation_url or 'it gives no reason'}; in {self._until(moved)}")
+        return moved
 
     def _renewed_by_another(self, life: Life) -> Life | None:
         """The life of a pair that somebody else put there, when it is not the one that we planned for."""
@@ -196,6 +228,7 @@ class Daemon:
         now, jitter = self.clock.now(), self.clock.jitter()
         if isinstance(outcome, Life):
             self.failures = 0
+            self.renewed = [*self.renewed[-MOST_FOLLOWED:], now]
             due = plan_next(self.cadence, outcome, now=now, jitter=jitter)
             self.info(f"{self.renewer.subject} certificate {self.verb}, next in {self._until(due)}")
             return outcome, due

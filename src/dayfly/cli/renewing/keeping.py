@@ -33,7 +33,9 @@ from dayfly.cli.renewing.pair import (
     replace_files,
 )
 from dayfly.cli.renewing.spots import Spots, refuse_moved
+from dayfly.cli.renewing.suggested import suggested
 from dayfly.cli.requesting import CertificateKey, common_name_of, names_of
+from dayfly.client.renewals import Suggestion, certificate_id
 from dayfly.core.policy.lifetimes import parse_duration, render_duration
 from dayfly.core.renewing import Cadence, CadenceError, Life, check_cadence, is_due, parse_expires_in
 from dayfly.errors import UsageError
@@ -99,6 +101,7 @@ class Kept:
     password: bytes | None = field(default=None, repr=False)
     subject: str = ""
     issued: Issued | None = None
+    named: str = ""
 
     @property
     def written(self) -> tuple[Path, ...]:
@@ -117,6 +120,7 @@ class Kept:
                     pair = made
         self.password = pair.password
         self.subject = common_name_of(pair.leaf) or str(places.crt)
+        self.named = certificate_id(pair.leaf)
         return pair
 
     def _load(self, crt: Path, key: Path) -> Pair:
@@ -149,8 +153,12 @@ class Kept:
                 files = (Replacement(spots[self.places.out_key], render_key(made, password=pair.password), 0o600),)
         chain = issued.chain.encode("ascii")
         replace_files((*files, Replacement(spots[self.places.out_crt], chain, 0o600)))
-        self.issued = issued
+        self.issued, self.named = issued, certificate_id(issued.certificate)
         return Life(issued.certificate.not_valid_before_utc, issued.certificate.not_valid_after_utc)
+
+    def suggest(self) -> Suggestion | None:
+        """When the CA wants the certificate that was read last renewed; None where it does not say. ClientError."""
+        return suggested(self.target, self.named)
 
     def tell(self, stop: threading.Event) -> None:
         """Tell who has to know."""

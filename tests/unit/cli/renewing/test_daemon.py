@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 
 from agent_world import HandClock
+from dayfly.cli.renewing.asking import Asking
 from dayfly.cli.renewing.daemon import Daemon, SignalInbox, Wake
+from dayfly.client.renewals import Suggestion
 from dayfly.client.step import StepRefused
 from dayfly.core.renewing import Cadence, Life
+from dayfly.core.schedule import Window
 from dayfly.errors import ClientError, DayflyError
 from factories import NAME, NOW
 from step_ca import refusal, unreachable
@@ -39,6 +42,8 @@ class World:
     real: queue.SimpleQueue[Wake] = field(default_factory=queue.SimpleQueue)
     during: Callable[[], None] = lambda: None
     subject: str = NAME
+    suggestion: Callable[[], Suggestion | None] = lambda: None
+    asked: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.life = Life(NOW, NOW + self.length)
@@ -63,6 +68,11 @@ class World:
         self.on_disk = Life(self.clock.now(), self.clock.now() + self.length)
         return self.on_disk
 
+    def suggest(self) -> Suggestion | None:
+        """What the CA says of it."""
+        self.asked.append(self.at())
+        return self.suggestion()
+
     def tell(self, stop: threading.Event) -> None:
         """Tell who has to know."""
         self.told += 1
@@ -76,8 +86,9 @@ class World:
         self.real.put(wake)
 
     def get(self, timeout: float) -> Wake | None:
-        """The next word; an attempt that runs is waited for, and takes no time."""
-        if any(one.name == "renewal" for one in threading.enumerate()) or not self.real.empty():
+        """The next word; an attempt or a question that runs is waited for, and takes no time."""
+        running = {"renewal", "renewal-info"}
+        if any(one.name in running for one in threading.enumerate()) or not self.real.empty():
             return self.real.get(timeout=10)
         end = self.at() + timeout
         if self.words and self.words[0][0] <= end:
@@ -236,7 +247,7 @@ def test_systemd_hears_that_it_is_ready_alive_and_stopping(tmp_path: Path, monke
         listener.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
         monkeypatch.setenv("WATCHDOG_USEC", "4000000")
-        World(timedelta(minutes=1)).run(stop_at(9))
+        World(timedelta(minutes=1)).run(stop_at(7))  # a socket holds ten words that nobody reads
         said = []
         while "STOPPING=1" not in said:
             said.append(listener.recv(1000).decode())
@@ -272,3 +283,106 @@ def test_pair_that_cannot_be_read_at_the_due_point_is_told_by_the_attempt() -> N
     world.failures = [ClientError("there is no file")]
     world.run(stop_at(50))
     assert [line for line in world.lines if line.startswith("E there is no file")]
+
+
+# --- the CA's word on when to renew (RFC 9773) ------------------------------------------------------------------------
+
+HOUR = timedelta(hours=1)
+
+
+def window_at(world: World, begin: float, end: float, *, retry_after: float | None = None) -> None:
+    """Have the CA name a window in seconds since the beginning."""
+    window = Window(NOW + timedelta(seconds=begin), NOW + timedelta(seconds=end))
+    world.suggestion = lambda: Suggestion(window, retry_after, "https://wiki.example/why")
+
+
+def test_certificate_that_the_ca_wants_replaced_is_renewed_within_a_poll__rfc9773_4(capsys: object) -> None:
+    """The window moves into the past after a while: at the next question it is time, and the line says why."""
+    del capsys
+    world = World(HOUR)
+
+    def suggestion() -> Suggestion | None:
+        begin = 900 if world.renewals else -60 if world.at() > 300 else 2000
+        return Suggestion(
+            Window(NOW + timedelta(seconds=begin), NOW + timedelta(seconds=begin + 50)), 30, "https://w/y"
+        )
+
+    world.suggestion = suggestion
+    world.run(stop_at(600))
+    (renewed,) = world.renewals
+    assert 300 <= renewed <= 340
+    assert any("the CA moved the renewal: https://w/y; in 0s" in line for line in world.lines), world.lines
+
+
+def test_window_that_moves_back_is_obeyed_but_not_past_an_eighth_of_life__agent_5() -> None:
+    """And where a point was asked for, it stays."""
+    late = World(HOUR)
+    window_at(late, 100_000, 200_000)
+    late.run(stop_at(3600))
+    assert late.renewals[0] == pytest.approx(3600 * 7 / 8, abs=61)
+    asked = World(HOUR)
+    window_at(asked, 100_000, 200_000)
+    asked.run(stop_at(3000), cadence=Cadence(share=0.5))
+    assert asked.renewals[0] < 1900
+    early = World(HOUR)
+    window_at(early, 100, 200)
+    early.run(stop_at(1000), cadence=Cadence(share=0.5))
+    assert 90 <= early.renewals[0] <= 260
+
+
+def test_ca_is_asked_when_it_said_so_and_of_each_certificate_anew__rfc9773_4_3() -> None:
+    """About each fiftieth of life where it does not say; at once after a renewal."""
+    world = World(HOUR)
+    world.run(stop_at(600))
+    assert 8 <= len(world.asked) <= 10  # 72 s apart
+    told = World(HOUR)
+    window_at(told, 1800, 2400, retry_after=300)
+    told.run(stop_at(650))
+    assert len(told.asked) == 3
+    renewed = World(HOUR)
+    renewed.run((100, Wake.NOW), stop_at(160))
+    assert next(one for one in renewed.asked if one >= 100) < 110
+
+
+def test_ca_that_asks_over_and_over_is_not_followed_a_third_time__agent_5() -> None:
+    """Every window in the past: two renewals in half a life, and no more."""
+    world = World(HOUR)
+    world.suggestion = lambda: Suggestion(Window(world.clock.now() - 2 * HOUR, world.clock.now() - HOUR), 10)
+    world.run(stop_at(1700))
+    assert len(world.renewals) == 2
+
+
+def test_ca_that_says_nothing_changes_nothing_but_a_line__agent_5() -> None:
+    """Said once, and again after it has spoken; an unexpected error is no end either."""
+    world = World(HOUR)
+
+    def fails() -> Suggestion | None:
+        if 200 < world.at() < 300:
+            return None
+        raise ClientError("connection refused") if world.at() < 400 else KeyError("what")
+
+    world.suggestion = fails
+    world.run(stop_at(3000))
+    assert len(world.renewals) == 1
+    silent = [line for line in world.lines if "does not say when to renew" in line]
+    assert len(silent) == 2
+    assert world.attempts == world.renewals
+
+
+def test_wait_after_a_failure_is_not_cut_short_by_the_ca__agent_6() -> None:
+    """A CA that refuses and wants it renewed at once, as it is with what was revoked, is not stormed."""
+    world = World(HOUR, failures=[StepRefused(refusal(401, "revoked")) for _ in range(50)])
+    window_at(world, -100, -50, retry_after=10)
+    world.run(stop_at(1500))
+    assert 2 <= len(world.attempts) <= 20
+
+
+def test_answer_about_a_certificate_that_is_gone_is_dropped() -> None:
+    """It was renewed while the CA was asked about the one before."""
+    world = World(HOUR)
+    window_at(world, -100, -50)
+    asking = Asking(world.suggest, answered=lambda: None, say=world.lines.append)
+    asking.begin_if_time(world.life, NOW)
+    asking.begin_if_time(world.life, NOW + HOUR)
+    assert asking.take(Life(NOW, NOW + 2 * HOUR), NOW) is None
+    assert len(world.asked) == 1
