@@ -45,7 +45,8 @@ from dayfly.core.policy.lifetimes import Validity
 from dayfly.core.x509 import lint, template
 from dayfly.core.x509.csr import parse_csr
 from dayfly.core.x509.profile import ECDSA_SHA256, SERVICE, IssuerFacts, build
-from dayfly.ports import Changes, ValidationTarget
+from dayfly.ports.changes import Changes
+from dayfly.ports.validation import ValidationTarget
 from dayfly.server.app import Application, Request, Response, Route
 from dayfly.server.front import ListenerState, StrictProtocol
 from dayfly.server.limits import FrontLimits

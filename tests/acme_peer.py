@@ -38,7 +38,9 @@ from dayfly.core.problems import Connection
 from dayfly.core.settings.documents import SettingsChange
 from dayfly.core.transparency.checkpoint import VerifierKey, parse_verifier_key
 from dayfly.core.x509.hierarchy import build_intermediate, build_root
-from dayfly.ports import Changes, Location, Store, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
+from dayfly.ports.changes import Changes
+from dayfly.ports.store import Store
+from dayfly.ports.validation import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.app import Application, Request

@@ -29,7 +29,7 @@ from dayfly.core.jose.jwk import PublicKey, public_key_of
 from dayfly.core.policy.denials import KeptDenial
 from dayfly.core.policy.names import Rule, RuleKind
 from dayfly.core.settings.documents import Document, Owner, Provisioner, ProvisionerType, Settings, make_settings
-from dayfly.ports import ValidationFailed
+from dayfly.ports.validation import ValidationFailed
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 NAME = "api.internal.example"

@@ -28,7 +28,10 @@ from dayfly.core.policy.scopes import Scope, render_scope
 from dayfly.core.settings.documents import Owner, SettingsChange
 from dayfly.core.transparency.merkle import parse_frontier, root_hash, tree_head
 from dayfly.errors import Claimed, ConfigError, Conflict, NotFound
-from dayfly.ports import Changes, Claim, CRLHead, KeyBar, Store, StoredCRL
+from dayfly.ports.changes import Changes, Claim
+from dayfly.ports.crls import CRLHead, StoredCRL
+from dayfly.ports.reads import KeyBar
+from dayfly.ports.store import Store
 from external_accounts import external_key
 from factories import NOW, account, certificate, denial, dns, order, shared_authorization
 

@@ -11,7 +11,7 @@ from dayfly.adapters.stores import open_store
 from dayfly.core.events import CertificateIssued, IssueKind
 from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 from factories import certificate, dns
 
 GROUP = 500  # certificates in one change set

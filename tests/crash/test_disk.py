@@ -30,7 +30,7 @@ from dayfly.adapters.stores import open_store
 from dayfly.adapters.stores import sqlite as engine_module
 from dayfly.core.events import LogStarted
 from dayfly.errors import Unavailable
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 from factories import NOW
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a disk and attaching to a process take root")

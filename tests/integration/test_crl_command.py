@@ -12,7 +12,7 @@ import pytest
 from dayfly.adapters.system import SystemClock
 from dayfly.config import load_config
 from dayfly.core.x509.partitions import partition_of, render_partition
-from dayfly.ports import CRLHead, StoredCRL
+from dayfly.ports.crls import CRLHead, StoredCRL
 from dayfly.wiring.commands import opened
 from home_world import Run
 

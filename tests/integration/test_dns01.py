@@ -31,7 +31,7 @@ from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver, parse_hosts, parse_resolv_conf
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.jose.encoding import b64u_encode
-from dayfly.ports import Validated, ValidationFailed, ValidationTarget
+from dayfly.ports.validation import Validated, ValidationFailed, ValidationTarget
 from dns_peer import Responder, Zone, dns_server
 from factories import told
 

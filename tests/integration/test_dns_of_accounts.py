@@ -23,7 +23,7 @@ from dayfly.adapters.validators.resolver import Resolver
 from dayfly.core.acme.caa import CaaRecord
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.jose.encoding import b64u_encode
-from dayfly.ports import Validated, ValidationFailed, ValidationTarget
+from dayfly.ports.validation import Validated, ValidationFailed, ValidationTarget
 from dns_peer import Responder, Zone, dns_server
 from factories import NOW, told
 

@@ -16,7 +16,7 @@ from dayfly.adapters.system import SystemClock
 from dayfly.core.frozen import replace
 from dayfly.core.ids import render_id
 from dayfly.core.jose.encoding import b64u_decode
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 from factories import NOW, account, certificate, order, ready_order
 from home_world import Run
 

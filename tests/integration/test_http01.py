@@ -18,7 +18,7 @@ from dayfly.adapters.validators.http01 import MAX_BODY, Http01
 from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
 from dayfly.core.identifiers import Identifier, IdentifierType
-from dayfly.ports import Validated, ValidationFailed, ValidationTarget
+from dayfly.ports.validation import Validated, ValidationFailed, ValidationTarget
 from factories import told
 
 NAME = Identifier(IdentifierType.DNS, "api.internal.example")

@@ -17,7 +17,7 @@ from dayfly.config import load_config
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.ids import make_id
 from dayfly.core.step.messages import parse_serial
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 from dayfly.wiring.commands import PAGE, opened
 from factories import certificate, dns
 

@@ -21,7 +21,7 @@ from dayfly.core.acme.objects import Order, OrderStatus
 from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id, render_id
 from dayfly.core.problems import Connection
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 from dayfly.wiring.commands import opened
 from factories import TOKEN, authorization, certificate, order, shared_authorization
 from home_world import Run, Said

@@ -23,7 +23,8 @@ from dayfly.core.ids import make_id, render_id
 from dayfly.core.jose.jwk import public_key_of
 from dayfly.core.policy.keys import spki_hash
 from dayfly.errors import Conflict
-from dayfly.ports import Changes, Receipt, Store
+from dayfly.ports.changes import Changes, Receipt
+from dayfly.ports.store import Store
 from dayfly.wiring.commands import opened
 from dayfly.wiring.revoking import AT_ONCE
 from factories import account, certificate, dns, ec_key, spki_of

@@ -19,7 +19,7 @@ from dayfly.core.events import AccountCreated
 from dayfly.core.ids import make_id
 from dayfly.core.transparency.merkle import tree_head
 from dayfly.errors import NotFound, Unavailable
-from dayfly.ports import Changes, Receipt
+from dayfly.ports.changes import Changes, Receipt
 from factories import NOW, certificate
 
 URL = "sqlite:dayfly.db"

@@ -23,7 +23,7 @@ from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_identifier
 from dayfly.core.problems import Refused
-from dayfly.ports import Validated, ValidationFailed, ValidationTarget
+from dayfly.ports.validation import Validated, ValidationFailed, ValidationTarget
 from dialled import Dialled, dialled
 from dns_peer import Responder, Zone, dns_server
 from factories import told

@@ -30,7 +30,7 @@ from dayfly.adapters.validators.resolver import Resolver
 from dayfly.adapters.validators.tlsalpn01 import ACME_IDENTIFIER, OBSOLETE_IDENTIFIER, TlsAlpn01, check_certificate
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.problems import Refused
-from dayfly.ports import Validated, ValidationFailed, ValidationTarget
+from dayfly.ports.validation import Validated, ValidationFailed, ValidationTarget
 from factories import NOW, told
 
 NAME = "api.internal.example"

@@ -30,7 +30,8 @@ from dayfly.core.settings.documents import Settings, SettingsChange
 from dayfly.core.transparency.entries import parse_entry
 from dayfly.core.x509.pem import parse_pem_certificates
 from dayfly.errors import ConfigError, Conflict, NotFound, Unavailable
-from dayfly.ports import Changes, Store
+from dayfly.ports.changes import Changes
+from dayfly.ports.store import Store
 from external_accounts import bound, from_elsewhere
 from factories import NAME, csr_der, ec_key
 from step_peer import Leaf, leaf_of, refused

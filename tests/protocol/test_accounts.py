@@ -19,7 +19,7 @@ from dayfly.authority.settings import change_settings
 from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.settings.documents import SettingsChange
-from dayfly.ports import Changes, Receipt
+from dayfly.ports.changes import Changes, Receipt
 
 NEW_ACCOUNT = f"{BASE}/acme/acme/new-account"
 TERMS = "https://ca.internal.example/terms"

@@ -28,7 +28,7 @@ from dayfly.core.x509.hierarchy import build_intermediate
 from dayfly.core.x509.lint import LintedCertificate
 from dayfly.core.x509.profile import IssuerFacts
 from dayfly.errors import SignerError
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 from factories import NAME, NOW, csr_der, ec_key
 from unit.core.x509.test_csr import DEFECTS, NAMES, SAN, asked, by_hand, made
 

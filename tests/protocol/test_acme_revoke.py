@@ -25,7 +25,7 @@ from dayfly.core.transparency.entries import parse_entry
 from dayfly.core.x509.leaf import authority_key_id
 from dayfly.core.x509.pem import parse_pem_certificates
 from dayfly.errors import Conflict
-from dayfly.ports import Changes, Receipt
+from dayfly.ports.changes import Changes, Receipt
 from factories import NAME, NOW, csr_der, ec_key
 from step_peer import OWNER, Leaf, Play, StepClient
 

@@ -25,7 +25,7 @@ from dayfly.core.jose.jws import sign_flattened
 from dayfly.core.settings.documents import Owner, SettingsChange
 from dayfly.core.x509.lint import LintRefused
 from dayfly.errors import Conflict, Unavailable
-from dayfly.ports import Changes, Receipt
+from dayfly.ports.changes import Changes, Receipt
 from factories import NAME, csr_der
 
 

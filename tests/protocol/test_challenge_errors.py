@@ -9,7 +9,7 @@ import pytest
 
 from acme_peer import Client, Peer, make_peer
 from dayfly.core.problems import Caa, Connection, Dns, IncorrectResponse, Refused, Tls, Unauthorized
-from dayfly.ports import ValidationFailed
+from dayfly.ports.validation import ValidationFailed
 
 KINDS: dict[type[Refused], int] = {
     Caa: 403, Connection: 400, Dns: 400, IncorrectResponse: 403, Tls: 400, Unauthorized: 403,

@@ -17,7 +17,7 @@ from dayfly.authority.crls import current_crl, is_due, refresh_crls
 from dayfly.core.settings.documents import make_claims
 from dayfly.core.x509.partitions import partition_of, render_partition
 from dayfly.errors import Conflict, SignerError, Unavailable
-from dayfly.ports import StoredCRL
+from dayfly.ports.crls import StoredCRL
 from factories import NOW
 from step_peer import KEY, Leaf, Play, StepClient, provisioner_of, put, refused
 

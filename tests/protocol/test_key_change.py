@@ -19,7 +19,7 @@ from dayfly.core.jose.jws import sign_flattened
 from dayfly.core.jose.signatures import PrivateKey
 from dayfly.core.policy.keys import spki_hash
 from dayfly.errors import Unavailable
-from dayfly.ports import Changes, Receipt
+from dayfly.ports.changes import Changes, Receipt
 from factories import ec_key
 
 URL = f"{BASE}/acme/acme/key-change"

@@ -18,7 +18,7 @@ from dayfly.config import parse_config
 from dayfly.core.frozen import replace
 from dayfly.core.policy.limits import DEFAULT_FIGURES, UNPAUSED_FOR, pause_digest
 from dayfly.core.settings.documents import Claims, SettingsChange
-from dayfly.ports import Changes, Claim
+from dayfly.ports.changes import Changes, Claim
 from dayfly.wiring.reload import apply_change
 from factories import CA_TOML, NAME, csr_der, ec_key
 

@@ -26,7 +26,7 @@ from dayfly.core.settings.reissue_changes import plan_reissue
 from dayfly.core.settings.reissues import Reissue
 from dayfly.core.transparency.entries import parse_entry
 from dayfly.core.x509.leaf import authority_key_id
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 from factories import NAME
 
 INFO = "/acme/acme/renewal-info/"

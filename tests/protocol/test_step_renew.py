@@ -30,7 +30,8 @@ from dayfly.core.settings.documents import Claims, Provisioner, ProvisionerType
 from dayfly.core.x509.hierarchy import build_intermediate
 from dayfly.core.x509.pem import parse_pem_certificates
 from dayfly.errors import NotFound
-from dayfly.ports import CertificateReads, Store
+from dayfly.ports.reads import CertificateReads
+from dayfly.ports.store import Store
 from external_accounts import bound, from_elsewhere
 from factories import NAME, NOW, csr_der, ec_key
 from step_peer import (

@@ -13,7 +13,7 @@ from dayfly.core.events import CertificateRevoked
 from dayfly.core.settings.documents import SettingsChange
 from dayfly.core.transparency.entries import parse_entry
 from dayfly.errors import Conflict
-from dayfly.ports import Changes, Receipt
+from dayfly.ports.changes import Changes, Receipt
 from factories import ec_key
 from step_peer import OWNER, Play, StepClient, refused, send_revoke
 

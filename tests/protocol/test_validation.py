@@ -27,7 +27,10 @@ from dayfly.core.problems import ServiceUnavailable
 from dayfly.core.settings.documents import SettingsChange
 from dayfly.core.x509.lint import LintedCertificate
 from dayfly.errors import Conflict, SignerError, Unavailable
-from dayfly.ports import Changes, Location, Receipt, Signer, Store, Validated, ValidationTarget, ValidatorSpec
+from dayfly.ports.changes import Changes, Receipt
+from dayfly.ports.signing import Signer
+from dayfly.ports.store import Store
+from dayfly.ports.validation import Location, Validated, ValidationTarget, ValidatorSpec
 from factories import NAME
 
 B = "b.internal.example"

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 from dayfly.adapters.shared import SharedMemory
-from dayfly.ports import Step
+from dayfly.ports.limits import Step
 
 ENTRY = 16
 ENTRIES = 16  # in a page

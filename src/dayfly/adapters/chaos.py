@@ -14,7 +14,8 @@ from contextvars import ContextVar
 
 from dayfly.core.acme.chaos import is_bad_nonce
 from dayfly.core.problems import BadNonce
-from dayfly.ports import Location, Nonces, Validated, ValidationTarget, Validator, ValidatorSpec
+from dayfly.ports.nonces import Nonces
+from dayfly.ports.validation import Location, Validated, ValidationTarget, Validator, ValidatorSpec
 
 _taken: ContextVar[bool] = ContextVar("this request's nonce was taken", default=False)
 

@@ -13,7 +13,7 @@ import struct
 
 from dayfly.adapters.shared import SharedMemory, Slots
 from dayfly.core.acme.objects import AuthorizationRef
-from dayfly.ports import MARK_TEXT
+from dayfly.ports.marks import MARK_TEXT
 
 PLACE = 512  # octets: key, holder, text
 PLACES = 8  # in a bucket, which is a page

@@ -16,7 +16,9 @@ from dayfly.core.acme.objects import Account
 from dayfly.core.frozen import replace
 from dayfly.core.policy.scopes import Scope
 from dayfly.errors import Conflict, Unavailable
-from dayfly.ports import Changes, Clock, Store
+from dayfly.ports.changes import Changes
+from dayfly.ports.store import Store
+from dayfly.ports.system import Clock
 
 
 async def change_account_scope(

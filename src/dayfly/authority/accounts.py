@@ -27,7 +27,9 @@ from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.policy.limits import MOST_OPEN_ORDERS
 from dayfly.core.problems import AccountDoesNotExist, ServiceUnavailable
 from dayfly.errors import Conflict, Unavailable
-from dayfly.ports import Changes, Clock, Store
+from dayfly.ports.changes import Changes
+from dayfly.ports.store import Store
+from dayfly.ports.system import Clock
 
 TRIES = 10
 OPERATOR = "the CA's operator"  # who ended an account, in the log

@@ -24,7 +24,7 @@ from dayfly.core.x509.leaf import read_leaf
 from dayfly.core.x509.reasons import KEY_COMPROMISE
 from dayfly.core.x509.unreadable import UNREADABLE
 from dayfly.errors import Conflict, NotFound
-from dayfly.ports import Changes, Record
+from dayfly.ports.changes import Changes, Record
 
 PAGE = 100  # orders
 MOST_PAGES = 20  # the newest 2,000 orders of the last hour are looked at for authorizations

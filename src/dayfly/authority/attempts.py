@@ -16,7 +16,7 @@ from dayfly.authority.context import Authority
 from dayfly.authority.turns import Turns
 from dayfly.core.acme.challenges import VALIDATION_SPAN, retry_delay
 from dayfly.core.problems import Connection, Refused, ServerInternal
-from dayfly.ports import Validated, ValidationFailed, ValidationTarget
+from dayfly.ports.validation import Validated, ValidationFailed, ValidationTarget
 
 _LOG = logging.getLogger("dayfly.authority")
 SHORTEST_LOOK = timedelta(seconds=2)  # a try that could not have so long is not begun

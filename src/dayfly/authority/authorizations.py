@@ -34,7 +34,7 @@ from dayfly.core.policy.limits import MOST_OPEN_ORDERS
 from dayfly.core.problems import NoSuchResource, RateLimited, ServiceUnavailable
 from dayfly.core.x509.constraints import check_constraints
 from dayfly.errors import Conflict, NotFound
-from dayfly.ports import Changes, Record
+from dayfly.ports.changes import Changes, Record
 
 TRIES = 4
 

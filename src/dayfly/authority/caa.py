@@ -15,7 +15,7 @@ from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.grant import Grant
 from dayfly.core.problems import Caa, Dns, ServiceUnavailable, Subproblem
 from dayfly.errors import StoreError
-from dayfly.ports import ValidationFailed
+from dayfly.ports.validation import ValidationFailed
 
 RETRY_AFTER = 5  # seconds, where the name servers say nothing
 

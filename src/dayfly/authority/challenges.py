@@ -41,7 +41,8 @@ from dayfly.core.policy.lifetimes import LONGEST
 from dayfly.core.problems import NoSuchResource, Refused, ServiceUnavailable
 from dayfly.core.provisioners import grant_for
 from dayfly.errors import Conflict, NotFound, Unavailable
-from dayfly.ports import Changes, Validated, ValidationFailed, ValidationTarget
+from dayfly.ports.changes import Changes
+from dayfly.ports.validation import Validated, ValidationFailed, ValidationTarget
 
 _LOG = logging.getLogger("dayfly.authority")
 COMMIT_TRIES = 5

@@ -20,7 +20,7 @@ from dayfly.core.policy.limits import MOST_OPEN_ORDERS
 from dayfly.core.problems import BadPublicKey, ServiceUnavailable
 from dayfly.core.x509.leaf import read_leaf
 from dayfly.errors import Conflict
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 
 TRIES = 4
 

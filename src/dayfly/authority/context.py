@@ -25,20 +25,14 @@ from dayfly.core.problems import NoSuchResource
 from dayfly.core.provisioners import grant_for
 from dayfly.core.settings.documents import Settings
 from dayfly.core.x509.alternates import AlternateChain
-from dayfly.ports import (
-    CaaReader,
-    Clock,
-    Entropy,
-    Ids,
-    MarkBoard,
-    Nonces,
-    NoteSigner,
-    Observer,
-    Signer,
-    Store,
-    StoredCRL,
-    Validator,
-)
+from dayfly.ports.crls import StoredCRL
+from dayfly.ports.marks import MarkBoard
+from dayfly.ports.nonces import Nonces
+from dayfly.ports.observer import Observer
+from dayfly.ports.signing import NoteSigner, Signer
+from dayfly.ports.store import Store
+from dayfly.ports.system import Clock, Entropy, Ids
+from dayfly.ports.validation import CaaReader, Validator
 
 TOKEN_OCTETS = 24  # 192 bits; RFC 8555 8 asks for 128
 

@@ -16,7 +16,7 @@ from dayfly.core.problems import NoSuchResource, ServiceUnavailable
 from dayfly.core.x509.crl import entries_digest, plan_crl, refresh_at
 from dayfly.core.x509.partitions import is_served, partition_bounds, partition_of, partition_url
 from dayfly.errors import Conflict, SignerError, Unavailable
-from dayfly.ports import CRLHead, StoredCRL
+from dayfly.ports.crls import CRLHead, StoredCRL
 
 _LOG = logging.getLogger("dayfly.authority")
 

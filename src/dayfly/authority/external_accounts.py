@@ -29,7 +29,9 @@ from dayfly.core.policy.grant import Grant, within_scopes
 from dayfly.core.policy.scopes import Scope, render_scope
 from dayfly.core.settings.documents import ProvisionerType, Settings
 from dayfly.errors import ConfigError, Conflict, NotFound, Unavailable
-from dayfly.ports import Changes, Clock, Store
+from dayfly.ports.changes import Changes
+from dayfly.ports.store import Store
+from dayfly.ports.system import Clock
 
 _LOG = logging.getLogger("dayfly.authority")
 

@@ -16,7 +16,7 @@ from dayfly.core.acme.authorizations import settle_row
 from dayfly.core.acme.challenges import settle
 from dayfly.core.acme.objects import OWN_ROW, Account, Authorization, AuthorizationRef, Evidence, Order
 from dayfly.core.problems import NoSuchResource, Refused
-from dayfly.ports import Record
+from dayfly.ports.changes import Record
 
 
 class Held(msgspec.Struct, frozen=True):

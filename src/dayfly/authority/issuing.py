@@ -36,7 +36,7 @@ from dayfly.core.x509.profile import (
     build,
     profile_hash,
 )
-from dayfly.ports import KeyBar
+from dayfly.ports.reads import KeyBar
 
 PROFILES: Mapping[str, Profile] = {one.name: one for one in (SERVICE, DEVICE, EPHEMERAL, SERVER_TLS)}
 _HASHES = {name: profile_hash(profile) for name, profile in PROFILES.items()}

@@ -11,7 +11,7 @@ from dayfly.core.acme.objects import Account
 from dayfly.core.frozen import replace
 from dayfly.core.problems import KeyInUse, ServiceUnavailable
 from dayfly.errors import Conflict
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 
 TRIES = 4
 

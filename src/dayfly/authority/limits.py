@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 
 from dayfly.core.policy.limits import DEFAULT_FIGURES, Limit, LimitFigures, Rate, retry_after, share_used, spend
 from dayfly.core.problems import RateLimited
-from dayfly.ports import Buckets, Step
+from dayfly.ports.limits import Buckets, Step
 
 MOST_KEYS = 100_000
 PRIVATE_FACTOR = 10

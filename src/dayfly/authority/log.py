@@ -5,7 +5,7 @@ from __future__ import annotations
 from dayfly.authority.context import Authority
 from dayfly.core.transparency.checkpoint import Checkpoint, VerifierKey
 from dayfly.core.transparency.verifying import LogReport, LogVerifier, certificate_facts
-from dayfly.ports import Store
+from dayfly.ports.store import Store
 
 PAGE = 1000  # rows read at once
 

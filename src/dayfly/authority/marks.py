@@ -13,7 +13,7 @@ import msgspec
 
 from dayfly.core.acme.objects import AuthorizationRef, StoredProblem
 from dayfly.core.frozen import replace
-from dayfly.ports import MARK_TEXT, MarkBoard
+from dayfly.ports.marks import MARK_TEXT, MarkBoard
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):

@@ -44,7 +44,7 @@ from dayfly.core.x509.constraints import check_constraints
 from dayfly.core.x509.csr import CSRFacts, parse_csr
 from dayfly.core.x509.lint import LintRefused
 from dayfly.errors import Conflict, NotFound
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 
 _LOG = logging.getLogger("dayfly.authority")
 

@@ -23,7 +23,7 @@ from dayfly.core.policy.names import Allowed
 from dayfly.core.policy.plan import IssuePlan
 from dayfly.core.x509.pem import render_pem
 from dayfly.core.x509.profile import SERVER_TLS
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 
 _LOG = logging.getLogger("dayfly.authority")
 

@@ -33,7 +33,7 @@ from dayfly.core.settings.documents import Settings
 from dayfly.core.step.messages import SignResponse
 from dayfly.core.x509.csr import CSRFacts, parse_csr
 from dayfly.errors import Claimed, Conflict, NotFound
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 
 TRIES = 4
 MOST_STEPS = 64  # back along a line: more renewals than that between two at one worker begin a new count there

@@ -20,7 +20,7 @@ from dayfly.core.ids import serial_row_id
 from dayfly.core.problems import NoSuchResource, ServiceUnavailable, Unauthorized
 from dayfly.core.step.messages import RevokeRequest
 from dayfly.errors import Claimed, Conflict, NotFound
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 
 TRIES = 4
 ITSELF = Revoker("its own key", holds_key=True)

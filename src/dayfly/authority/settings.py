@@ -17,7 +17,9 @@ from dayfly.core.settings.documents import (
     render_document,
 )
 from dayfly.errors import Conflict, Unavailable
-from dayfly.ports import Changes, Clock, Store
+from dayfly.ports.changes import Changes
+from dayfly.ports.store import Store
+from dayfly.ports.system import Clock
 
 TRIES = 5
 

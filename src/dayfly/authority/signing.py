@@ -29,7 +29,7 @@ from dayfly.core.step.tokens import UnverifiedToken, VerifiedClaims, parse_token
 from dayfly.core.x509.csr import CSRFacts, parse_csr
 from dayfly.core.x509.lint import LintRefused
 from dayfly.errors import Claimed, Conflict
-from dayfly.ports import Changes, Claim
+from dayfly.ports.changes import Changes, Claim
 
 TRIES = 4
 

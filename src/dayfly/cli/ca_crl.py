@@ -20,7 +20,7 @@ from dayfly.cli.tables import render_line, render_moment
 from dayfly.config import Config
 from dayfly.core.x509.partitions import partition_url, render_partition
 from dayfly.errors import ConfigError
-from dayfly.ports import StoredCRL
+from dayfly.ports.crls import StoredCRL
 from dayfly.wiring.commands import crls_of
 from dayfly.wiring.homes import enter_home
 

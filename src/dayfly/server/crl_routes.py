@@ -14,7 +14,7 @@ from dayfly.authority.context import Authority
 from dayfly.authority.crls import current_crl
 from dayfly.core.problems import NoSuchResource
 from dayfly.core.x509.partitions import parse_partition
-from dayfly.ports import CRLHead
+from dayfly.ports.crls import CRLHead
 from dayfly.server.exchange import Dialect, Header, Request, Response, Route
 
 CRL = b"application/pkix-crl"

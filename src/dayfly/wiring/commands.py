@@ -25,7 +25,9 @@ from dayfly.core.transparency.checkpoint import parse_verifier_key
 from dayfly.core.transparency.verifying import LogReport
 from dayfly.core.x509.constraints import NameConstraints, parse_constraints
 from dayfly.errors import Claimed, ConfigError
-from dayfly.ports import Changes, Claim, Store, StoredCRL
+from dayfly.ports.changes import Changes, Claim
+from dayfly.ports.crls import StoredCRL
+from dayfly.ports.store import Store
 
 PAGE = 500  # certificates, about a megabyte
 MOST_REQUESTS = 200_000  # certificates whose names are looked at together

@@ -17,7 +17,7 @@ from dayfly.core.acme.objects import Account
 from dayfly.core.ids import render_id
 from dayfly.core.policy.scopes import Scope
 from dayfly.errors import ConfigError, NotFound
-from dayfly.ports import Store
+from dayfly.ports.store import Store
 from dayfly.wiring.commands import certificates_of, opened
 
 PAGE = 500

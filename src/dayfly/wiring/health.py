@@ -8,7 +8,10 @@ from pathlib import Path
 
 from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.errors import Unavailable
-from dayfly.ports import Clock, CRLHead, Signer, Store
+from dayfly.ports.crls import CRLHead
+from dayfly.ports.signing import Signer
+from dayfly.ports.store import Store
+from dayfly.ports.system import Clock
 
 LOW_DISK = 200 * 1024 * 1024  # octets (reliability.md R4)
 

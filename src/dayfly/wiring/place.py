@@ -14,7 +14,7 @@ from dayfly.adapters.observers.fleet import Fleet
 from dayfly.adapters.system import SystemClock, TimeOrderedIds
 from dayfly.core.ids import render_id
 from dayfly.errors import StoreError
-from dayfly.ports import Store
+from dayfly.ports.store import Store
 
 PAGE = 200  # rows of the fleet that are read in one turn of the loop: a few milliseconds
 

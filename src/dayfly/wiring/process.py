@@ -37,7 +37,11 @@ from dayfly.core.events import Event, Throttled
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import IdentifierType
 from dayfly.errors import Unavailable
-from dayfly.ports import Buckets, MarkBoard, Nonces, Store, Validator
+from dayfly.ports.limits import Buckets
+from dayfly.ports.marks import MarkBoard
+from dayfly.ports.nonces import Nonces
+from dayfly.ports.store import Store
+from dayfly.ports.validation import Validator
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.app import Application, Request

@@ -20,7 +20,9 @@ from dayfly.core.fleet.selecting import Selection
 from dayfly.core.problems import AlreadyRevoked, NoSuchResource, Refused
 from dayfly.core.x509.chain import ChainError, load_presented
 from dayfly.errors import Conflict, UsageError
-from dayfly.ports import Changes, Clock, Store
+from dayfly.ports.changes import Changes
+from dayfly.ports.store import Store
+from dayfly.ports.system import Clock
 from dayfly.wiring.commands import certificates_of, opened
 
 AT_ONCE = 50  # commits that wait together, and share a sync

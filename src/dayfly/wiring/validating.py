@@ -22,7 +22,7 @@ from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.addresses import Network
 from dayfly.core.settings.documents import DEFAULT_CHALLENGES, ProvisionerType, Settings
 from dayfly.errors import UsageError
-from dayfly.ports import ValidationFailed, ValidationTarget, Validator, ValidatorSpec
+from dayfly.ports.validation import ValidationFailed, ValidationTarget, Validator, ValidatorSpec
 from dayfly.wiring.process import resolver_of, validators_of
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dayfly.adapters.buckets import ENTRIES, PAGE, BucketTable, SharedBuckets
 from dayfly.authority.limits import LocalBuckets, RateLimiter
 from dayfly.core.policy.limits import Limit, Rate
-from dayfly.ports import Buckets
+from dayfly.ports.limits import Buckets
 from factories import NOW
 
 FORK = multiprocessing.get_context("fork")

@@ -14,7 +14,7 @@ from dayfly.adapters.chaos import ChaoticNonces, DelayedValidator
 from dayfly.adapters.nonces import RingNonces
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.problems import BadNonce
-from dayfly.ports import Validated, ValidationTarget
+from dayfly.ports.validation import Validated, ValidationTarget
 
 TARGET = ValidationTarget(Identifier(IdentifierType.DNS, "api.internal.example"), "token", "token.thumbprint")
 

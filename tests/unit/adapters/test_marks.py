@@ -14,7 +14,7 @@ from dayfly.adapters.marks import _KEY, _TEXT_AT, BUCKET, BUCKETS, PLACES, MarkT
 from dayfly.adapters.shared import Slots
 from dayfly.authority.marks import Mark, Marks
 from dayfly.core.acme.objects import AuthorizationRef, StoredProblem
-from dayfly.ports import MARK_TEXT
+from dayfly.ports.marks import MARK_TEXT
 
 FORK = multiprocessing.get_context("fork")
 REF = AuthorizationRef(0x1234_5678_9ABC_DEF0, 3)

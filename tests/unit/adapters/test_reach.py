@@ -10,7 +10,7 @@ import pytest
 
 from dayfly.adapters.validators.reach import JUDGED, Reach
 from dayfly.core.identifiers import parse_ip
-from dayfly.ports import ValidationFailed
+from dayfly.ports.validation import ValidationFailed
 
 
 def reach(**changes: Any) -> Reach:

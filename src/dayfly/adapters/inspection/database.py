@@ -25,7 +25,7 @@ from dayfly.core.settings.documents import Provisioner, parse_document
 from dayfly.core.transparency.checkpoint import NoteError, VerifierKey, open_note
 from dayfly.core.transparency.entries import EntryError, parse_entry
 from dayfly.errors import DayflyError, Unavailable
-from dayfly.ports import LogHead
+from dayfly.ports.log import LogHead
 
 WAIT = 5.0  # seconds, for a lock that another process holds
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dayfly.core.events import Event
 from dayfly.errors import ConfigError
-from dayfly.ports import Store
+from dayfly.ports.store import Store
 
 Notify = Callable[[Sequence[Event]], None]
 OnFatal = Callable[[Exception], None]

@@ -14,7 +14,7 @@ from typing import Any
 from dayfly.adapters.stores.reads import LIVES_LONG, Reader
 from dayfly.core.x509.crl import RevokedLeaf
 from dayfly.errors import Conflict
-from dayfly.ports import CRLHead, StoredCRL
+from dayfly.ports.crls import CRLHead, StoredCRL
 
 _HEAD = "partition, number, this_update, next_update, entries, digest"
 _REVOKED = f"""

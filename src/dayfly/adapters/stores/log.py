@@ -23,7 +23,7 @@ from dayfly.core.transparency.merkle import (
     root_hash,
 )
 from dayfly.errors import Unavailable
-from dayfly.ports import LogHead
+from dayfly.ports.log import LogHead
 
 EMPTY_HEAD = LogHead(0, EMPTY_ROOT, render_frontier(EMPTY_FRONTIER))
 

@@ -35,19 +35,10 @@ from dayfly.core.x509.crl import RevokedLeaf
 from dayfly.core.x509.partitions import needs_crl
 from dayfly.core.x509.reasons import SUPERSEDED
 from dayfly.errors import Claimed, Conflict, NotFound
-from dayfly.ports import (
-    LIVE_ONES,
-    Changes,
-    CRLHead,
-    KeyBar,
-    LogHead,
-    OrderSlice,
-    Receipt,
-    Record,
-    StoredCRL,
-    StoredEntry,
-    StoredGroup,
-)
+from dayfly.ports.changes import Changes, Receipt, Record
+from dayfly.ports.crls import CRLHead, StoredCRL
+from dayfly.ports.log import LogHead, StoredEntry, StoredGroup
+from dayfly.ports.reads import LIVE_ONES, KeyBar, OrderSlice
 
 _OPEN = frozenset({OrderStatus.PENDING, OrderStatus.READY})
 _LIVE_AUTHORIZATIONS = frozenset({AuthorizationStatus.PENDING, AuthorizationStatus.VALID})

@@ -33,7 +33,8 @@ from dayfly.core.policy.lifetimes import LONGEST
 from dayfly.core.settings.documents import Settings, make_settings, parse_document
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, EMPTY_ROOT, render_frontier
 from dayfly.errors import NotFound, Unavailable
-from dayfly.ports import LIVE_ONES, KeyBar, LogHead, OrderSlice, StoredEntry, StoredGroup
+from dayfly.ports.log import LogHead, StoredEntry, StoredGroup
+from dayfly.ports.reads import LIVE_ONES, KeyBar, OrderSlice
 
 FEW = 32  # rows
 TOP = (1 << 63) - 1  # above every id

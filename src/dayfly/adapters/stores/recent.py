@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from dayfly.core.acme.objects import Account, Certificate, Order
 from dayfly.core.settings.documents import Settings
-from dayfly.ports import Record
+from dayfly.ports.changes import Record
 
 KEPT = 4096  # rows of a kind
 _STATE = slice(8, 40)  # the header's octets from iChange to aSalt: with mxFrame, nPage and aFrameCksum

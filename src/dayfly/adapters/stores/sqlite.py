@@ -45,20 +45,17 @@ from dayfly.core.events import Event
 from dayfly.core.ids import make_id
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, Frontier
 from dayfly.errors import ConfigError, Unavailable
-from dayfly.ports import (
+from dayfly.ports.changes import Changes, Receipt, Record
+from dayfly.ports.crls import CRLs
+from dayfly.ports.denials import Denials
+from dayfly.ports.log import LogHead, LogReads
+from dayfly.ports.reads import (
     AccountReads,
     AuthorizationReads,
     CertificateReads,
-    Changes,
     ClaimReads,
-    CRLs,
-    Denials,
     ExternalKeyReads,
-    LogHead,
-    LogReads,
     OrderReads,
-    Receipt,
-    Record,
     RenewalReads,
     SettingsReads,
 )

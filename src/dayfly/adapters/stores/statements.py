@@ -20,7 +20,7 @@ from dayfly.core.frozen import replace
 from dayfly.core.settings.documents import SettingsChange, document_kind, document_name, render_document
 from dayfly.core.x509.reasons import SUPERSEDED
 from dayfly.errors import Claimed, Conflict
-from dayfly.ports import Changes, Claim, Record
+from dayfly.ports.changes import Changes, Claim, Record
 
 Statement = tuple[str, tuple[Any, ...]]
 

@@ -11,7 +11,7 @@ from dayfly.adapters.validators.http01 import Http01
 from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
 from dayfly.adapters.validators.tlsalpn01 import TlsAlpn01
-from dayfly.ports import Validated, ValidationTarget, Validator
+from dayfly.ports.validation import Validated, ValidationTarget, Validator
 
 
 def make_validators(reach: Reach, resolver: Resolver, *, http_port: int, tls_port: int) -> Mapping[str, Validator]:

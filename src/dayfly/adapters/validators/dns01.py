@@ -14,7 +14,7 @@ from dayfly.adapters.validators.resolver import Resolver, Texts
 from dayfly.core.identifiers import IdentifierType
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.problems import Dns, Unauthorized
-from dayfly.ports import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
+from dayfly.ports.validation import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
 
 LABEL = "_acme-challenge"
 MAX_VALUES = 100

@@ -12,7 +12,7 @@ import hashlib
 from dayfly.adapters.validators.dns01 import LABEL, find_digest
 from dayfly.adapters.validators.resolver import Resolver
 from dayfly.core.identifiers import IdentifierType
-from dayfly.ports import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
+from dayfly.ports.validation import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
 
 DIGEST_OCTETS = 10  # of SHA-256, which make 16 characters without padding
 

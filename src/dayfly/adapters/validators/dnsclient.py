@@ -26,7 +26,7 @@ from dns.rdatatype import CNAME, RdataType
 
 from dayfly.adapters.validators.hops import Step, hop, is_recorded
 from dayfly.core.problems import Dns
-from dayfly.ports import ValidationFailed
+from dayfly.ports.validation import ValidationFailed
 
 EXCHANGE_TIMEOUT = 2.0  # seconds, for one server over one transport
 LOOKUP_TIMEOUT = 8.0  # seconds, aliases included

@@ -12,7 +12,8 @@ from dayfly.adapters.validators.resolver import Resolver
 from dayfly.core.acme.persistent import LABEL, Fault, Sought, judge_records
 from dayfly.core.identifiers import IdentifierType
 from dayfly.core.problems import Unauthorized
-from dayfly.ports import Clock, Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
+from dayfly.ports.system import Clock
+from dayfly.ports.validation import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
 
 
 class DnsPersist01:

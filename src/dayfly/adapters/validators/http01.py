@@ -21,7 +21,7 @@ from dayfly.adapters.validators.reach import Connected, Reach
 from dayfly.adapters.validators.wire import Wire
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_dns, parse_ip
 from dayfly.core.problems import Connection, IncorrectResponse, Refused, Unauthorized
-from dayfly.ports import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
+from dayfly.ports.validation import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
 
 TOTAL_TIMEOUT = 10.0  # seconds, redirects included; the time in which a hop waits for its turn is none of it
 MAX_BODY = 512

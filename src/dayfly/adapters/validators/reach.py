@@ -20,7 +20,7 @@ from dayfly.adapters.validators.wire import Wire
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.addresses import IPAddress, Network, Verdict, judge, unwrap
 from dayfly.core.problems import Connection
-from dayfly.ports import Location, ValidationFailed
+from dayfly.ports.validation import Location, ValidationFailed
 
 DIAL_TIMEOUT = 5.0  # seconds, for one address
 JUDGED = 4096  # addresses whose verdicts are kept

@@ -26,7 +26,7 @@ from dayfly.adapters.validators.dnsclient import DNSClient, NameServer, dns_fail
 from dayfly.adapters.validators.hops import Step, hop, is_recorded
 from dayfly.core.acme.caa import CaaRecord
 from dayfly.core.policy.addresses import IPAddress
-from dayfly.ports import ValidationFailed
+from dayfly.ports.validation import ValidationFailed
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 HOSTS = Path("/etc/hosts")

@@ -21,7 +21,7 @@ from dayfly.adapters.validators.reach import Connected, Reach
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.problems import Connection, IncorrectResponse, Refused, Tls, Unauthorized
 from dayfly.core.x509.unreadable import UNREADABLE, UNSIGNED
-from dayfly.ports import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
+from dayfly.ports.validation import Location, Validated, ValidationFailed, ValidationTarget, ValidatorSpec
 
 TOTAL_TIMEOUT = 10.0  # seconds
 PROTOCOL = "acme-tls/1"

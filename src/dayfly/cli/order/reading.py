@@ -12,7 +12,8 @@ from dayfly.core.fleet.selecting import is_met
 from dayfly.core.ids import render_id
 from dayfly.core.policy.rules import RuleError, parse_pattern
 from dayfly.errors import NotFound, UsageError
-from dayfly.ports import OrderSlice, Store
+from dayfly.ports.reads import OrderSlice
+from dayfly.ports.store import Store
 from dayfly.wiring.commands import opened
 
 ROWS = 500  # orders that are read at a time, about half a megabyte

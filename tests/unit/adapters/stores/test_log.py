@@ -10,7 +10,7 @@ from dayfly.core.frozen import replace
 from dayfly.core.transparency.entries import render_entry
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, leaf_hash, render_frontier, tree_head
 from dayfly.errors import Unavailable
-from dayfly.ports import LogHead
+from dayfly.ports.log import LogHead
 from factories import NOW
 
 EVENTS = tuple(AccountCreated(NOW, number, "acme", "t") for number in range(5))

@@ -19,7 +19,7 @@ from dayfly.core.acme.objects import Order, OrderStatus
 from dayfly.core.frozen import replace
 from dayfly.core.settings.documents import Owner, Settings, SettingsChange
 from dayfly.errors import NotFound
-from dayfly.ports import Changes
+from dayfly.ports.changes import Changes
 from factories import NOW, account, certificate, order
 
 

@@ -26,7 +26,7 @@ from dayfly.core.ids import make_id
 from dayfly.core.settings.documents import Owner, SettingsChange
 from dayfly.core.transparency.merkle import tree_head
 from dayfly.errors import ConfigError, Conflict, DayflyError, NotFound, Unavailable
-from dayfly.ports import Changes, Receipt
+from dayfly.ports.changes import Changes, Receipt
 from factories import NOW, account, certificate, order, ready_order
 
 NAME = "dayfly.db"
