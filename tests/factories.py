@@ -27,7 +27,7 @@ from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.jose.jwk import PublicKey, public_key_of
 from dayfly.core.policy.denials import KeptDenial
-from dayfly.core.policy.names import Rule, RuleKind
+from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.settings.documents import Document, Owner, Provisioner, ProvisionerType, Settings, make_settings
 from dayfly.ports.validation import ValidationFailed
 

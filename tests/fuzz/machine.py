@@ -24,7 +24,7 @@ from dayfly.authority.settings import change_settings
 from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.encoding import b64u_encode
-from dayfly.core.policy.names import Rule, RuleAction, RuleKind
+from dayfly.core.policy.rules import Rule, RuleAction, RuleKind
 from dayfly.core.settings.documents import Settings, SettingsChange
 from factories import csr_der, ec_key
 

@@ -25,7 +25,7 @@ from dayfly.adapters.validators.resolver import Resolver
 from dayfly.adapters.validators.tlsalpn01 import ACME_IDENTIFIER
 from dayfly.authority.settings import change_settings
 from dayfly.core.jose.jwk import public_key_of
-from dayfly.core.policy.names import Rule, RuleKind
+from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.settings.documents import SettingsChange
 from factories import NOW, ec_key
 

@@ -27,7 +27,7 @@ from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.settings import change_settings
 from dayfly.authority.upkeep import KEEP_ENDED_ORDERS, Upkeep
 from dayfly.core.acme.ordering import ORDER_LIFE
-from dayfly.core.policy.names import Rule, RuleKind
+from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.settings.documents import SettingsChange
 from factories import NAME, dns
 

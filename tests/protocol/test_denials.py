@@ -17,7 +17,8 @@ from dayfly.authority.settings import change_settings
 from dayfly.authority.upkeep import Upkeep
 from dayfly.core.frozen import replace
 from dayfly.core.policy.denials import KEPT, Asker, KeptDenial, share_of, smallest_rule_for
-from dayfly.core.policy.names import check_names, compile_rules
+from dayfly.core.policy.index import compile_rules
+from dayfly.core.policy.names import check_names
 from dayfly.core.problems import RejectedIdentifier
 from dayfly.core.settings.documents import SettingsChange
 from dayfly.errors import Conflict, Unavailable

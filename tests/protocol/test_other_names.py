@@ -7,7 +7,8 @@ from cryptography import x509
 from acme_peer import Client
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.denials import smallest_rule_for
-from dayfly.core.policy.names import Rule, RuleAction, RuleKind, compile_rules
+from dayfly.core.policy.index import compile_rules
+from dayfly.core.policy.rules import Rule, RuleAction, RuleKind
 from factories import NAME, ec_key
 from step_peer import OWNER, Play, StepClient, cn_of, leaf_of, named_csr, names_of, put, refused
 

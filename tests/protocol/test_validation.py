@@ -22,7 +22,7 @@ from dayfly.authority.settings import change_settings
 from dayfly.core.acme.objects import Account, AuthorizationRef
 from dayfly.core.identifiers import IdentifierType
 from dayfly.core.ids import parse_id
-from dayfly.core.policy.names import Rule, RuleKind
+from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.problems import ServiceUnavailable
 from dayfly.core.settings.documents import SettingsChange
 from dayfly.core.x509.lint import LintedCertificate

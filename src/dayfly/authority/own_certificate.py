@@ -18,8 +18,8 @@ from dayfly.authority.context import Authority
 from dayfly.authority.issuing import issue
 from dayfly.core.events import IssueKind
 from dayfly.core.identifiers import Identifier
+from dayfly.core.policy.decisions import Allowed
 from dayfly.core.policy.lifetimes import Lifetimes, plan_validity
-from dayfly.core.policy.names import Allowed
 from dayfly.core.policy.plan import IssuePlan
 from dayfly.core.x509.pem import render_pem
 from dayfly.core.x509.profile import SERVER_TLS

@@ -11,8 +11,9 @@ import click
 from dayfly.adapters.system import SystemClock
 from dayfly.cli.output import emit, home_option, json_option, say
 from dayfly.cli.tables import render_moment, render_span, render_table
+from dayfly.core.policy.decisions import ISSUER_CONSTRAINTS, Allowed
 from dayfly.core.policy.denials import KeptDenial, allowed_by
-from dayfly.core.policy.names import ISSUER_CONSTRAINTS, Allowed, decide
+from dayfly.core.policy.names import decide
 from dayfly.core.settings.documents import Settings
 from dayfly.wiring.commands import read_denials_of
 from dayfly.wiring.homes import enter_home

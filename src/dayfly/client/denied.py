@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from dayfly.core.policy.decisions import DEFAULT_DENY, ISSUER_CONSTRAINTS
 from dayfly.core.policy.denials import is_denial_id
-from dayfly.core.policy.names import DEFAULT_DENY, ISSUER_CONSTRAINTS
 from dayfly.core.problems import Denial
 
 MAX_NEAREST = 5  # names in one hint

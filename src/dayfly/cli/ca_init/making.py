@@ -38,7 +38,8 @@ from dayfly.cli.ca_init.asking import Elsewhere, ExistingIntermediate, ExistingR
 from dayfly.cli.ca_init.telling import report, report_completed, report_pki
 from dayfly.client.transport import parse_url
 from dayfly.config import Config, parse_config
-from dayfly.core.policy.names import Rule, first_rules
+from dayfly.core.policy.first_rules import first_rules
+from dayfly.core.policy.rules import Rule
 from dayfly.core.settings.documents import Claims, Owner, Provisioner, ProvisionerType, make_claims
 from dayfly.core.settings.provisioner_changes import Key
 from dayfly.core.x509.constraints import plan_constraints

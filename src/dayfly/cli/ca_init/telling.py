@@ -11,7 +11,7 @@ from dayfly.cli.ca_init.asking import NewRoot, Request
 from dayfly.cli.output import say, tick
 from dayfly.config import Config
 from dayfly.core.policy.lifetimes import parse_duration, render_duration, short_duration
-from dayfly.core.policy.names import Rule
+from dayfly.core.policy.rules import Rule
 
 _LABELS = (
     ("root", "Root certificate"),

@@ -20,8 +20,8 @@ from dayfly.cli.output import emit, say
 from dayfly.cli.policy.showing import target_words
 from dayfly.cli.tables import render_moment, render_table
 from dayfly.config import Config
+from dayfly.core.policy.index import compile_rules
 from dayfly.core.policy.lifetimes import parse_duration
-from dayfly.core.policy.names import compile_rules
 from dayfly.core.policy.rules import Rule, RuleAction
 from dayfly.core.settings.documents import Settings, apply_change
 from dayfly.core.settings.rehearsal import Answer, Asked, Difference, asked_for, compare, suggest_rules

@@ -21,8 +21,7 @@ from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import EncodingError, strict_json_object
 from dayfly.core.jose.jwk import PublicKey, parse_jwk
 from dayfly.core.jose.macs import UnverifiedMac, is_mac_of, parse_mac, render_mac
-from dayfly.core.policy.names import Source, is_within
-from dayfly.core.policy.rules import Network, parse_network
+from dayfly.core.policy.rules import Network, Source, is_within, parse_network
 from dayfly.core.policy.scopes import BoundScope, Scope, check_scope
 from dayfly.core.problems import BadPublicKey, Malformed, OrderNotReady, Unauthorized
 from dayfly.errors import ConfigError

@@ -17,16 +17,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from dayfly.core.events import Reason
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier
-from dayfly.core.policy.names import (
-    DEFAULT_DENY,
-    ISSUER_CONSTRAINTS,
-    Allowed,
-    NameRules,
-    decide,
-    matching_allows,
-    smallest_rule,
-)
-from dayfly.core.policy.rules import Rule, RuleError, parse_network
+from dayfly.core.policy.decisions import DEFAULT_DENY, ISSUER_CONSTRAINTS, Allowed
+from dayfly.core.policy.index import NameRules, matching_allows
+from dayfly.core.policy.names import decide
+from dayfly.core.policy.rules import Rule, RuleError, parse_network, smallest_rule
 from dayfly.core.problems import Denial, Refused
 
 KEPT = 1_000  # denials; the one that was met longest ago goes first

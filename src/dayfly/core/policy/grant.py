@@ -9,10 +9,13 @@ from datetime import timedelta
 from dayfly.core.events import Reason
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, parse_name
+from dayfly.core.policy.decisions import Allowed, Denied, check_decisions
+from dayfly.core.policy.index import NameRules
 from dayfly.core.policy.keys import CERTIFICATE_KEYS, KeyType
 from dayfly.core.policy.lifetimes import Lifetimes
-from dayfly.core.policy.names import Allowed, Denied, NameRules, Source, check_decisions, check_names, decide
+from dayfly.core.policy.names import check_names, decide
 from dayfly.core.policy.profiles import NEED_CRL, PROFILES, ProfileRules, profile_lifetimes
+from dayfly.core.policy.rules import Source
 from dayfly.core.policy.scopes import BoundScope, held_back, narrow_lifetimes
 from dayfly.core.problems import BadCSR, InvalidProfile, RejectedIdentifier, Subproblem
 

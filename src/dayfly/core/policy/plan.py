@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from dayfly.core.identifiers import Identifier
+from dayfly.core.policy.decisions import Allowed
 from dayfly.core.policy.lifetimes import Validity
-from dayfly.core.policy.names import Allowed
 
 
 class IssuePlan(msgspec.Struct, frozen=True, gc=False):

@@ -10,13 +10,21 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from dayfly.core.identifiers import Identifier, IdentifierType, parse_common_name, parse_dns, parse_email
+from dayfly.core.identifiers import (
+    Identifier,
+    IdentifierType,
+    parse_common_name,
+    parse_dns,
+    parse_email,
+    uri_host,
+)
 from dayfly.core.problems import Refused
 from dayfly.errors import ConfigError
 
 Network = IPv4Network | IPv6Network
+Source = IPv4Address | IPv6Address
 
 _RULE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 
@@ -190,3 +198,17 @@ def parse_network(text: str, *, what: str) -> Network:
     if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped is not None and network.prefixlen >= 96:
         raise RuleError(f"{what}: {text} is IPv4-mapped, which no address here is", hint="write the IPv4 network")
     return network
+
+
+def is_within(source: Source | None, networks: tuple[Network, ...]) -> bool:
+    """Is the source, which must be known, in one of the networks?"""
+    return source is not None and any(source.version == network.version and source in network for network in networks)
+
+
+def smallest_rule(identifier: Identifier) -> tuple[RuleKind, str]:
+    """The kind and pattern of the smallest rule that would allow this name; a wildcard's must say `wildcards` too."""
+    if identifier.type is IdentifierType.IP:
+        return RuleKind.IP, str(ip_network(identifier.value))
+    if identifier.type is IdentifierType.URI:
+        return RuleKind.URI, uri_host(identifier)
+    return RuleKind(identifier.type.value), identifier.value

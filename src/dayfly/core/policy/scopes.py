@@ -18,10 +18,21 @@ import msgspec
 from dayfly.core.events import Reason
 from dayfly.core.identifiers import Identifier
 from dayfly.core.jose.encoding import EncodingError, strict_json_object
+from dayfly.core.policy.decisions import DEFAULT_DENY, Allowed, Denied
+from dayfly.core.policy.index import NameRules, compile_rules
 from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.lifetimes import LONGEST_WITH_CRL, SHORTEST, Lifetimes, render_duration
-from dayfly.core.policy.names import DEFAULT_DENY, Allowed, Denied, NameRules, compile_rules, decide, is_within
-from dayfly.core.policy.rules import Network, Rule, RuleAction, RuleError, RuleKind, parse_network, parse_target
+from dayfly.core.policy.names import decide
+from dayfly.core.policy.rules import (
+    Network,
+    Rule,
+    RuleAction,
+    RuleError,
+    RuleKind,
+    is_within,
+    parse_network,
+    parse_target,
+)
 from dayfly.core.problems import Denial
 
 MAX_PATTERNS = 1_000  # of one scope

@@ -9,10 +9,10 @@ from ipaddress import IPv4Address, IPv6Address
 
 from dayfly.core.events import Reason
 from dayfly.core.identifiers import Identifier
+from dayfly.core.policy.decisions import Allowed
 from dayfly.core.policy.grant import Grant, check_asked, check_granted, check_key_granted
 from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.lifetimes import Lifetimes, Validity, plan_validity
-from dayfly.core.policy.names import Allowed
 from dayfly.core.problems import BadCSR, Malformed, Refused, RejectedIdentifier
 
 FORBIDDEN = 403

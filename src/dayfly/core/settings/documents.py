@@ -20,10 +20,11 @@ from dayfly.core.frozen import replace
 from dayfly.core.identifiers import parse_dns
 from dayfly.core.jose.encoding import EncodingError, strict_json_object
 from dayfly.core.jose.jwk import parse_jwk
+from dayfly.core.policy.index import NameRules, compile_rules
 from dayfly.core.policy.keys import CERTIFICATE_KEYS, KeyType
 from dayfly.core.policy.lifetimes import LONGEST_WITH_CRL, SHORTEST, LifetimeError, Lifetimes, check_lifetimes
-from dayfly.core.policy.names import NameRules, Rule, check_rule, compile_rules
 from dayfly.core.policy.profiles import PROFILES
+from dayfly.core.policy.rules import Rule, check_rule
 from dayfly.core.problems import Refused
 from dayfly.core.settings.reissues import MAX_REISSUES, Reissue, check_reissue
 from dayfly.errors import ConfigError, Conflict

@@ -17,8 +17,11 @@ from typing import Protocol
 from dayfly.core.events import Reason
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType, uri_host
+from dayfly.core.policy.decisions import Allowed
 from dayfly.core.policy.denials import KeptDenial
-from dayfly.core.policy.names import Allowed, NameRules, decide, may_be_given
+from dayfly.core.policy.first_rules import may_be_given
+from dayfly.core.policy.index import NameRules
+from dayfly.core.policy.names import decide
 from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.settings.rule_changes import IsPublicSuffix, covers
 

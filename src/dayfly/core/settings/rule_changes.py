@@ -15,7 +15,7 @@ from ipaddress import ip_address, ip_network
 
 from dayfly.core.frozen import replace
 from dayfly.core.policy.denials import KeptDenial, smallest_rule_for
-from dayfly.core.policy.names import may_be_given
+from dayfly.core.policy.first_rules import may_be_given
 from dayfly.core.policy.rules import (
     Rule,
     RuleAction,

@@ -13,8 +13,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 from dayfly.core.events import Reason
 from dayfly.core.identifiers import Identifier, IdentifierType
+from dayfly.core.policy.decisions import DEFAULT_DENY, ISSUER_CONSTRAINTS, Allowed
 from dayfly.core.policy.lifetimes import SECOND, plan_validity, render_duration
-from dayfly.core.policy.names import DEFAULT_DENY, ISSUER_CONSTRAINTS, Allowed, decide
+from dayfly.core.policy.names import decide
 from dayfly.core.problems import Refused
 from dayfly.core.settings.documents import Provisioner, Settings
 from dayfly.core.x509.constraints import NameConstraints, is_permitted

@@ -15,7 +15,8 @@ from cryptography import x509
 
 from dayfly.core.events import Reason
 from dayfly.core.identifiers import Identifier, IdentifierType
-from dayfly.core.policy.names import ISSUER_CONSTRAINTS, Rule, RuleAction, RuleKind
+from dayfly.core.policy.decisions import ISSUER_CONSTRAINTS
+from dayfly.core.policy.rules import Rule, RuleAction, RuleKind
 from dayfly.core.problems import Denial, RejectedIdentifier, Subproblem
 
 Network = IPv4Network | IPv6Network

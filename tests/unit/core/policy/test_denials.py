@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dayfly.core.events import Reason
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_identifier
+from dayfly.core.policy.decisions import Allowed
 from dayfly.core.policy.denials import (
     ALPHABET,
     Asker,
@@ -27,17 +28,9 @@ from dayfly.core.policy.denials import (
     smallest_rule_for,
     source_network,
 )
-from dayfly.core.policy.names import (
-    Allowed,
-    Rule,
-    RuleAction,
-    RuleKind,
-    check_names,
-    compile_rules,
-    decide,
-    matching_allows,
-)
-from dayfly.core.policy.rules import RuleError, check_rule
+from dayfly.core.policy.index import compile_rules, matching_allows
+from dayfly.core.policy.names import check_names, decide
+from dayfly.core.policy.rules import Rule, RuleAction, RuleError, RuleKind, check_rule
 from dayfly.core.problems import Malformed, RejectedIdentifier
 from dayfly.core.x509.constraints import NameConstraints, check_constraints
 from factories import NOW, denial, dns

@@ -8,9 +8,11 @@ import pytest
 
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_common_name, parse_name
-from dayfly.core.policy.names import Allowed, Denied, Rule, RuleAction, RuleError, RuleKind, compile_rules, decide
-from dayfly.core.policy.names import smallest_rule as smallest
-from dayfly.core.policy.rules import check_rule, parse_target
+from dayfly.core.policy.decisions import Allowed, Denied
+from dayfly.core.policy.index import compile_rules
+from dayfly.core.policy.names import decide
+from dayfly.core.policy.rules import Rule, RuleAction, RuleError, RuleKind, check_rule, parse_target
+from dayfly.core.policy.rules import smallest_rule as smallest
 from dayfly.core.problems import Malformed
 
 RULE = Rule("r1", RuleKind.EMAIL, "@a.b", "team")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.grant import Grant, check_asked, check_key_granted, under_profile, within_scopes, without_crl
+from dayfly.core.policy.index import compile_rules
 from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.lifetimes import LONGEST, SHORTEST, Lifetimes
-from dayfly.core.policy.names import compile_rules
 from dayfly.core.policy.profiles import DEVICE, EPHEMERAL, PROFILES, SERVICE, offered_profiles, profile_lifetimes
 from dayfly.core.policy.scopes import BoundScope, Scope
 from dayfly.core.problems import BadCSR, InvalidProfile, RejectedIdentifier

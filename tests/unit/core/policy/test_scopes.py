@@ -10,6 +10,7 @@ import pytest
 from dayfly.core.events import Reason
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, parse_dns, parse_ip
+from dayfly.core.policy.decisions import Allowed, Denied
 from dayfly.core.policy.grant import (
     Grant,
     check_granted,
@@ -18,9 +19,10 @@ from dayfly.core.policy.grant import (
     decide_granted,
     within_scopes,
 )
+from dayfly.core.policy.index import compile_rules
 from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.lifetimes import Lifetimes
-from dayfly.core.policy.names import Allowed, Denied, Rule, RuleError, RuleKind, Source, compile_rules
+from dayfly.core.policy.rules import Rule, RuleError, RuleKind, Source
 from dayfly.core.policy.scopes import BoundScope, Scope, check_scope, narrow_lifetimes, parse_scope, render_scope
 from dayfly.core.problems import BadCSR, InvalidProfile, RejectedIdentifier
 

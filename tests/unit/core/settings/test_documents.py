@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import parse_dns
 from dayfly.core.jose.jwk import render_jwk, thumbprint_of
+from dayfly.core.policy.decisions import Allowed
 from dayfly.core.policy.keys import KeyType
-from dayfly.core.policy.names import Allowed, Rule, RuleAction, RuleKind, decide
+from dayfly.core.policy.names import decide
+from dayfly.core.policy.rules import Rule, RuleAction, RuleKind
 from dayfly.core.provisioners import grant_for
 from dayfly.core.settings import documents as module
 from dayfly.core.settings.documents import (

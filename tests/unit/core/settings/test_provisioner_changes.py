@@ -9,7 +9,7 @@ import pytest
 
 from dayfly.core.frozen import replace
 from dayfly.core.policy.keys import KeyType
-from dayfly.core.policy.names import Rule, RuleKind
+from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.settings.documents import (
     DEFAULT_CHALLENGES,
     Claims,

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from dayfly.core.events import Reason
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_common_name
-from dayfly.core.policy.names import Allowed, Rule, RuleAction, RuleKind, compile_rules, decide
+from dayfly.core.policy.decisions import Allowed
+from dayfly.core.policy.index import compile_rules
+from dayfly.core.policy.names import decide
+from dayfly.core.policy.rules import Rule, RuleAction, RuleKind
 from dayfly.core.settings.rehearsal import Asked, asked_for, compare, suggest_rules
 from factories import denial
 

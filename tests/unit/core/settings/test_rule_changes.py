@@ -8,8 +8,9 @@ import pytest
 
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import parse_name
-from dayfly.core.policy.names import Allowed, Rule, RuleAction, RuleKind, decide
-from dayfly.core.policy.rules import RuleError, parse_target
+from dayfly.core.policy.decisions import Allowed
+from dayfly.core.policy.names import decide
+from dayfly.core.policy.rules import Rule, RuleAction, RuleError, RuleKind, parse_target
 from dayfly.core.settings.documents import Owner, Settings, apply_change, make_settings
 from dayfly.core.settings.rule_changes import (
     RulePlan,

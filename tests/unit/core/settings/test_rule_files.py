@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from dayfly.core.policy.names import Rule, RuleAction, RuleKind
-from dayfly.core.policy.rules import RuleError
+from dayfly.core.policy.rules import Rule, RuleAction, RuleError, RuleKind
 from dayfly.core.settings.rule_files import MAX_OCTETS, parse_rule_file, rule_document
 
 RULES = (

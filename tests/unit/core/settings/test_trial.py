@@ -11,7 +11,7 @@ import pytest
 from dayfly.core.events import Reason
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import parse_name
-from dayfly.core.policy.names import Rule, RuleKind
+from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.problems import Malformed
 from dayfly.core.settings.documents import Provisioner, ProvisionerType, Settings
 from dayfly.core.settings.trial import Trial, Verdict, judge

@@ -11,9 +11,10 @@ import pytest
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_name
 from dayfly.core.policy.grant import Grant
+from dayfly.core.policy.index import compile_rules
 from dayfly.core.policy.keys import KeyType
-from dayfly.core.policy.names import Rule, RuleKind, compile_rules
 from dayfly.core.policy.plan import IssuePlan
+from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.policy.step import Situation
 from dayfly.core.problems import BadCSR, Malformed, Refused, RejectedIdentifier, ServiceUnavailable, Unauthorized
 from dayfly.core.provisioners import renewal_grant_for

@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType
-from dayfly.core.policy.names import Rule, RuleAction, RuleKind
+from dayfly.core.policy.rules import Rule, RuleAction, RuleKind
 from dayfly.core.problems import RejectedIdentifier
 from dayfly.core.x509.constraints import (
     NameConstraints,
