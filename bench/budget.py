@@ -35,8 +35,9 @@ from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
 from dayfly.core.acme.challenges import settle
 from dayfly.core.acme.finalizing import issued
-from dayfly.core.acme.messages import Urls, render_authorization, render_order
 from dayfly.core.acme.objects import AuthorizationRef
+from dayfly.core.acme.rendering import render_authorization, render_order
+from dayfly.core.acme.urls import Urls
 from dayfly.core.events import OrderCreated
 from dayfly.core.jose.jwk import KeyAlgorithm, public_key_of
 from dayfly.core.jose.jws import parse_flattened, sign_flattened

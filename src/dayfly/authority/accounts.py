@@ -17,9 +17,9 @@ from dayfly.core.acme.accounts import (
     plan_new_account,
 )
 from dayfly.core.acme.external_accounts import bind, parse_binding
-from dayfly.core.acme.messages import AccountUpdate, NewAccount
 from dayfly.core.acme.objects import Account, AccountStatus, Order, OrderStatus
 from dayfly.core.acme.ordering import ORDER_LIFE, abandon_order, as_of
+from dayfly.core.acme.payloads import AccountUpdate, NewAccount
 from dayfly.core.acme.revoking import revoke_account
 from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id

@@ -23,9 +23,9 @@ from dayfly.core.acme.authorizations import (
     use_again,
     with_rows,
 )
-from dayfly.core.acme.messages import NewAuthorization
 from dayfly.core.acme.objects import Account, AuthorizationStatus, Order, SharedAuthorization
 from dayfly.core.acme.ordering import give_up
+from dayfly.core.acme.payloads import NewAuthorization
 from dayfly.core.frozen import replace
 from dayfly.core.ids import render_id
 from dayfly.core.policy.denials import Asker

@@ -12,10 +12,10 @@ from typing import Protocol
 
 from dayfly.authority.limits import Limits
 from dayfly.authority.renewals_told import RenewalInfos
-from dayfly.core.acme.messages import Urls
 from dayfly.core.acme.objects import Account
 from dayfly.core.acme.ordering import ChallengeOffer
 from dayfly.core.acme.persistent import LASTING
+from dayfly.core.acme.urls import Urls
 from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.denials import KEPT, KeptDenial

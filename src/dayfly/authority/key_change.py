@@ -6,8 +6,8 @@ from dayfly.authority.compromises import check_sound
 from dayfly.authority.context import Authority
 from dayfly.core.acme.accounts import check_usable
 from dayfly.core.acme.key_change import KeyChange, plan_key_change
-from dayfly.core.acme.messages import Urls
 from dayfly.core.acme.objects import Account
+from dayfly.core.acme.urls import Urls
 from dayfly.core.frozen import replace
 from dayfly.core.problems import KeyInUse, ServiceUnavailable
 from dayfly.errors import Conflict

@@ -22,7 +22,6 @@ from dayfly.core.acme.accounts import check_usable, plan_client_note
 from dayfly.core.acme.authorizations import row_ids_of
 from dayfly.core.acme.external_accounts import ExternalAccountKey, check_vouched, preauthorize, vouches
 from dayfly.core.acme.finalizing import check_ready, issued, plan_finalize, refused_by_lint
-from dayfly.core.acme.messages import NewOrder
 from dayfly.core.acme.objects import Account, Certificate, Order, OrderStatus, SharedAuthorization
 from dayfly.core.acme.ordering import (
     as_of,
@@ -31,6 +30,7 @@ from dayfly.core.acme.ordering import (
     parse_order_request,
     plan_new_order,
 )
+from dayfly.core.acme.payloads import NewOrder
 from dayfly.core.events import Event, IssueKind
 from dayfly.core.frozen import replace
 from dayfly.core.ids import render_id

@@ -22,17 +22,17 @@ from dayfly.client.next_steps import UNREACHABLE, next_step
 from dayfly.client.renewals import Suggestion, parse_suggestion
 from dayfly.client.solving import Solver
 from dayfly.client.transport import Answer, Transport, printable
-from dayfly.core.acme.challenges import key_authorization
-from dayfly.core.acme.messages import (
+from dayfly.core.acme.answers import (
     WireAuthorization,
     WireChallenge,
     WireDirectory,
-    WireIdentifier,
     WireOrder,
     WireProblem,
     parse_answer,
-    render_time,
 )
+from dayfly.core.acme.challenges import key_authorization
+from dayfly.core.acme.payloads import WireIdentifier
+from dayfly.core.acme.rendering import render_time
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import KeyAlgorithm, public_key_of
 from dayfly.core.jose.jws import sign_flattened

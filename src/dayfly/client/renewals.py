@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from dayfly.client.transport import Answer, printable
-from dayfly.core.acme.messages import parse_answer
+from dayfly.core.acme.answers import parse_answer
 from dayfly.core.acme.renewal_info import render_certificate_id
 from dayfly.core.pages import page_url_fault
 from dayfly.core.schedule import Window

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dayfly.authority import accounts
 from dayfly.authority.context import Authority
 from dayfly.authority.key_change import change_key
-from dayfly.core.acme import messages
 from dayfly.core.acme.key_change import open_key_change
-from dayfly.core.acme.messages import parse_payload
+from dayfly.core.acme.payloads import AccountUpdate, NewAccount, parse_payload
+from dayfly.core.acme.rendering import render_account, render_orders
 from dayfly.core.ids import parse_id, render_id
 from dayfly.core.problems import Malformed, NoSuchResource
 from dayfly.server.acme_gate import Gate, Signed, user_agent_of
@@ -40,13 +40,13 @@ class AccountRoutes:
     async def new_account(self, request: Request) -> Response:
         """POST newAccount (RFC 8555 7.3)."""
         signed = await self._gate.with_key(request)
-        payload = parse_payload(signed.payload, messages.NewAccount)
+        payload = parse_payload(signed.payload, NewAccount)
         applicant = accounts.Applicant(signed.key, signed.url, signed.source, user_agent_of(request))
         provisioner = request.params["provisioner"]
         account, created = await accounts.new_account(self._authority, provisioner, payload, applicant)
         return Response(
             201 if created else 200,
-            messages.render_account(account, signed.urls),
+            render_account(account, signed.urls),
             media_type=JSON,
             headers=((b"location", signed.urls.account(account.id).encode()),),
         )
@@ -56,9 +56,9 @@ class AccountRoutes:
         signed = await self._own(request)
         account = signed.account
         if not signed.is_read:
-            update = parse_payload(signed.payload, messages.AccountUpdate)
+            update = parse_payload(signed.payload, AccountUpdate)
             account = await accounts.update_account(self._authority, account, update)
-        return Response(200, messages.render_account(account, signed.urls), media_type=JSON)
+        return Response(200, render_account(account, signed.urls), media_type=JSON)
 
     async def orders(self, request: Request) -> Response:
         """POST-as-GET orders: a page, newest first, and where the next one is (RFC 8555 7.1.2.1)."""
@@ -75,7 +75,7 @@ class AccountRoutes:
         if page.following is not None:
             following = f"{urls.orders(signed.account.id)}/{render_id(page.following)}"
             headers = ((b"link", f'<{following}>;rel="next"'.encode()),)
-        body = messages.render_orders(tuple(one.id for one in page.orders), urls)
+        body = render_orders(tuple(one.id for one in page.orders), urls)
         return Response(200, body, media_type=JSON, headers=headers)
 
     async def key_change(self, request: Request) -> Response:
@@ -84,7 +84,7 @@ class AccountRoutes:
         change = open_key_change(signed.payload, url=signed.url, kid=signed.kid)
         account = await change_key(self._authority, signed.account, change, urls=signed.urls)
         location = (b"location", signed.urls.account(account.id).encode())
-        return Response(200, messages.render_account(account, signed.urls), media_type=JSON, headers=(location,))
+        return Response(200, render_account(account, signed.urls), media_type=JSON, headers=(location,))
 
     async def _own(self, request: Request) -> Signed:
         """The request of an account about itself; NoSuchResource for any other."""

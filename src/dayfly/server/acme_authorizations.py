@@ -12,9 +12,7 @@ from dayfly.authority.authorizations import new_authorization
 from dayfly.authority.challenges import Validations
 from dayfly.authority.context import Authority
 from dayfly.authority.holding import give_up_held, load_held
-from dayfly.core.acme import messages
 from dayfly.core.acme.challenges import POLL_AFTER, find_challenge
-from dayfly.core.acme.messages import Urls, parse_payload
 from dayfly.core.acme.objects import (
     OWN_ROW,
     Authorization,
@@ -22,7 +20,10 @@ from dayfly.core.acme.objects import (
     ChallengeStatus,
     parse_authorization_ref,
 )
+from dayfly.core.acme.payloads import AuthorizationUpdate, ChallengeAnswer, NewAuthorization, parse_payload
 from dayfly.core.acme.persistent import LASTING, MAX_ISSUERS
+from dayfly.core.acme.rendering import NOTHING, render_authorization, render_challenge
+from dayfly.core.acme.urls import Urls
 from dayfly.core.problems import Malformed, NoSuchResource
 from dayfly.server.acme_gate import Gate, Signed
 from dayfly.server.app import Handler, Header, Request, Response
@@ -51,12 +52,12 @@ class AuthorizationRoutes:
     async def new_authorization(self, request: Request) -> Response:
         """POST newAuthz (RFC 8555 7.4.1)."""
         signed = await self._gate.with_account(request)
-        payload = parse_payload(signed.payload, messages.NewAuthorization)
+        payload = parse_payload(signed.payload, NewAuthorization)
         row, created = await new_authorization(self._authority, signed.account, payload, source=signed.source)
         ref = AuthorizationRef(row.id, OWN_ROW)
         location = (b"location", signed.urls.authorization(ref).encode())
         lasting = await self._lasting(signed, row.authorization)
-        body = messages.render_authorization(row.authorization, ref, signed.urls, lasting=lasting)
+        body = render_authorization(row.authorization, ref, signed.urls, lasting=lasting)
         return Response(201 if created else 200, body, media_type=JSON, headers=(location,))
 
     async def authorization(self, request: Request) -> Response:
@@ -68,13 +69,13 @@ class AuthorizationRoutes:
             if await self._validations.settled(ref):
                 held = await load_held(self._authority, signed.account, ref)
         else:
-            if parse_payload(signed.payload, messages.AuthorizationUpdate).status != "deactivated":
+            if parse_payload(signed.payload, AuthorizationUpdate).status != "deactivated":
                 raise Malformed("an authorization's status can only be changed to deactivated")
             held = await give_up_held(self._authority, signed.account, ref)
         authorization = self._validations.overlay(held)
         waiting = any(one.status is ChallengeStatus.PROCESSING for one in authorization.challenges)
         lasting = await self._lasting(signed, authorization)
-        body = messages.render_authorization(authorization, ref, signed.urls, lasting=lasting)
+        body = render_authorization(authorization, ref, signed.urls, lasting=lasting)
         return Response(200, body, media_type=JSON, headers=_POLL if waiting else ())
 
     async def challenge(self, request: Request) -> Response:
@@ -92,7 +93,7 @@ class AuthorizationRoutes:
     async def _lasting(self, signed: Signed, authorization: Authorization) -> Mapping[str, Any]:
         """What dns-persist-01 says instead of a token; nothing where it is not offered."""
         if find_challenge(authorization, LASTING) is None:
-            return messages.NOTHING
+            return NOTHING
         _, grant = await self._authority.acme_grant(signed.account.provisioner)
         account_url = signed.urls.account(signed.account.id)
         return {"issuer-domain-names": grant.identities[:MAX_ISSUERS], "accounturi": account_url}
@@ -107,7 +108,7 @@ def _ref(request: Request) -> AuthorizationRef:
 
 def _check_answer(payload: bytes) -> None:
     """A challenge is answered with an object; a legacy key authorization in it is refused (acme.md part 3.6)."""
-    answer = parse_payload(payload, messages.ChallengeAnswer)
+    answer = parse_payload(payload, ChallengeAnswer)
     if answer.key_authorization is not None:
         raise Malformed("the answer must be {}; keyAuthorization belongs to a draft before RFC 8555")
 
@@ -121,6 +122,4 @@ def _challenge_response(
     headers: tuple[Header, ...] = ((b"link", f'<{urls.authorization(ref)}>;rel="up"'.encode()),)
     if challenge.status is ChallengeStatus.PROCESSING:
         headers += _POLL
-    return Response(
-        200, messages.render_challenge(challenge, ref, urls, lasting=lasting), media_type=JSON, headers=headers
-    )
+    return Response(200, render_challenge(challenge, ref, urls, lasting=lasting), media_type=JSON, headers=headers)

@@ -10,7 +10,7 @@ import re
 
 from dayfly.authority import orders
 from dayfly.authority.context import Authority
-from dayfly.core.acme.messages import Urls
+from dayfly.core.acme.urls import Urls
 from dayfly.core.ids import parse_id
 from dayfly.core.problems import Malformed, NoSuchResource
 from dayfly.core.x509.pem import render_pem

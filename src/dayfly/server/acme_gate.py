@@ -17,8 +17,8 @@ import msgspec
 from dayfly.authority.context import Authority, Source
 from dayfly.core.acme.accounts import check_usable
 from dayfly.core.acme.clients import clean_user_agent
-from dayfly.core.acme.messages import Urls
 from dayfly.core.acme.objects import Account
+from dayfly.core.acme.urls import Urls
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.jwk import PublicKey, parse_jwk
 from dayfly.core.jose.jws import UnverifiedJWS, parse_flattened, verify

@@ -11,14 +11,15 @@ from functools import lru_cache
 from dayfly.authority import orders
 from dayfly.authority.challenges import Validations
 from dayfly.authority.context import Authority
-from dayfly.core.acme import messages
 from dayfly.core.acme.challenges import POLL_AFTER
 from dayfly.core.acme.directory import directory_meta
-from dayfly.core.acme.messages import Urls, parse_payload
 from dayfly.core.acme.objects import (
     Order,
     OrderStatus,
 )
+from dayfly.core.acme.payloads import Finalize, NewOrder, parse_csr_member, parse_payload
+from dayfly.core.acme.rendering import render_directory, render_order
+from dayfly.core.acme.urls import Urls
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.problems import Malformed, NoSuchResource
@@ -84,7 +85,7 @@ class AcmeRoutes:
         settings, grant = await self._authority.acme_grant(provisioner)
         found = settings.find_provisioner(provisioner)
         noise = b64u_encode(self._authority.entropy.octets(9))
-        body = messages.render_directory(
+        body = render_directory(
             self._bases.urls(request, provisioner),
             meta={} if found is None else directory_meta(found, grant.profiles, own_names=self._authority.dns_names),
             pre_authorization=grant.pre_authorization,
@@ -121,12 +122,12 @@ class AcmeRoutes:
     async def new_order(self, request: Request) -> Response:
         """POST newOrder (RFC 8555 7.4)."""
         signed = await self._gate.with_account(request)
-        payload = parse_payload(signed.payload, messages.NewOrder)
+        payload = parse_payload(signed.payload, NewOrder)
         order, created = await orders.new_order(
             self._authority, signed.account, payload, source=signed.source, user_agent=user_agent_of(request)
         )
         location = (b"location", signed.urls.order(order.id).encode())
-        body = messages.render_order(order, signed.urls)
+        body = render_order(order, signed.urls)
         return Response(201 if created else 200, body, media_type=JSON, headers=(location,))
 
     async def order(self, request: Request) -> Response:
@@ -138,7 +139,7 @@ class AcmeRoutes:
     async def finalize(self, request: Request) -> Response:
         """POST finalize (RFC 8555 7.4)."""
         signed = await self._gate.with_account(request)
-        csr = messages.parse_csr_member(parse_payload(signed.payload, messages.Finalize))
+        csr = parse_csr_member(parse_payload(signed.payload, Finalize))
         order = await orders.finalize(
             self._authority, signed.account, signed.key, _id(request, "order"), csr, source=signed.source
         )
@@ -177,4 +178,4 @@ def _order_response(order: Order, urls: Urls) -> Response:
     headers: tuple[Header, ...] = ((b"location", urls.order(order.id).encode()),)
     if order.status is OrderStatus.PROCESSING:
         headers += _POLL
-    return Response(200, messages.render_order(order, urls), media_type=JSON, headers=headers)
+    return Response(200, render_order(order, urls), media_type=JSON, headers=headers)

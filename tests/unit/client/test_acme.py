@@ -11,7 +11,7 @@ import pytest
 
 from dayfly.client.acme import ACMEClient, ACMEProblem, Placed
 from dayfly.client.transport import Answer
-from dayfly.core.acme.messages import WireOrder, parse_answer
+from dayfly.core.acme.answers import WireOrder, parse_answer
 from dayfly.core.jose.encoding import b64u_decode
 from dayfly.errors import ClientError
 from factories import NAME, ec_key

@@ -10,8 +10,8 @@ import re
 from datetime import datetime, timedelta
 
 from dayfly.core.acme.clients import is_same_client
-from dayfly.core.acme.messages import AccountUpdate, NewAccount
 from dayfly.core.acme.objects import Account, AccountStatus
+from dayfly.core.acme.payloads import AccountUpdate, NewAccount
 from dayfly.core.events import AccountCreated, AccountDeactivated, AccountUpdated
 from dayfly.core.frozen import replace
 from dayfly.core.jose.jwk import PublicKey

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from dayfly.core.acme.challenges import settle_authorization, with_settled
-from dayfly.core.acme.messages import NewAuthorization
 from dayfly.core.acme.objects import (
     Account,
     Authorization,
@@ -30,6 +29,7 @@ from dayfly.core.acme.ordering import (
     replace_authorization,
     with_given_up,
 )
+from dayfly.core.acme.payloads import NewAuthorization
 from dayfly.core.acme.states import OrderEvent, advance_order
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, parse_identifier

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from dayfly.core.acme.messages import parse_payload
 from dayfly.core.acme.objects import Account
+from dayfly.core.acme.payloads import parse_payload
 from dayfly.core.events import AccountKeyChanged
 from dayfly.core.frozen import replace
 from dayfly.core.jose.jwk import PublicKey, parse_jwk

@@ -12,7 +12,6 @@ from ipaddress import IPv4Address, IPv6Address
 
 import msgspec
 
-from dayfly.core.acme.messages import NewOrder, WireIdentifier, parse_asked_time
 from dayfly.core.acme.objects import (
     AccountStatus,
     Authorization,
@@ -22,6 +21,7 @@ from dayfly.core.acme.objects import (
     OrderStatus,
     StoredProblem,
 )
+from dayfly.core.acme.payloads import NewOrder, WireIdentifier, parse_asked_time
 from dayfly.core.acme.renewal_info import parse_certificate_id
 from dayfly.core.acme.states import AuthorizationEvent, OrderEvent, advance_authorization, advance_order
 from dayfly.core.events import OrderCreated

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from dayfly.core.acme.messages import render_time
+from dayfly.core.acme.rendering import render_time
 from dayfly.core.jose.encoding import EncodingError, b64u_decode, b64u_encode
 from dayfly.core.problems import Malformed
 from dayfly.core.schedule import Timing, Window, renewal_window

@@ -12,9 +12,9 @@ from datetime import datetime
 
 import msgspec
 
-from dayfly.core.acme.messages import parse_payload
 from dayfly.core.acme.objects import Account, AccountStatus, AuthorizationStatus, Certificate, Order
 from dayfly.core.acme.ordering import as_of
+from dayfly.core.acme.payloads import parse_payload
 from dayfly.core.events import AccountRevoked, CertificateRevoked, Reason
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier

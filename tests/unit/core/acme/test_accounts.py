@@ -16,8 +16,8 @@ from dayfly.core.acme.accounts import (
     plan_client_note,
     plan_new_account,
 )
-from dayfly.core.acme.messages import AccountUpdate, NewAccount
 from dayfly.core.acme.objects import AccountStatus
+from dayfly.core.acme.payloads import AccountUpdate, NewAccount
 from dayfly.core.events import AccountCreated, AccountDeactivated, AccountUpdated
 from dayfly.core.policy.lifetimes import SECOND
 from dayfly.core.problems import (

@@ -21,9 +21,9 @@ from dayfly.core.acme.authorizations import (
     use_again,
     with_rows,
 )
-from dayfly.core.acme.messages import NewAuthorization, WireIdentifier
 from dayfly.core.acme.objects import AuthorizationStatus, Order, OrderStatus, SharedAuthorization
 from dayfly.core.acme.ordering import ORDER_LIFE, ChallengeOffer
+from dayfly.core.acme.payloads import NewAuthorization, WireIdentifier
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import IdentifierType
 from dayfly.core.policy.grant import Grant

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from dayfly.core.acme.messages import NewOrder, WireIdentifier
 from dayfly.core.acme.objects import AccountStatus, AuthorizationStatus, Order, OrderStatus
 from dayfly.core.acme.ordering import (
     MAX_NAMES,
@@ -21,6 +20,7 @@ from dayfly.core.acme.ordering import (
     parse_order_request,
     plan_new_order,
 )
+from dayfly.core.acme.payloads import NewOrder, WireIdentifier
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.grant import Grant
 from dayfly.core.problems import (
