@@ -35,7 +35,7 @@ from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import KeyAlgorithm
 from dayfly.core.jose.jws import sign_flattened
 from dayfly.core.problems import Connection
-from dayfly.core.settings.documents import SettingsChange
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.transparency.checkpoint import VerifierKey, parse_verifier_key
 from dayfly.core.x509.hierarchy import build_intermediate, build_root
 from dayfly.ports.changes import Changes

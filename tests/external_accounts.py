@@ -15,7 +15,7 @@ from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import public_key_of
 from dayfly.core.jose.macs import make_mac
 from dayfly.core.policy.scopes import Scope
-from dayfly.core.settings.documents import SettingsChange
+from dayfly.core.settings.revisions import SettingsChange
 from factories import NOW
 
 NEW_ACCOUNT = f"{BASE}/acme/acme/new-account"

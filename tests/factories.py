@@ -28,7 +28,10 @@ from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.jose.jwk import PublicKey, public_key_of
 from dayfly.core.policy.denials import KeptDenial
 from dayfly.core.policy.rules import Rule, RuleKind
-from dayfly.core.settings.documents import Document, Owner, Provisioner, ProvisionerType, Settings, make_settings
+from dayfly.core.settings.documents import Document
+from dayfly.core.settings.owners import Owner
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
+from dayfly.core.settings.revisions import Settings, make_settings
 from dayfly.ports.validation import ValidationFailed
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)

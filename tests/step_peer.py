@@ -21,7 +21,9 @@ from dayfly.authority.settings import change_settings
 from dayfly.core.frozen import replace
 from dayfly.core.jose.jwk import KeyAlgorithm, render_jwk, thumbprint_of
 from dayfly.core.jose.jws import sign_compact
-from dayfly.core.settings.documents import Document, Provisioner, ProvisionerType, SettingsChange
+from dayfly.core.settings.documents import Document
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.x509.pem import parse_pem_block, parse_pem_certificates, render_pem
 from factories import NAME, csr_der, ec_key
 

@@ -25,7 +25,8 @@ from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import MOST_GONE, KeptDenial
 from dayfly.core.policy.scopes import Scope, render_scope
-from dayfly.core.settings.documents import Owner, SettingsChange
+from dayfly.core.settings.owners import Owner
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.transparency.merkle import parse_frontier, root_hash, tree_head
 from dayfly.errors import Claimed, ConfigError, Conflict, NotFound
 from dayfly.ports.changes import Changes, Claim

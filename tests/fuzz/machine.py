@@ -25,7 +25,7 @@ from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.rules import Rule, RuleAction, RuleKind
-from dayfly.core.settings.documents import Settings, SettingsChange
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from factories import csr_der, ec_key
 
 NAMES = tuple(f"{one}.internal.example" for one in "abc")

@@ -14,7 +14,7 @@ from cryptography import x509
 from ca_world import CA, NAME, PASSWORD, dayfly, found
 from dayfly.config import load_config
 from dayfly.core.policy.rules import Rule, RuleKind
-from dayfly.core.settings.documents import SettingsChange
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.wiring.commands import change_settings_of
 from terminal import at_terminal
 

@@ -26,7 +26,7 @@ from dayfly.adapters.validators.tlsalpn01 import ACME_IDENTIFIER
 from dayfly.authority.settings import change_settings
 from dayfly.core.jose.jwk import public_key_of
 from dayfly.core.policy.rules import Rule, RuleKind
-from dayfly.core.settings.documents import SettingsChange
+from dayfly.core.settings.revisions import SettingsChange
 from factories import NOW, ec_key
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))

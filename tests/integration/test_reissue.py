@@ -18,7 +18,7 @@ from dayfly.config import load_config
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.fleet.reissuing import find_reissue, turn_of
 from dayfly.core.ids import make_id
-from dayfly.core.settings.documents import Settings
+from dayfly.core.settings.revisions import Settings
 from dayfly.ports.changes import Changes
 from dayfly.wiring.commands import opened, read_settings_of
 from factories import certificate, dns

@@ -26,7 +26,7 @@ from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.policy.scopes import Scope
 from dayfly.core.problems import RejectedIdentifier
-from dayfly.core.settings.documents import Settings, SettingsChange
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.core.transparency.entries import parse_entry
 from dayfly.core.x509.pem import parse_pem_certificates
 from dayfly.errors import ConfigError, Conflict, NotFound, Unavailable

@@ -18,7 +18,7 @@ from dayfly.authority.context import Caps
 from dayfly.authority.settings import change_settings
 from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
-from dayfly.core.settings.documents import SettingsChange
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.ports.changes import Changes, Receipt
 
 NEW_ACCOUNT = f"{BASE}/acme/acme/new-account"

@@ -16,7 +16,7 @@ from dayfly.authority.context import Caps
 from dayfly.authority.settings import change_settings
 from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
-from dayfly.core.settings.documents import Settings, SettingsChange
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.ports.changes import Changes, Receipt
 from factories import NAME, csr_der
 

@@ -28,7 +28,7 @@ from dayfly.authority.settings import change_settings
 from dayfly.authority.upkeep import KEEP_ENDED_ORDERS, Upkeep
 from dayfly.core.acme.ordering import ORDER_LIFE
 from dayfly.core.policy.rules import Rule, RuleKind
-from dayfly.core.settings.documents import SettingsChange
+from dayfly.core.settings.revisions import SettingsChange
 from factories import NAME, dns
 
 

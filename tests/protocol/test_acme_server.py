@@ -22,7 +22,8 @@ from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.jwk import KeyAlgorithm
 from dayfly.core.jose.jws import sign_flattened
-from dayfly.core.settings.documents import Owner, SettingsChange
+from dayfly.core.settings.owners import Owner
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.x509.lint import LintRefused
 from dayfly.errors import Conflict, Unavailable
 from dayfly.ports.changes import Changes, Receipt

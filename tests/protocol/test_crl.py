@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from acme_peer import Peer, Reply
 from dayfly.authority.context import CRLSettings
 from dayfly.authority.crls import current_crl, is_due, refresh_crls
-from dayfly.core.settings.documents import make_claims
+from dayfly.core.settings.claims import make_claims
 from dayfly.core.x509.partitions import partition_of, render_partition
 from dayfly.errors import Conflict, SignerError, Unavailable
 from dayfly.ports.crls import StoredCRL

@@ -21,7 +21,9 @@ from dayfly.authority.limits import Limits
 from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_decode
 from dayfly.core.jose.jwk import thumbprint_of
-from dayfly.core.settings.documents import Owner, Provisioner, ProvisionerType, parse_document
+from dayfly.core.settings.documents import parse_document
+from dayfly.core.settings.owners import Owner
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
 from dayfly.errors import ConfigError
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes

@@ -20,7 +20,7 @@ from dayfly.core.policy.denials import KEPT, Asker, KeptDenial, share_of, smalle
 from dayfly.core.policy.index import compile_rules
 from dayfly.core.policy.names import check_names
 from dayfly.core.problems import RejectedIdentifier
-from dayfly.core.settings.documents import SettingsChange
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.errors import Conflict, Unavailable
 from factories import denial, dns
 from protocol.test_acme_server import replace_store

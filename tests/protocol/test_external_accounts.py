@@ -26,7 +26,8 @@ from dayfly.core.ids import parse_id
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import public_key_of
 from dayfly.core.problems import Unauthorized
-from dayfly.core.settings.documents import Provisioner, ProvisionerType, Settings, SettingsChange
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.core.transparency.entries import parse_entry
 from dayfly.errors import ConfigError
 from external_accounts import (

@@ -25,7 +25,8 @@ from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import public_key_of
 from dayfly.core.policy.rules import Rule, RuleKind
-from dayfly.core.settings.documents import SettingsChange, make_claims
+from dayfly.core.settings.claims import make_claims
+from dayfly.core.settings.revisions import SettingsChange
 from dns_peer import Zone, dns_server
 from factories import NAME
 

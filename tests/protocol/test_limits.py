@@ -17,7 +17,8 @@ from dayfly.authority.settings import change_settings
 from dayfly.config import parse_config
 from dayfly.core.frozen import replace
 from dayfly.core.policy.limits import DEFAULT_FIGURES, UNPAUSED_FOR, pause_digest
-from dayfly.core.settings.documents import Claims, SettingsChange
+from dayfly.core.settings.claims import Claims
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.ports.changes import Changes, Claim
 from dayfly.wiring.reload import apply_change
 from factories import CA_TOML, NAME, csr_der, ec_key

@@ -21,7 +21,7 @@ from dayfly.core.acme.objects import Certificate
 from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.policy.profiles import PROFILES
-from dayfly.core.settings.documents import SettingsChange
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.x509.profile import profile_hash
 from dayfly.errors import ConfigError
 from factories import NAME

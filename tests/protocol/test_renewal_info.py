@@ -21,9 +21,10 @@ from dayfly.core.events import CertificateIssued, CertificateRevoked, IssueKind
 from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.jose.encoding import b64u_encode
-from dayfly.core.settings.documents import Owner, SettingsChange
+from dayfly.core.settings.owners import Owner
 from dayfly.core.settings.reissue_changes import plan_reissue
 from dayfly.core.settings.reissues import Reissue
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.transparency.entries import parse_entry
 from dayfly.core.x509.leaf import authority_key_id
 from dayfly.ports.changes import Changes

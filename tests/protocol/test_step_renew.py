@@ -26,7 +26,8 @@ from dayfly.core.jose.jwk import KeyAlgorithm
 from dayfly.core.jose.jws import sign_compact
 from dayfly.core.policy.rules import Rule, RuleAction, RuleKind
 from dayfly.core.problems import RateLimited
-from dayfly.core.settings.documents import Claims, Provisioner, ProvisionerType
+from dayfly.core.settings.claims import Claims
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
 from dayfly.core.x509.hierarchy import build_intermediate
 from dayfly.core.x509.pem import parse_pem_certificates
 from dayfly.errors import NotFound

@@ -10,7 +10,7 @@ import pytest
 from acme_peer import BASE, Client
 from dayfly.authority.settings import change_settings
 from dayfly.core.events import CertificateRevoked
-from dayfly.core.settings.documents import SettingsChange
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.transparency.entries import parse_entry
 from dayfly.errors import Conflict
 from dayfly.ports.changes import Changes, Receipt

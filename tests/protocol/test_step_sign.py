@@ -18,7 +18,9 @@ from dayfly.authority.limits import Limits
 from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.rules import Rule, RuleKind
-from dayfly.core.settings.documents import Claims, Owner, Provisioner, ProvisionerType
+from dayfly.core.settings.claims import Claims
+from dayfly.core.settings.owners import Owner
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
 from dayfly.server.app import Application
 from dayfly.server.step_routes import StepRoutes
 from factories import NAME, NOW, csr_der, ec_key

@@ -24,7 +24,7 @@ from dayfly.core.identifiers import IdentifierType
 from dayfly.core.ids import parse_id
 from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.problems import ServiceUnavailable
-from dayfly.core.settings.documents import SettingsChange
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.x509.lint import LintedCertificate
 from dayfly.errors import Conflict, SignerError, Unavailable
 from dayfly.ports.changes import Changes, Receipt

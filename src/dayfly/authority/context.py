@@ -23,7 +23,7 @@ from dayfly.core.policy.grant import Grant, without_crl
 from dayfly.core.policy.limits import DEFAULT_FIGURES
 from dayfly.core.problems import NoSuchResource
 from dayfly.core.provisioners import grant_for
-from dayfly.core.settings.documents import Settings
+from dayfly.core.settings.revisions import Settings
 from dayfly.core.x509.alternates import AlternateChain
 from dayfly.ports.crls import StoredCRL
 from dayfly.ports.marks import MarkBoard

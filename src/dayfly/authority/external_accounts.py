@@ -27,7 +27,8 @@ from dayfly.core.acme.objects import Account, Certificate
 from dayfly.core.events import ExternalKeyMade, ExternalKeyRevoked
 from dayfly.core.policy.grant import Grant, within_scopes
 from dayfly.core.policy.scopes import Scope, render_scope
-from dayfly.core.settings.documents import ProvisionerType, Settings
+from dayfly.core.settings.provisioners import ProvisionerType
+from dayfly.core.settings.revisions import Settings
 from dayfly.errors import ConfigError, Conflict, NotFound, Unavailable
 from dayfly.ports.changes import Changes
 from dayfly.ports.store import Store

@@ -22,7 +22,7 @@ from dayfly.core.acme.renewal_info import (
 from dayfly.core.fleet.reissuing import find_reissue, turn_of
 from dayfly.core.ids import serial_row_id
 from dayfly.core.problems import NoSuchResource
-from dayfly.core.settings.documents import Settings
+from dayfly.core.settings.revisions import Settings
 from dayfly.core.x509.leaf import authority_key_id
 from dayfly.errors import NotFound
 

@@ -17,7 +17,7 @@ from dayfly.core.acme.ordering import OrderRequest
 from dayfly.core.acme.renewal_info import parse_certificate_id
 from dayfly.core.policy.limits import Rate
 from dayfly.core.problems import AlreadyReplaced, Malformed, RateLimited, Unauthorized
-from dayfly.core.settings.documents import Settings
+from dayfly.core.settings.revisions import Settings
 
 CREDITS = Rate(10, timedelta(hours=1))  # orders that nobody counts, for one certificate
 

@@ -7,15 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from dayfly.core.events import SettingAction, SettingChanged
-from dayfly.core.settings.documents import (
-    Document,
-    Settings,
-    SettingsChange,
-    apply_change,
-    document_kind,
-    document_name,
-    render_document,
-)
+from dayfly.core.settings.documents import Document, document_kind, document_name, render_document
+from dayfly.core.settings.revisions import Settings, SettingsChange, apply_change
 from dayfly.errors import Conflict, Unavailable
 from dayfly.ports.changes import Changes
 from dayfly.ports.store import Store

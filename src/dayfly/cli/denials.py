@@ -14,7 +14,7 @@ from dayfly.cli.tables import render_moment, render_span, render_table
 from dayfly.core.policy.decisions import ISSUER_CONSTRAINTS, Allowed
 from dayfly.core.policy.denials import KeptDenial, allowed_by
 from dayfly.core.policy.names import decide
-from dayfly.core.settings.documents import Settings
+from dayfly.core.settings.revisions import Settings
 from dayfly.wiring.commands import read_denials_of
 from dayfly.wiring.homes import enter_home
 

@@ -14,7 +14,7 @@ import msgspec
 from dayfly.core.acme.external_accounts import ExternalAccountKey
 from dayfly.core.acme.objects import Account, Certificate, Order, SharedAuthorization
 from dayfly.core.events import Event
-from dayfly.core.settings.documents import SettingsChange
+from dayfly.core.settings.revisions import SettingsChange
 
 Record = Account | Order | Certificate | SharedAuthorization | ExternalAccountKey
 

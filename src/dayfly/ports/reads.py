@@ -17,7 +17,7 @@ from dayfly.core.acme.external_accounts import ExternalAccountKey
 from dayfly.core.acme.habits import Issuance
 from dayfly.core.acme.objects import Account, Certificate, Order, SharedAuthorization
 from dayfly.core.identifiers import Identifier
-from dayfly.core.settings.documents import Settings
+from dayfly.core.settings.revisions import Settings
 
 
 class AccountReads(Protocol):

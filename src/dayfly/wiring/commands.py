@@ -20,7 +20,9 @@ from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import KEPT, KeptDenial
 from dayfly.core.policy.lifetimes import LONGEST
 from dayfly.core.policy.limits import pause_digest
-from dayfly.core.settings.documents import Document, Provisioner, Settings, SettingsChange
+from dayfly.core.settings.documents import Document
+from dayfly.core.settings.provisioners import Provisioner
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.core.transparency.checkpoint import parse_verifier_key
 from dayfly.core.transparency.verifying import LogReport
 from dayfly.core.x509.constraints import NameConstraints, parse_constraints

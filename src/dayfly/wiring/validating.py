@@ -20,7 +20,8 @@ from dayfly.core.acme.challenges import OF_AN_ACCOUNT
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.addresses import Network
-from dayfly.core.settings.documents import DEFAULT_CHALLENGES, ProvisionerType, Settings
+from dayfly.core.settings.provisioners import DEFAULT_CHALLENGES, ProvisionerType
+from dayfly.core.settings.revisions import Settings
 from dayfly.errors import UsageError
 from dayfly.ports.validation import ValidationFailed, ValidationTarget, Validator, ValidatorSpec
 from dayfly.wiring.process import resolver_of, validators_of

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from dayfly.adapters.provisionerkeys import new_provisioner_key, read_public_key
 from dayfly.core.jose.jwe import decrypt_jwe
 from dayfly.core.jose.jwk import render_jwk, thumbprint_of
-from dayfly.core.settings.documents import Provisioner, ProvisionerType, make_settings
 from dayfly.core.settings.provisioner_changes import Key
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
+from dayfly.core.settings.revisions import make_settings
 from dayfly.errors import ConfigError
 from factories import ec_key
 

@@ -21,7 +21,8 @@ from dayfly.core.acme.external_accounts import vouches
 from dayfly.core.acme.habits import MOST_ISSUANCES, conduct_of, misfits
 from dayfly.core.doctor.ca import DatabaseFacts
 from dayfly.core.frozen import replace
-from dayfly.core.settings.documents import Provisioner, parse_document
+from dayfly.core.settings.documents import parse_document
+from dayfly.core.settings.provisioners import Provisioner
 from dayfly.core.transparency.checkpoint import NoteError, VerifierKey, open_note
 from dayfly.core.transparency.entries import EntryError, parse_entry
 from dayfly.errors import DayflyError, Unavailable

@@ -28,7 +28,7 @@ from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import make_id
 from dayfly.core.policy.denials import ID_REST, MOST_GONE, KeptDenial, once_more, share_of
 from dayfly.core.policy.lifetimes import Validity
-from dayfly.core.settings.documents import Settings, apply_change
+from dayfly.core.settings.revisions import Settings, apply_change
 from dayfly.core.transparency.entries import render_entry
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, extend, leaf_hash, render_frontier, root_hash
 from dayfly.core.x509.crl import RevokedLeaf

@@ -30,7 +30,8 @@ from dayfly.core.acme.objects import Account, Certificate, Order, SharedAuthoriz
 from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import make_id
 from dayfly.core.policy.lifetimes import LONGEST
-from dayfly.core.settings.documents import Settings, make_settings, parse_document
+from dayfly.core.settings.documents import parse_document
+from dayfly.core.settings.revisions import Settings, make_settings
 from dayfly.core.transparency.merkle import EMPTY_FRONTIER, EMPTY_ROOT, render_frontier
 from dayfly.errors import NotFound, Unavailable
 from dayfly.ports.log import LogHead, StoredEntry, StoredGroup

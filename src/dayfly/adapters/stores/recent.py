@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from dayfly.core.acme.objects import Account, Certificate, Order
-from dayfly.core.settings.documents import Settings
+from dayfly.core.settings.revisions import Settings
 from dayfly.ports.changes import Record
 
 KEPT = 4096  # rows of a kind

@@ -17,7 +17,8 @@ from dayfly.core.acme.external_accounts import ExternalAccountKey
 from dayfly.core.acme.objects import Account, Certificate, Order, SharedAuthorization
 from dayfly.core.events import CertificateIssued
 from dayfly.core.frozen import replace
-from dayfly.core.settings.documents import SettingsChange, document_kind, document_name, render_document
+from dayfly.core.settings.documents import document_kind, document_name, render_document
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.x509.reasons import SUPERSEDED
 from dayfly.errors import Claimed, Conflict
 from dayfly.ports.changes import Changes, Claim, Record

@@ -40,8 +40,10 @@ from dayfly.client.transport import parse_url
 from dayfly.config import Config, parse_config
 from dayfly.core.policy.first_rules import first_rules
 from dayfly.core.policy.rules import Rule
-from dayfly.core.settings.documents import Claims, Owner, Provisioner, ProvisionerType, make_claims
+from dayfly.core.settings.claims import Claims, make_claims
+from dayfly.core.settings.owners import Owner
 from dayfly.core.settings.provisioner_changes import Key
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
 from dayfly.core.x509.constraints import plan_constraints
 from dayfly.core.x509.pem import render_pem
 from dayfly.errors import ConfigError, UsageError

@@ -21,9 +21,9 @@ from dayfly.cli.output import emit, home_option, json_option, tick
 from dayfly.config import Config
 from dayfly.core.frozen import replace
 from dayfly.core.schedule import Timing
-from dayfly.core.settings.documents import Settings, SettingsChange
 from dayfly.core.settings.reissue_changes import plan_cancellation, plan_reissue
 from dayfly.core.settings.reissues import Reissue
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.errors import ConfigError
 from dayfly.wiring.commands import change_settings_of, read_settings_of
 from dayfly.wiring.homes import enter_home

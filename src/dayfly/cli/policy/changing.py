@@ -15,7 +15,7 @@ from dayfly.config import Config
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.denials import KeptDenial, allowed_by
 from dayfly.core.policy.rules import Rule, RuleAction, RuleKind, parse_network
-from dayfly.core.settings.documents import Settings, SettingsChange
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.core.settings.rule_changes import RulePlan, RuleRequest, covers, plan_denials, plan_removal, plan_rules
 from dayfly.core.settings.rule_files import rule_document
 from dayfly.core.x509.constraints import NameConstraints, is_permitted

@@ -23,8 +23,8 @@ from dayfly.config import Config
 from dayfly.core.policy.index import compile_rules
 from dayfly.core.policy.lifetimes import parse_duration
 from dayfly.core.policy.rules import Rule, RuleAction
-from dayfly.core.settings.documents import Settings, apply_change
 from dayfly.core.settings.rehearsal import Answer, Asked, Difference, asked_for, compare, suggest_rules
+from dayfly.core.settings.revisions import Settings, apply_change
 from dayfly.core.settings.rule_changes import RuleRequest, choose_owner, plan_removal, plan_rules
 from dayfly.core.settings.rule_files import MAX_OCTETS, parse_rule_file, rule_document
 from dayfly.errors import UsageError

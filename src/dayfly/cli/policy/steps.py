@@ -14,7 +14,7 @@ import click
 
 from dayfly.cli.output import emit, home_option, json_option
 from dayfly.core.policy.rules import RuleAction, RuleKind
-from dayfly.core.settings.documents import Settings, SettingsChange
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.core.settings.rule_changes import RuleRequest
 from dayfly.core.settings.step_policy import (
     plan_names,

@@ -21,8 +21,9 @@ from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.lifetimes import render_duration
 from dayfly.core.policy.profiles import NEED_CRL, offered_profiles
 from dayfly.core.policy.rules import Rule
-from dayfly.core.settings.documents import Provisioner, ProvisionerType, Settings, SettingsChange
 from dayfly.core.settings.provisioner_changes import Key, plan_add, plan_provisioner_removal, plan_update
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.core.step.provisioners import describe
 from dayfly.errors import UsageError
 from dayfly.wiring.commands import change_settings_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from dayfly.core.policy.profiles import PROFILES
-from dayfly.core.settings.documents import Provisioner
+from dayfly.core.settings.provisioners import Provisioner
 
 
 def directory_meta(

@@ -15,7 +15,6 @@ from dayfly.core.jose.encoding import EncodingError, b64u_decode, strict_json_ob
 from dayfly.core.problems import Malformed
 
 GO_ZERO_TIME = "0001-01-01T00:00:00Z"
-
 PAYLOAD_DEPTH = 8
 
 

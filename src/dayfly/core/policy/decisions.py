@@ -16,7 +16,6 @@ from dayfly.core.identifiers import Identifier
 from dayfly.core.problems import Denial, RejectedIdentifier, Subproblem
 
 DEFAULT_DENY = "default-deny"
-
 ISSUER_CONSTRAINTS = "issuer-constraints"  # in a denial: the issuing certificate's name constraints decided
 
 

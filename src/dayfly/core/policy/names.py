@@ -25,7 +25,6 @@ from dayfly.core.policy.rules import (
 from dayfly.core.problems import Denial
 
 REMEMBERED = 4096  # names
-
 NEAR_NAMES = 8  # candidates that a denial asks the rules about, so that its cost has a bound
 
 _SOURCE = "gives it, but not to this network"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.policy.grant import Grant
 from dayfly.core.provisioners import acme, jwk
-from dayfly.core.settings.documents import Provisioner, ProvisionerType, Settings
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
+from dayfly.core.settings.revisions import Settings
 from dayfly.core.x509.profile import ProvisionerMark
 
 _Make = Callable[[Provisioner, Settings], Grant]

@@ -6,7 +6,8 @@ from dayfly.core.policy.grant import Grant, under_profile
 from dayfly.core.policy.keys import CERTIFICATE_KEYS
 from dayfly.core.policy.lifetimes import shrink
 from dayfly.core.policy.profiles import offered_profiles
-from dayfly.core.settings.documents import DEFAULT_CHALLENGES, Provisioner, Settings
+from dayfly.core.settings.provisioners import DEFAULT_CHALLENGES, Provisioner
+from dayfly.core.settings.revisions import Settings
 
 
 def grant(provisioner: Provisioner, settings: Settings) -> Grant:

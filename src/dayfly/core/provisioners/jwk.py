@@ -9,7 +9,8 @@ from dayfly.core.jose.jwk import PublicKey, parse_jwk
 from dayfly.core.policy.grant import Grant, under_profile
 from dayfly.core.policy.keys import CERTIFICATE_KEYS
 from dayfly.core.policy.profiles import offered_profiles
-from dayfly.core.settings.documents import Provisioner, Settings
+from dayfly.core.settings.provisioners import Provisioner
+from dayfly.core.settings.revisions import Settings
 
 
 def grant(provisioner: Provisioner, settings: Settings) -> Grant:

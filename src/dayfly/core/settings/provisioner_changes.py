@@ -14,16 +14,9 @@ from typing import Any
 from dayfly.core.frozen import replace
 from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.rules import Rule
-from dayfly.core.settings.documents import (
-    DEFAULT_CHALLENGES,
-    KNOWN_CHALLENGES,
-    Claims,
-    Provisioner,
-    ProvisionerType,
-    Settings,
-    SettingsChange,
-    make_claims,
-)
+from dayfly.core.settings.claims import Claims, make_claims
+from dayfly.core.settings.provisioners import DEFAULT_CHALLENGES, KNOWN_CHALLENGES, Provisioner, ProvisionerType
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.errors import ConfigError
 
 _AUTHORIZATIONS = ("pre_authorization", "authorization_reuse")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from dayfly.core.frozen import replace
-from dayfly.core.settings.documents import Settings, SettingsChange
 from dayfly.core.settings.reissues import Reissue
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.errors import ConfigError
 
 NEW = "i1"  # until it has its number

@@ -26,7 +26,8 @@ from dayfly.core.policy.rules import (
     parse_pattern,
     parse_target,
 )
-from dayfly.core.settings.documents import Owner, Settings, SettingsChange
+from dayfly.core.settings.owners import Owner
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.errors import ConfigError
 
 IsPublicSuffix = Callable[[str], bool]

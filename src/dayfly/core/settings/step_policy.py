@@ -11,7 +11,7 @@ from typing import Any
 
 from dayfly.core.frozen import replace
 from dayfly.core.policy.rules import Rule, RuleAction, RuleKind, parse_target
-from dayfly.core.settings.documents import Settings, SettingsChange
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.core.settings.rule_changes import IsPublicSuffix, RuleRequest, plan_rules
 
 _MEMBERS: Mapping[RuleKind, str] = {

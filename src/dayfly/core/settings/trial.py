@@ -17,7 +17,8 @@ from dayfly.core.policy.decisions import DEFAULT_DENY, ISSUER_CONSTRAINTS, Allow
 from dayfly.core.policy.lifetimes import SECOND, plan_validity, render_duration
 from dayfly.core.policy.names import decide
 from dayfly.core.problems import Refused
-from dayfly.core.settings.documents import Provisioner, Settings
+from dayfly.core.settings.provisioners import Provisioner
+from dayfly.core.settings.revisions import Settings
 from dayfly.core.x509.constraints import NameConstraints, is_permitted
 from dayfly.errors import ConfigError
 

@@ -11,7 +11,9 @@ from typing import Any
 
 from dayfly.core.jose.encoding import strict_json_object
 from dayfly.core.policy.lifetimes import render_duration
-from dayfly.core.settings.documents import DEFAULT_CHALLENGES, Claims, Provisioner, ProvisionerType, Settings
+from dayfly.core.settings.claims import Claims
+from dayfly.core.settings.provisioners import DEFAULT_CHALLENGES, Provisioner, ProvisionerType
+from dayfly.core.settings.revisions import Settings
 from dayfly.core.step.messages import ProvisionerPage
 
 UNINITIALIZED = "Uninitialized"

@@ -17,7 +17,8 @@ from dayfly.adapters.stores.recent import KEPT, ChangeCounter, RecentRows, count
 from dayfly.adapters.stores.sqlite import SqliteStore
 from dayfly.core.acme.objects import Order, OrderStatus
 from dayfly.core.frozen import replace
-from dayfly.core.settings.documents import Owner, Settings, SettingsChange
+from dayfly.core.settings.owners import Owner
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.errors import NotFound
 from dayfly.ports.changes import Changes
 from factories import NOW, account, certificate, order

@@ -23,7 +23,8 @@ from dayfly.adapters.stores.statements import plan_writes
 from dayfly.core.events import AccountCreated, Event
 from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id
-from dayfly.core.settings.documents import Owner, SettingsChange
+from dayfly.core.settings.owners import Owner
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.transparency.merkle import tree_head
 from dayfly.errors import ConfigError, Conflict, DayflyError, NotFound, Unavailable
 from dayfly.ports.changes import Changes, Receipt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dayfly.core.acme.directory import directory_meta
-from dayfly.core.settings.documents import Provisioner, ProvisionerType
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
 
 
 def test_meta_has_what_is_configured__rfc8555_7_1_1() -> None:

@@ -12,7 +12,9 @@ from dayfly.core.jose.jwk import render_jwk, thumbprint_of
 from dayfly.core.policy.grant import Grant
 from dayfly.core.policy.lifetimes import Lifetimes
 from dayfly.core.provisioners import grant_for, mark_for, renewal_grant_for, token_grant_for
-from dayfly.core.settings.documents import Claims, Provisioner, ProvisionerType, Settings, make_settings
+from dayfly.core.settings.claims import Claims
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
+from dayfly.core.settings.revisions import Settings, make_settings
 from dayfly.core.x509.profile import ProvisionerMark
 from factories import ec_key
 

@@ -10,14 +10,7 @@ import pytest
 from dayfly.core.frozen import replace
 from dayfly.core.policy.keys import KeyType
 from dayfly.core.policy.rules import Rule, RuleKind
-from dayfly.core.settings.documents import (
-    DEFAULT_CHALLENGES,
-    Claims,
-    Provisioner,
-    ProvisionerType,
-    apply_change,
-    make_settings,
-)
+from dayfly.core.settings.claims import Claims
 from dayfly.core.settings.provisioner_changes import (
     Key,
     ProvisionerEdit,
@@ -26,6 +19,8 @@ from dayfly.core.settings.provisioner_changes import (
     plan_provisioner_removal,
     plan_update,
 )
+from dayfly.core.settings.provisioners import DEFAULT_CHALLENGES, Provisioner, ProvisionerType
+from dayfly.core.settings.revisions import apply_change, make_settings
 from dayfly.errors import ConfigError
 from factories import settings
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from dayfly.core.frozen import replace
-from dayfly.core.settings.documents import apply_change, make_settings, parse_document, render_document
+from dayfly.core.settings.documents import parse_document, render_document
 from dayfly.core.settings.reissue_changes import NEW, plan_cancellation, plan_reissue
 from dayfly.core.settings.reissues import MAX_REISSUES, Reissue, check_reissue
+from dayfly.core.settings.revisions import apply_change, make_settings
 from dayfly.errors import ConfigError
 from factories import NOW, settings
 

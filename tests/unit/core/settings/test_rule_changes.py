@@ -11,7 +11,8 @@ from dayfly.core.identifiers import parse_name
 from dayfly.core.policy.decisions import Allowed
 from dayfly.core.policy.names import decide
 from dayfly.core.policy.rules import Rule, RuleAction, RuleError, RuleKind, parse_target
-from dayfly.core.settings.documents import Owner, Settings, apply_change, make_settings
+from dayfly.core.settings.owners import Owner
+from dayfly.core.settings.revisions import Settings, apply_change, make_settings
 from dayfly.core.settings.rule_changes import (
     RulePlan,
     RuleRequest,

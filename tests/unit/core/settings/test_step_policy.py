@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dayfly.core.policy.rules import Rule, RuleAction, RuleError, RuleKind
-from dayfly.core.settings.documents import Settings, SettingsChange, apply_change, make_settings
+from dayfly.core.settings.revisions import Settings, SettingsChange, apply_change, make_settings
 from dayfly.core.settings.rule_changes import RuleRequest
 from dayfly.core.settings.step_policy import (
     has_wildcards,

@@ -13,7 +13,8 @@ from dayfly.core.frozen import replace
 from dayfly.core.identifiers import parse_name
 from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.problems import Malformed
-from dayfly.core.settings.documents import Provisioner, ProvisionerType, Settings
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
+from dayfly.core.settings.revisions import Settings
 from dayfly.core.settings.trial import Trial, Verdict, judge
 from dayfly.core.x509.constraints import NameConstraints
 from dayfly.errors import ConfigError

@@ -7,7 +7,9 @@ from datetime import timedelta
 import msgspec
 
 from dayfly.core.jose.jwk import render_jwk
-from dayfly.core.settings.documents import Claims, Provisioner, ProvisionerType, make_settings
+from dayfly.core.settings.claims import Claims
+from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
+from dayfly.core.settings.revisions import make_settings
 from dayfly.core.step.provisioners import describe, find_encrypted_key, list_provisioners
 from factories import ec_key
 
