@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from dayfly.config import load_config
+from dayfly.config.reading import load_config
 from dayfly.core.frozen import replace
 from dayfly.errors import ConfigError
 from dayfly.wiring.keys import open_keys

@@ -11,7 +11,7 @@ from types import ModuleType
 import msgspec
 import pytest
 
-from dayfly import config
+from dayfly.config.file import File
 from dayfly.core import problems
 from dayfly.core.problems import Refused
 
@@ -66,7 +66,7 @@ def keys(shape: type[msgspec.Struct], prefix: str = "") -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("key", keys(config._File))
+@pytest.mark.parametrize("key", keys(File))
 def test_every_key_of_ca_toml_is_documented(key: str) -> None:
     """Each key has a row."""
     assert f"| `{key}` |" in page("ca-toml.md")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dayfly.adapters.system import SystemClock
-from dayfly.config import load_config
+from dayfly.config.reading import load_config
 from dayfly.core.x509.partitions import partition_of, render_partition
 from dayfly.ports.crls import CRLHead, StoredCRL
 from dayfly.wiring.commands import opened

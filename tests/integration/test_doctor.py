@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ca_world import CA, PASSWORD, dayfly, found
 from dayfly.adapters.inspection.server import ask_ready
-from dayfly.config import Address
+from dayfly.config.addresses import Address
 from dayfly.core.doctor.catalogue import Level
 from dayfly.core.frozen import replace
 from dayfly.errors import ConfigError

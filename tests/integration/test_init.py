@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 
 from ca_world import CA, NAME, PASSWORD, dayfly, found
-from dayfly.config import load_config
+from dayfly.config.reading import load_config
 from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.settings.revisions import SettingsChange
 from dayfly.wiring.commands import change_settings_of

@@ -14,7 +14,7 @@ from ca_world import CA, found
 from dayfly.adapters.system import SystemClock
 from dayfly.cli import main
 from dayfly.cli.order.reading import ROWS
-from dayfly.config import load_config
+from dayfly.config.reading import load_config
 from dayfly.core.acme.authorizations import settle_row
 from dayfly.core.acme.challenges import settle
 from dayfly.core.acme.objects import Order, OrderStatus

@@ -231,7 +231,7 @@ def deny_once(home: Path, name: str = OUTSIDE) -> None:
     """Put one denial into a home's database."""
     import asyncio
 
-    from dayfly.config import load_config
+    from dayfly.config.reading import load_config
     from dayfly.wiring.commands import opened
     from factories import denial
 

@@ -14,7 +14,7 @@ import pytest
 from ca_world import CA, found
 from dayfly.adapters.system import SystemClock
 from dayfly.cli import main
-from dayfly.config import load_config
+from dayfly.config.reading import load_config
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.fleet.reissuing import find_reissue, turn_of
 from dayfly.core.ids import make_id

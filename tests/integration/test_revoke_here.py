@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from dayfly.adapters.stores.sqlite import SqliteStore
 from dayfly.adapters.system import SystemClock
-from dayfly.config import load_config
+from dayfly.config.reading import load_config
 from dayfly.core.acme.objects import Account, AccountStatus, Certificate
 from dayfly.core.ids import make_id, render_id
 from dayfly.core.jose.jwk import public_key_of

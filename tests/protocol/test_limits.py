@@ -14,7 +14,7 @@ from acme_peer import BASE, Client, Peer, Play, Reply, joined, playing, refused_
 from dayfly.authority.context import Caps
 from dayfly.authority.limits import rate_of, source_key
 from dayfly.authority.settings import change_settings
-from dayfly.config import parse_config
+from dayfly.config.reading import parse_config
 from dayfly.core.frozen import replace
 from dayfly.core.policy.limits import DEFAULT_FIGURES, UNPAUSED_FOR, pause_digest
 from dayfly.core.settings.claims import Claims

@@ -17,7 +17,7 @@ from dayfly.adapters.system import SystemClock
 from dayfly.cli.files import write_file
 from dayfly.cli.output import emit, home_option, json_option, say
 from dayfly.cli.tables import render_line, render_moment
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.x509.partitions import partition_url, render_partition
 from dayfly.errors import ConfigError
 from dayfly.ports.crls import StoredCRL

@@ -18,7 +18,7 @@ import msgspec
 from dayfly.adapters.system import SystemClock
 from dayfly.cli.output import home_option, json_option, say
 from dayfly.cli.tables import render_line, render_moment, render_span
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.fleet.selecting import CertificateState, Selection, state_of
 from dayfly.core.policy.lifetimes import parse_duration

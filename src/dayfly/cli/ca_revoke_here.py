@@ -19,7 +19,7 @@ from dayfly.adapters.system import SystemClock
 from dayfly.cli.certificate.sources import load_certificates
 from dayfly.cli.output import emit, say
 from dayfly.cli.tables import render_line, render_moment
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.fleet.selecting import Selection
 from dayfly.core.ids import parse_id

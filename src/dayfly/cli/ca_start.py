@@ -13,7 +13,8 @@ import uvloop
 
 from dayfly.adapters.keyfiles import is_encrypted, read_password
 from dayfly.cli.output import home_option
-from dayfly.config import Config, load_config
+from dayfly.config.reading import load_config
+from dayfly.config.values import Config
 from dayfly.errors import ConfigError, UsageError
 from dayfly.home import resolve_home
 from dayfly.server.logs import configure_logging

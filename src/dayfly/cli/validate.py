@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dayfly.cli.output import emit, home_option, json_option
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.acme.challenges import OF_AN_ACCOUNT
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_dns, parse_ip
 from dayfly.core.problems import Refused

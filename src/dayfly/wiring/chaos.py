@@ -7,7 +7,7 @@ import logging
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.acme.chaos import MARK, is_for_tests
 from dayfly.errors import ConfigError
 

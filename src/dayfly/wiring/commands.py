@@ -13,7 +13,7 @@ from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import SystemClock
 from dayfly.authority.log import verify_log
 from dayfly.authority.settings import Plan, change_settings
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.events import LogStarted
 from dayfly.core.ids import make_id

@@ -10,7 +10,7 @@ from dayfly.adapters.system import SystemClock
 from dayfly.authority.account_scopes import change_account_scope
 from dayfly.authority.accounts import end_account, open_orders_of
 from dayfly.authority.external_accounts import add_external_key, revoke_external_key
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.acme.external_accounts import ExternalAccountKey
 from dayfly.core.acme.habits import MOST_ISSUANCES, Advice, Conduct, advice_for, conduct_of
 from dayfly.core.acme.objects import Account

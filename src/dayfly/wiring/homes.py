@@ -14,7 +14,8 @@ import shlex
 from pathlib import Path
 
 from dayfly.adapters.stores import load_stores
-from dayfly.config import Config, load_config
+from dayfly.config.reading import load_config
+from dayfly.config.values import Config
 from dayfly.errors import ConfigError
 from dayfly.home import resolve_home
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from dayfly.adapters.signers.keyfile import KeyFileSigner, open_signer
 from dayfly.adapters.signers.notekey import NoteKeySigner, open_note_signer
 from dayfly.adapters.system import SystemClock
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.transparency.checkpoint import parse_verifier_key
 from dayfly.core.x509.alternates import AlternateChain, make_alternate_chain
 from dayfly.core.x509.hierarchy import HierarchyError

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from dayfly.config import Address, Config
+from dayfly.config.addresses import Address
+from dayfly.config.values import Config
 from dayfly.core.policy.addresses import IPAddress
 from dayfly.errors import ConfigError
 

@@ -32,7 +32,7 @@ from dayfly.authority.context import Authority, Caps, CRLSettings
 from dayfly.authority.limits import Limits
 from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.upkeep import Upkeep
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.events import Event, Throttled
 from dayfly.core.frozen import replace
 from dayfly.core.identifiers import IdentifierType

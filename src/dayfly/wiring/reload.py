@@ -12,7 +12,8 @@ from dataclasses import dataclass, fields
 from dayfly.adapters.validators.caa import CaaClimber
 from dayfly.authority.context import Authority
 from dayfly.authority.renewals_told import RenewalInfos
-from dayfly.config import Config, parse_config, read_config
+from dayfly.config.reading import parse_config, read_config
+from dayfly.config.values import Config
 from dayfly.core.frozen import replace
 from dayfly.errors import ConfigError
 from dayfly.systemd import notify, notify_reloading

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from dayfly.adapters.system import SystemClock
 from dayfly.authority.revocations import TRIES, being_changed, find_by_serial, revoke_once
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.acme.revoking import Revoker
 from dayfly.core.fleet.selecting import Selection

@@ -20,7 +20,7 @@ from dayfly.adapters.observers.fleet import Fleet
 from dayfly.adapters.observers.prometheus import Metrics, State
 from dayfly.adapters.serverlock import ServerLock
 from dayfly.adapters.stores import open_store
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.server.app import Application
 from dayfly.server.metrics_routes import MetricsRoutes
 from dayfly.server.run import serve

@@ -14,7 +14,7 @@ from ipaddress import ip_network
 from dayfly.adapters.validators import look
 from dayfly.adapters.validators.caa import CaaClimber
 from dayfly.adapters.validators.hops import Hop, Step, recorded
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.acme.caa import Issuance, forbidden_by
 from dayfly.core.acme.challenges import OF_AN_ACCOUNT
 from dayfly.core.frozen import replace

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dayfly.config import parse_config
+from dayfly.config.reading import parse_config
 from dayfly.errors import ConfigError
 from dayfly.wiring.process import caps_of
 from dayfly.wiring.reload import plan_change

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from dayfly.config import parse_config
+from dayfly.config.reading import parse_config
 from dayfly.errors import DayflyError
 from dayfly.wiring.workers import links
 from dayfly.wiring.workers.children import FIRST_PAUSE, LONG_ENOUGH, LONGEST_PAUSE, Child

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from dayfly.config import Address
+from dayfly.config.addresses import Address
 
 TIMEOUT = 5.0  # seconds
 MAX_ANSWER = 64 * 1024

@@ -37,7 +37,8 @@ from dayfly.adapters.system import SystemClock
 from dayfly.cli.ca_init.asking import Elsewhere, ExistingIntermediate, ExistingRoot, Request
 from dayfly.cli.ca_init.telling import report, report_completed, report_pki
 from dayfly.client.transport import parse_url
-from dayfly.config import Config, parse_config
+from dayfly.config.reading import parse_config
+from dayfly.config.values import Config
 from dayfly.core.policy.first_rules import first_rules
 from dayfly.core.policy.rules import Rule
 from dayfly.core.settings.claims import Claims, make_claims

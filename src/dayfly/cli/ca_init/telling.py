@@ -9,7 +9,7 @@ from typing import Any
 from dayfly.adapters.hierarchies import Hierarchy
 from dayfly.cli.ca_init.asking import NewRoot, Request
 from dayfly.cli.output import say, tick
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.policy.lifetimes import parse_duration, render_duration, short_duration
 from dayfly.core.policy.rules import Rule
 

@@ -18,7 +18,7 @@ from dayfly.adapters.system import SystemClock
 from dayfly.cli.ca_reissue.choosing import Meant, check_alone, check_chosen, find_meant, wanted_of
 from dayfly.cli.ca_reissue.telling import document_of, tell, tell_list
 from dayfly.cli.output import emit, home_option, json_option, tick
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.frozen import replace
 from dayfly.core.schedule import Timing
 from dayfly.core.settings.reissue_changes import plan_cancellation, plan_reissue

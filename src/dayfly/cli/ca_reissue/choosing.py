@@ -11,7 +11,7 @@ from typing import Any
 from dayfly.adapters.hierarchies import read_certificates
 from dayfly.adapters.system import SystemClock
 from dayfly.cli.certificate.sources import load_certificates
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.fleet.reissuing import is_meant
 from dayfly.core.ids import parse_id
 from dayfly.core.policy.lifetimes import parse_duration

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dayfly.adapters.system import SystemClock
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.acme.authorizations import row_as_of, row_ids_of, with_rows
 from dayfly.core.acme.objects import Certificate, Order, OrderStatus, SharedAuthorization
 from dayfly.core.fleet.selecting import is_met

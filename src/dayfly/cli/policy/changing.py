@@ -11,7 +11,7 @@ import click
 
 from dayfly.cli.output import emit, say, tick
 from dayfly.cli.policy.showing import rule_words
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.denials import KeptDenial, allowed_by
 from dayfly.core.policy.rules import Rule, RuleAction, RuleKind, parse_network

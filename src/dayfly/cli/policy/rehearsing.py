@@ -19,7 +19,7 @@ from dayfly.adapters.system import SystemClock
 from dayfly.cli.output import emit, say
 from dayfly.cli.policy.showing import target_words
 from dayfly.cli.tables import render_moment, render_table
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.policy.index import compile_rules
 from dayfly.core.policy.lifetimes import parse_duration
 from dayfly.core.policy.rules import Rule, RuleAction

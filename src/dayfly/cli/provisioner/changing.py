@@ -15,7 +15,7 @@ from dayfly.adapters.keyfiles import read_password
 from dayfly.adapters.provisionerkeys import new_provisioner_key, read_public_key
 from dayfly.cli.output import emit, say, tick
 from dayfly.cli.provisioner.flags import edit_of
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.lifetimes import render_duration

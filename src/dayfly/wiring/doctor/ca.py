@@ -25,7 +25,9 @@ from dayfly.adapters.inspection.host import (
     server_process,
 )
 from dayfly.adapters.inspection.server import ask_health, ask_ready
-from dayfly.config import Address, Config, ValidationConfig, load_config
+from dayfly.config.addresses import Address
+from dayfly.config.reading import load_config
+from dayfly.config.values import Config, ValidationConfig
 from dayfly.core.doctor.ca import (
     AuthorityFacts,
     DatabaseFacts,

@@ -9,7 +9,7 @@ from dayfly.adapters.buckets import BucketTable
 from dayfly.adapters.marks import MarkTable
 from dayfly.adapters.nonces import Rings
 from dayfly.adapters.shared import Slots
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.wiring.keys import Keys
 
 

@@ -7,7 +7,7 @@ import socket
 from contextlib import ExitStack
 
 from dayfly.adapters.serverlock import ServerLock
-from dayfly.config import Config
+from dayfly.config.values import Config
 from dayfly.wiring.keys import open_keys
 from dayfly.wiring.listeners import bind_all
 from dayfly.wiring.server import tell_ready

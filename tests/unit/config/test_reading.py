@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dayfly.config import Address, Config, load_config, parse_address, parse_config
+from dayfly.config.addresses import Address, parse_address
+from dayfly.config.reading import load_config, parse_config
+from dayfly.config.values import Config
 from dayfly.core.frozen import replace
 from dayfly.core.policy.limits import DEFAULT_FIGURES, Rate
 from dayfly.errors import ConfigError
