@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from uvicorn import Config
 
 from dayfly.adapters.nonces import RingNonces
-from dayfly.adapters.stores.sqlite import SqliteStore, open_sqlite
+from dayfly.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from dayfly.adapters.validators.http01 import Http01
 from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver

@@ -27,7 +27,7 @@ from crash.killing import found_for_load
 from crash.ledger import LedgerReader
 from crash.one import Client, one_client
 from dayfly.adapters.stores import open_store
-from dayfly.adapters.stores import sqlite as engine_module
+from dayfly.adapters.stores.sqlite import engine as engine_module
 from dayfly.core.events import LogStarted
 from dayfly.errors import Unavailable
 from dayfly.ports.changes import Changes

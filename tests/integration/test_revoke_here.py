@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from dayfly.adapters.stores.sqlite import SqliteStore
+from dayfly.adapters.stores.sqlite.store import SqliteStore
 from dayfly.adapters.system import SystemClock
 from dayfly.config.reading import load_config
 from dayfly.core.acme.objects import Account, AccountStatus, Certificate

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from dayfly.adapters.stores import open_store
-from dayfly.adapters.stores import sqlite as engine_module
-from dayfly.adapters.stores.sqlite import SqliteStore
+from dayfly.adapters.stores.sqlite import engine as engine_module
+from dayfly.adapters.stores.sqlite.store import SqliteStore
 from dayfly.core.events import AccountCreated
 from dayfly.core.ids import make_id
 from dayfly.core.transparency.merkle import tree_head

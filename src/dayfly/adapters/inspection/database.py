@@ -16,7 +16,7 @@ from urllib.parse import quote
 from dayfly.adapters.stores import migrations
 from dayfly.adapters.stores.log import check_head
 from dayfly.adapters.stores.rows import parse_account, parse_external_key, parse_issuance
-from dayfly.adapters.stores.statements import ISSUANCES
+from dayfly.adapters.stores.sqlite.statements import ISSUANCES
 from dayfly.core.acme.external_accounts import vouches
 from dayfly.core.acme.habits import MOST_ISSUANCES, conduct_of, misfits
 from dayfly.core.doctor.ca import DatabaseFacts

@@ -16,8 +16,8 @@ Notify = Callable[[Sequence[Event]], None]
 OnFatal = Callable[[Exception], None]
 
 STORES: Mapping[str, str] = {
-    "sqlite": "dayfly.adapters.stores.sqlite:open_sqlite",
-    "memory": "dayfly.adapters.stores.memory:open_memory",
+    "sqlite": "dayfly.adapters.stores.sqlite.store:open_sqlite",
+    "memory": "dayfly.adapters.stores.memory.store:open_memory",
 }
 
 

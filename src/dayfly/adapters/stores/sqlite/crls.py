@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from dayfly.adapters.stores.reads import LIVES_LONG, Reader
+from dayfly.adapters.stores.sqlite.certificates import LIVES_LONG
+from dayfly.adapters.stores.sqlite.reader import Reader
 from dayfly.core.x509.crl import RevokedLeaf
 from dayfly.errors import Conflict
 from dayfly.ports.crls import CRLHead, StoredCRL

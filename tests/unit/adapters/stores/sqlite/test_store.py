@@ -1,26 +1,22 @@
-"""What only SQLite can get wrong: files, settings of the connection, schema, and turns at the write lock."""
+"""What only SQLite can get wrong: durability, turns at the write lock, a log that another hand changed."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sqlite3
-import subprocess
-import sys
 import threading
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dayfly.adapters.stores import open_store
-from dayfly.adapters.stores import sqlite as engine_module
 from dayfly.adapters.stores import writer as writer_module
-from dayfly.adapters.stores.sqlite import SqliteStore, migrate
-from dayfly.adapters.stores.statements import plan_writes
-from dayfly.core.events import AccountCreated, Event
+from dayfly.adapters.stores.sqlite import store as store_module
+from dayfly.adapters.stores.sqlite.statements import plan_writes
+from dayfly.adapters.stores.sqlite.store import SqliteStore
+from dayfly.core.events import Event
 from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id
 from dayfly.core.settings.owners import Owner
@@ -29,47 +25,7 @@ from dayfly.core.transparency.merkle import tree_head
 from dayfly.errors import ConfigError, Conflict, DayflyError, NotFound, Unavailable
 from dayfly.ports.changes import Changes, Receipt
 from factories import NOW, account, certificate, order, ready_order
-
-NAME = "dayfly.db"
-LATER = 10.0  # seconds that no test takes
-
-
-async def open_sqlite(home: Path, heard: list[Event] | None = None) -> SqliteStore:
-    """The store in a directory."""
-    store = await open_store(f"sqlite:{NAME}", home=home, notify=(heard if heard is not None else []).extend)
-    assert isinstance(store, SqliteStore)
-    return store
-
-
-def play(home: Path, scenario: Callable[[SqliteStore], Awaitable[None]]) -> None:
-    """Run a scenario against a fresh store."""
-
-    async def body() -> None:
-        store = await open_sqlite(home)
-        try:
-            await scenario(store)
-        finally:
-            await store.close()
-
-    asyncio.run(body())
-
-
-def created(number: int = 0) -> AccountCreated:
-    """A logged event."""
-    return AccountCreated(NOW, number, "acme", "t")
-
-
-def edit(home: Path, *statements: str) -> None:
-    """Change the file behind the store's back."""
-    with contextlib.closing(sqlite3.connect(home / NAME, isolation_level=None)) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
-async def in_thread(call: Callable[[float], object]) -> None:
-    """Wait for a thread, and let the loop serve on."""
-    assert await asyncio.get_running_loop().run_in_executor(None, call, LATER)
-
+from sqlite_world import LATER, NAME, created, edit, in_thread, open_sqlite, play
 
 # --- opening ----------------------------------------------------------------------------------------------------------
 
@@ -83,116 +39,10 @@ def test_unknown_scheme_is_a_config_error(tmp_path: Path, url: str) -> None:
     assert "sqlite" in caught.value.message
 
 
-def test_files_are_the_owners_alone__security_p0_10(tmp_path: Path) -> None:
-    """Database, write-ahead log and shared memory are 0600, also under a lax umask."""
-
-    async def scenario(store: SqliteStore) -> None:
-        await store.commit(Changes(insert=(order(),)))
-        files = {one.name: one.stat() for one in os.scandir(tmp_path)}
-        modes = {name: found.st_mode & 0o777 for name, found in files.items()}
-        assert modes == {NAME: 0o600, f"{NAME}-wal": 0o600, f"{NAME}-shm": 0o600}
-        assert await store.size_bytes() == files[NAME].st_size + files[f"{NAME}-wal"].st_size
-
-    before = os.umask(0)
-    try:
-        play(tmp_path, scenario)
-    finally:
-        os.umask(before)
-    assert [one.name for one in tmp_path.iterdir()] == [NAME]
-
-
-def test_file_that_others_can_read_is_refused__security_p0_10(tmp_path: Path) -> None:
-    """The error says how to mend it."""
-    play(tmp_path, _nothing)
-    (tmp_path / NAME).chmod(0o640)
-    with pytest.raises(ConfigError, match="0640"):
-        asyncio.run(open_sqlite(tmp_path))
-
-
-def test_link_in_the_databases_place_is_refused(tmp_path: Path) -> None:
-    """A symbolic link is not followed."""
-    (tmp_path / "elsewhere").touch(0o600)
-    (tmp_path / NAME).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Unavailable):
-        asyncio.run(open_sqlite(tmp_path))
-
-
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    """A directory, or a pipe, in the database's place."""
-    os.mkfifo(tmp_path / NAME, 0o600)
-    with pytest.raises(Unavailable, match="no regular file"):
-        asyncio.run(open_sqlite(tmp_path))
-
-
-LOCK_ALL_READERS = """
-import fcntl, sys
-with open(sys.argv[1], "r+b") as file:
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
-    except BlockingIOError:
-        sys.exit(7)
-"""
-
-
-def test_second_store_of_a_process_leaves_the_first_its_locks(tmp_path: Path) -> None:
-    """POSIX drops all of a process's locks on a file when it closes any descriptor of it: nobody else may get in."""
-
-    async def scenario(store: SqliteStore) -> None:
-        other = await open_sqlite(tmp_path)
-        try:
-            command = [sys.executable, "-c", LOCK_ALL_READERS, str(tmp_path / NAME)]
-            done = await asyncio.to_thread(subprocess.run, command, check=False, timeout=30)
-            assert done.returncode == 7
-            await store.check()
-        finally:
-            await other.close()
-
-    play(tmp_path, scenario)
-
-
-def test_missing_directory_is_told(tmp_path: Path) -> None:
-    """The text names the path."""
-    with pytest.raises(Unavailable, match=r"away/dayfly\.db cannot be opened"):
-        asyncio.run(open_sqlite(tmp_path / "away"))
-
-
-def test_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    """It is left as it is."""
-    (tmp_path / NAME).touch(0o600)
-    (tmp_path / NAME).write_bytes(b"no database" * 100)
-    with pytest.raises(Unavailable, match="cannot be used"):
-        asyncio.run(open_sqlite(tmp_path))
-    assert (tmp_path / NAME).read_bytes() == b"no database" * 100
-
-
 def test_old_sqlite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are STRICT, which SQLite before 3.37 does not know."""
-    monkeypatch.setattr(engine_module, "OLDEST_SQLITE", (99, 0, 0))
+    monkeypatch.setattr(store_module, "OLDEST_SQLITE", (99, 0, 0))
     with pytest.raises(ConfigError, match="too old"):
-        asyncio.run(open_sqlite(tmp_path))
-
-
-def test_connections_have_the_settings_that_the_promises_rest_on__security_p0_10(tmp_path: Path) -> None:
-    """WAL, synchronous=FULL and foreign_keys on both connections; the loop waits for no lock; readers cannot write."""
-
-    async def scenario(store: SqliteStore) -> None:
-        for connection in (store._engine.connection, store._reader.connection):
-            names = ("journal_mode", "synchronous", "foreign_keys", "wal_autocheckpoint", "busy_timeout")
-            found = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
-            assert found == ["wal", 2, 1, 0, 0]
-        with pytest.raises(sqlite3.OperationalError):
-            store._reader.connection.execute("DELETE FROM orders")
-
-    play(tmp_path, scenario)
-
-
-@pytest.mark.parametrize(("pragma", "wanted"), [("synchronous=NORMAL", 2), ("journal_mode=DELETE", "wal")])
-def test_setting_that_is_lost_is_no_start__security_p0_10(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pragma: str, wanted: object
-) -> None:
-    """What was asked for is read back, and another answer refuses to run."""
-    monkeypatch.setattr(engine_module, "PRAGMAS", ((pragma, wanted),))
-    with pytest.raises(Unavailable, match="does not take"):
         asyncio.run(open_sqlite(tmp_path))
 
 
@@ -205,59 +55,10 @@ def test_connection_for_reading_that_cannot_be_had_leaves_none_open(
         connection.close()
         raise sqlite3.OperationalError("no reader")
 
-    monkeypatch.setattr(engine_module, "Reader", no_reader)
+    monkeypatch.setattr(store_module, "Reader", no_reader)
     with pytest.raises(Unavailable, match="no reader"):
         asyncio.run(open_sqlite(tmp_path))
     assert [one.name for one in tmp_path.iterdir()] == [NAME]
-
-
-# --- the schema -------------------------------------------------------------------------------------------------------
-
-
-def test_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
-    """A database of a newer Dayfly is not touched, and the text says what to run."""
-    play(tmp_path, _nothing)
-    edit(tmp_path, "PRAGMA user_version=99")
-    with pytest.raises(Unavailable, match="schema 99") as caught:
-        asyncio.run(open_sqlite(tmp_path))
-    assert "newer" in caught.value.hint
-    with contextlib.closing(sqlite3.connect(tmp_path / NAME)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (99,)
-
-
-def test_migration_is_made_once_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that fails halfway leaves the schema before it; the same one can be made later, and then not again."""
-    good = [(1, "CREATE TABLE one (a);"), (2, "-- two tables;\nCREATE TABLE two (a); CREATE TABLE three (a);")]
-    bad = [good[0], (2, "CREATE TABLE two (a); CREATE NONSENSE;")]
-
-    def tables(connection: sqlite3.Connection) -> tuple[list[str], int]:
-        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_schema ORDER BY name")]
-        return names, connection.execute("PRAGMA user_version").fetchone()[0]
-
-    with contextlib.closing(sqlite3.connect(tmp_path / NAME, isolation_level=None)) as connection:
-        monkeypatch.setattr(engine_module, "migrations", lambda: bad)
-        with pytest.raises(sqlite3.OperationalError):
-            migrate(connection)
-        assert tables(connection) == (["one"], 1)
-        monkeypatch.setattr(engine_module, "migrations", lambda: good)
-        for _ in range(2):
-            migrate(connection)
-            assert tables(connection) == (["one", "three", "two"], 2)
-
-
-def test_command_starts_while_a_server_writes(tmp_path: Path) -> None:
-    """Opening a database of the newest schema takes no write lock."""
-
-    async def scenario(store: SqliteStore) -> None:
-        await store.commit(Changes(insert=(order(),)))
-        with contextlib.closing(sqlite3.connect(tmp_path / NAME, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            second = await open_sqlite(tmp_path)
-            assert await second.orders.order(order().id) == order()
-            other.execute("ROLLBACK")
-            await second.close()
-
-    play(tmp_path, scenario)
 
 
 # --- durability -------------------------------------------------------------------------------------------------------
@@ -433,7 +234,7 @@ def test_lock_that_is_never_given_back_is_unavailable__reliability_r6(
     play(tmp_path, scenario)
 
 
-# --- the log and the write-ahead log ----------------------------------------------------------------------------------
+# --- the log ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -450,7 +251,7 @@ def test_lock_that_is_never_given_back_is_unavailable__reliability_r6(
     ],
 )
 @pytest.mark.parametrize("running", [True, False])
-def test_nothing_is_appended_to_a_broken_log__reliability_r16(tmp_path: Path, damage: str, *, running: bool) -> None:
+def testnothing_is_appended_to_a_broken_log__reliability_r16(tmp_path: Path, damage: str, *, running: bool) -> None:
     """No audit, no action: the commit is refused and nothing is written, and reads go on."""
 
     async def damaged(store: SqliteStore) -> None:
@@ -483,66 +284,6 @@ def test_entry_put_there_by_another_hand_is_not_written_over(tmp_path: Path) -> 
                 await store.commit(Changes(insert=(order(),), events=(created(2),)))
         edit(tmp_path, "DELETE FROM log_entries WHERE idx = 1")
         assert await store.commit(Changes(events=(created(2),))) == Receipt(2)
-
-    play(tmp_path, scenario)
-
-
-@pytest.mark.parametrize(("restart", "limit"), [(60_000, 1 << 30), (1 << 30, 100_000)])
-def test_write_ahead_log_stays_small__reliability_r6(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restart: int, limit: int
-) -> None:
-    """A reader that stays keeps it from beginning anew; once he is gone it is made to, or cut, and stops growing."""
-    monkeypatch.setattr(engine_module, "CHECKPOINT_GROUPS", 1)
-    monkeypatch.setattr(engine_module, "WAL_RESTART", restart)
-    monkeypatch.setattr(engine_module, "WAL_LIMIT", limit)
-    monkeypatch.setattr(engine_module, "FOLD_WAIT", 0.001)
-    monkeypatch.setattr(engine_module, "FEW_FRAMES", 0)
-
-    async def write(store: SqliteStore, numbers: range) -> int:
-        for number in numbers:
-            await store.commit(Changes(insert=(order(id=number + 1),), events=(created(number),)))
-            if store._folding is not None:
-                await store._folding
-        return sum(one.stat().st_size for one in os.scandir(tmp_path) if one.name.endswith("-wal"))
-
-    async def scenario(store: SqliteStore) -> None:
-        with contextlib.closing(sqlite3.connect(tmp_path / NAME, isolation_level=None)) as reader:
-            reader.execute("BEGIN")
-            reader.execute("SELECT count(*) FROM orders").fetchone()
-            grown = await write(store, range(100))
-            assert grown > 1_000_000
-            reader.execute("ROLLBACK")
-        assert await write(store, range(100, 200)) <= (grown if restart < limit else limit) + 50_000
-
-    play(tmp_path, scenario)
-
-
-def test_many_rows_ask_for_a_checkpoint_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few large groups fill the write-ahead log as well as many small ones."""
-    monkeypatch.setattr(engine_module, "CHECKPOINT_ROWS", 20)
-
-    async def scenario(store: SqliteStore) -> None:
-        await store.commit(Changes(insert=tuple(order(id=number) for number in range(1, 20))))
-        assert store._folding is None
-        await store.commit(Changes(insert=(order(id=99),)))
-        assert store._folding is not None
-
-    play(tmp_path, scenario)
-
-
-def test_checkpoint_that_fails_is_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The commits stand; the next checkpoint may have more luck."""
-    monkeypatch.setattr(engine_module, "CHECKPOINT_GROUPS", 1)
-
-    async def scenario(store: SqliteStore) -> None:
-        store._path = tmp_path / "away" / NAME
-        await store.commit(Changes(insert=(order(),)))
-        assert store._folding is not None
-        await store._folding
-        assert "not folded back" in caplog.text
-        assert await store.orders.order(order().id) == order()
 
     play(tmp_path, scenario)
 
@@ -604,10 +345,6 @@ def test_fresh_row_is_read_beside_an_update(tmp_path: Path) -> None:
             assert await store.orders.order(order().id) == replace(ready_order(), version=version + 1)
 
     play(tmp_path, scenario)
-
-
-async def _nothing(_: SqliteStore) -> None:
-    """Open and close."""
 
 
 def test_row_of_an_open_group_is_read_by_nobody__architecture_6(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dayfly.adapters.stores import open_store
-from dayfly.adapters.stores.recent import KEPT, ChangeCounter, RecentRows, count_changes, stop_counting
-from dayfly.adapters.stores.sqlite import SqliteStore
+from dayfly.adapters.stores.sqlite.recent import KEPT, ChangeCounter, RecentRows, count_changes, stop_counting
+from dayfly.adapters.stores.sqlite.store import SqliteStore
 from dayfly.core.acme.objects import Order, OrderStatus
 from dayfly.core.frozen import replace
 from dayfly.core.settings.owners import Owner

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from dayfly.adapters.stores import rows
-from dayfly.adapters.stores.reads import Reader
+from dayfly.adapters.stores.sqlite.reader import Reader
 from dayfly.core.policy.denials import ID_REST, MOST_GONE, KeptDenial, once_more, share_of
 from dayfly.errors import Conflict, NotFound
 

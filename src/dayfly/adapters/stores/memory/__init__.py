@@ -1,0 +1,1 @@
+"""The store in memory, a file for each family of objects."""
