@@ -86,13 +86,25 @@ def test_example_parses_as_it_stands(path: str, line: str) -> None:
 # --- completion -------------------------------------------------------------------------------------------------------
 
 
-def complete(*words: str) -> list[str]:
-    """What bash offers for the last of these words, by the script that `dayfly completion bash` prints."""
+LIMIT = 110  # seconds; a busy machine takes a while for each program, and one that hangs takes for ever
+
+
+@pytest.fixture(scope="module")
+def bash_script() -> str:
+    """What `dayfly completion bash` prints."""
+    asked = [sys.executable, "-m", "dayfly", "completion", "bash"]
+    return subprocess.run(asked, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
+
+
+def complete(begin: str, *words: str) -> list[str]:
+    """What bash offers for the last of these words, once it has begun so."""
     variables = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    script = 'source <(dayfly completion bash); COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+    script = begin + '\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
     script += '_dayfly_completion dayfly; printf "%s\\n" "${COMPREPLY[@]}"'
     asked = ["bash", "--norc", "-c", script, "bash", *words]
-    result = subprocess.run(asked, env=variables, capture_output=True, text=True, timeout=60, check=True)
+    result = subprocess.run(
+        asked, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT, check=True
+    )
     assert result.stderr == ""
     return result.stdout.split()
 
@@ -100,7 +112,6 @@ def complete(*words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (("dayfly", "ca", "pro"), ["provisioner"]),
         (("dayfly", "certificate", "ins"), ["inspect", "install"]),
         (("dayfly", "ca", "log", ""), ["verify"]),
         (("dayfly", "completion", "z"), ["zsh"]),
@@ -109,9 +120,14 @@ def complete(*words: str) -> list[str]:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_bash_completes_commands_and_options(words: tuple[str, ...], offered: list[str]) -> None:
+def test_bash_completes_commands_and_options(words: tuple[str, ...], offered: list[str], bash_script: str) -> None:
     """Groups, their commands, choices, long options."""
-    assert complete(*words) == offered
+    assert complete(bash_script, *words) == offered
+
+
+def test_bash_takes_the_script_as_the_manual_says() -> None:
+    """`source <(dayfly completion bash)`, and a tab completes."""
+    assert complete("source <(dayfly completion bash)", "dayfly", "ca", "pro") == ["provisioner"]
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
-import time
-from collections.abc import Callable
-from contextlib import suppress
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cpu_time import allowed_ms, least_ms
 from dayfly.core.jose import encoding
 from dayfly.core.jose.encoding import EncodingError, b64u_decode, b64u_encode, strict_json_object
 
 CAP = 64 * 1024
-FAST_MS = 20
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 # A fresh clone builds hypothesis's table of Unicode inside the first draw of a text (a second), and a busy machine is
@@ -36,22 +33,6 @@ documents = st.recursive(
     max_leaves=12,
 )
 jsonish = st.text('{}[]":,\\ua1eN-. \n', max_size=60)
-
-
-def _best_ms(work: Callable[[], object]) -> float:
-    """The least CPU time of five readings in milliseconds, refused or not."""
-    times = []
-    for _ in range(5):
-        start = time.process_time()
-        with suppress(EncodingError):
-            work()
-        times.append(time.process_time() - start)
-    return min(times) * 1000
-
-
-def _fast_ms() -> float:
-    """20 ms of an idle core, on which a hundred thousand rounds of a plain loop take less than 4."""
-    return FAST_MS * max(1.0, _best_ms(lambda: [number & 1 for number in range(100_000)]) / 4)
 
 
 @patient
@@ -318,4 +299,4 @@ def test_one_reading_and_two_readings_agree__security_8(members: list[tuple[str,
 )
 def test_64_kib_of_anything_is_read_or_refused_fast__acme_j27(data: bytes) -> None:
     """No document of the cap's size takes 20 ms."""
-    assert _best_ms(lambda: strict_json_object(data)) < _fast_ms()
+    assert least_ms(lambda: strict_json_object(data), refusal=EncodingError) < allowed_ms(20)
