@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import http.server
@@ -17,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -25,12 +27,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from ca_world import CA, PASSWORD, dayfly, found
 from dayfly.adapters.inspection.server import ask_ready
+from dayfly.adapters.stores import open_store
 from dayfly.config.addresses import Address
 from dayfly.core.doctor.catalogue import Level
 from dayfly.core.frozen import replace
+from dayfly.core.ids import serial_row_id
+from dayfly.core.x509.pem import parse_pem_certificates
 from dayfly.errors import ConfigError
+from dayfly.ports.changes import Changes
 from dayfly.wiring.doctor import Report, Request, examine
+from factories import certificate
 from secrecy.searching import PLANTED
+from small_pki import PKI
 
 # What depends on the machine that the tests run on, and not on the home.
 OF_THE_HOST = frozenset({"DF4101", "DF4104", "DF4105", "DF4106", "DF4109"})
@@ -288,6 +296,33 @@ def test_ends_of_the_certificates_are_told_in_time(home: Path) -> None:
     after = look(home, now=max(end, root_end) + DAY)
     assert {"DF4206", "DF4207"} <= after
     assert "DF4209" not in after
+
+
+def test_long_leaves_of_an_earlier_intermediate_are_found__acme_10(home: Path) -> None:
+    """A leaf that names another key is one; one that names the home's own intermediate is not."""
+    now = moment().replace(microsecond=0)
+    pki = PKI(now)
+    ours = PKI(now)
+    ours.intermediate = parse_pem_certificates((home / INTERMEDIATE).read_text())[0]  # in name; nobody verifies it here
+
+    def keep(leaf: x509.Certificate, **changes: Any) -> None:
+        async def body() -> None:
+            row = certificate(
+                id=serial_row_id(leaf.serial_number), serial=leaf.serial_number, der=leaf.public_bytes(Encoding.DER),
+                issuer=f"{leaf.serial_number}", not_before=now, not_after=now + 30 * DAY,
+            )  # fmt: skip
+            row = replace(row, **changes)
+            store = await open_store("sqlite:db/dayfly.db", home=home)
+            await store.commit(Changes(insert=(row,)))
+            await store.close()
+
+        asyncio.run(body())
+
+    keep(ours.leaf(life=30 * DAY))
+    keep(ours.leaf(life=30 * DAY), der=b"no certificate")  # which the log tells of
+    assert look(home) == {"DF4214"}
+    keep(pki.leaf(life=30 * DAY))
+    assert look(home) == {"DF4214", "DF4223"}
 
 
 def test_root_of_another_ca_is_found(home: Path, tmp_path: Path) -> None:

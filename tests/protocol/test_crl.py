@@ -12,13 +12,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from acme_peer import Peer, Reply
-from dayfly.authority.context import CRLSettings
+from dayfly.adapters.inspection.database import inspect_database
+from dayfly.adapters.signers.keyfile import KeyFileSigner
+from dayfly.authority.context import CRLSettings, SingleFlight
 from dayfly.authority.crls import current_crl, is_due, refresh_crls
 from dayfly.core.settings.claims import make_claims
+from dayfly.core.x509.hierarchy import build_intermediate
+from dayfly.core.x509.leaf import authority_key_id
 from dayfly.core.x509.partitions import partition_of, render_partition
 from dayfly.errors import Conflict, SignerError, Unavailable
 from dayfly.ports.crls import StoredCRL
-from factories import NOW
+from factories import NOW, ec_key
 from step_peer import KEY, Leaf, Play, StepClient, provisioner_of, put, refused
 
 BASE_URL = "http://ca.internal.example:9080"
@@ -185,6 +189,83 @@ def test_two_processes_at_once_have_one_list__rfc5280_5_2_3(play: Play) -> None:
             await client.revoke((await client.issued()).serial)
 
     play(scenario)
+
+
+def test_list_that_was_overtaken_is_dropped_unseen__acme_10(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process signs for long; another one revokes and signs meanwhile: nobody has the list of the first."""
+
+    async def scenario(client: StepClient) -> None:
+        peer = await with_crls(client)
+        leaf, sign, goes_on = await client.issued(), type(peer.authority.signer).sign_crl, asyncio.Event()
+        slow = peer.with_authority(crls={}, making_crl=SingleFlight())
+
+        async def late(signer: object, checked: object) -> bytes:
+            der = await sign(signer, checked)  # type: ignore[arg-type]  # they are what they are
+            if asyncio.current_task() is waiting:
+                await goes_on.wait()
+            return der
+
+        monkeypatch.setattr(type(peer.authority.signer), "sign_crl", late)
+        waiting = asyncio.create_task(current_crl(slow.authority, partition(leaf)))
+        await asyncio.sleep(0.05)
+        await client.revoke(leaf.serial)
+        newest = await fetch(peer, leaf)
+        assert serials(newest) == {leaf.serial}
+        goes_on.set()
+        assert (await waiting).der == newest.body
+        for one in (peer, slow):
+            assert (await current_crl(one.authority, partition(leaf))).der == newest.body
+
+    play(scenario)
+
+
+def test_list_of_another_issuer_is_not_served_in_the_name_of_todays__acme_10(play: Play) -> None:
+    """After a change of the intermediate the next reader gets one that today's issuer signed, though none was due."""
+
+    async def scenario(client: StepClient) -> None:
+        peer = await with_crls(client)
+        leaf = await client.issued()
+        first = await current_crl(peer.authority, partition(leaf))
+        later = await changed_issuer(peer)
+        found = await current_crl(later.authority, partition(leaf))
+        crl, (issuer, *_) = x509.load_der_x509_crl(found.der), later.authority.signer.chain
+        assert found.head.number > first.head.number
+        assert crl.is_signature_valid(x509.load_der_x509_certificate(issuer).public_key())  # type: ignore[arg-type]  # EC
+        assert await current_crl(later.authority, partition(leaf)) == found
+
+    play(scenario)
+
+
+def test_doctor_counts_long_leaves_by_who_signed_them__acme_10(play: Play, tmp_path: Path) -> None:
+    """Those that live and are not revoked; a short one names no CRL."""
+
+    async def scenario(client: StepClient) -> None:
+        peer = await with_crls(client)
+        first, _, revoked = [await client.issued() for _ in range(3)]
+        await client.revoke(revoked.serial)
+        later = await changed_issuer(peer)
+        peer.authority.signer = later.authority.signer
+        third = await client.issued()
+        await put(peer, provisioner_of(KEY))
+        await client.issued()
+        told = inspect_database(tmp_path / "dayfly.db", None, now=peer.clock.now())
+        found = {one.signed_by.key_id: (one.count, one.until) for one in told.long_leaves}
+        end = first.certificate.not_valid_after_utc
+        assert found == {authority_key_id(first.der): (2, end), authority_key_id(third.der): (1, end)}
+        over = inspect_database(tmp_path / "dayfly.db", None, now=end + timedelta(seconds=1))
+        assert over.long_leaves == ()
+
+    play(scenario)
+
+
+async def changed_issuer(peer: Peer) -> Peer:
+    """The same CA with another intermediate of the same root, as after its start."""
+    now, key = peer.clock.now(), ec_key()
+    der = build_intermediate(
+        name="Test CA", public_key=key.public_key(), issuer=peer.authority.roots[0], issuer_key=peer.root_key,
+        serial=1 << 102, not_before=now - timedelta(hours=1), not_after=now + timedelta(days=3650),
+    )  # fmt: skip
+    return peer.with_authority(signer=KeyFileSigner(key, (der,)), crls={})
 
 
 def test_many_readers_cost_one_signature_and_a_lost_race_is_made_again(

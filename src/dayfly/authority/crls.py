@@ -1,8 +1,8 @@
 """CRLs: made when they are asked for or due, kept for all processes, served from memory (acme.md part 10).
 
-Rules: a list that lacks a revocation is not served after it, whichever process revoked; a new one takes the place of
-the one that it was made after, or is dropped unseen, so numbers rise whichever process signs; where the store or the
-signer cannot be used, the last list is served as long as it is good.
+Rules: a list that lacks a revocation is not served after it, whichever process revoked, nor one of another issuer than
+today's; a new one takes the place of the one that it was made after, or is dropped unseen, so numbers rise whichever
+process signs; where the store or the signer cannot be used, the last list is served as long as it is good.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime
 from dayfly.authority.context import Authority, SeenCRL
 from dayfly.authority.issuing import sign_list
 from dayfly.core.problems import NoSuchResource, ServiceUnavailable
-from dayfly.core.x509.crl import entries_digest, plan_crl, refresh_at
+from dayfly.core.x509.crl import content_digest, plan_crl, refresh_at
 from dayfly.core.x509.partitions import is_served, partition_bounds, partition_of, partition_url
 from dayfly.errors import Conflict, SignerError, Unavailable
 from dayfly.ports.crls import CRLHead, StoredCRL
@@ -74,12 +74,15 @@ async def refresh_crls(authority: Authority, now: datetime) -> None:
 
 
 async def _newest(authority: Authority, partition: int) -> StoredCRL:
-    """The stored one if it says what is revoked and is not due, else a new one; who lost a race looks again."""
+    """The stored one if it is today's issuer's, says what is revoked and is not due, else a new one.
+
+    Who lost a race looks again.
+    """
     for _ in range(TRIES):
         now = authority.clock.now()
         stored = await authority.store.crls.crl(partition)
         revoked = await authority.store.crls.revoked(*partition_bounds(partition))
-        digest = entries_digest(revoked)
+        digest = content_digest(revoked, authority.signer.issuer)
         if stored is not None and stored.head.digest == digest and not is_due(stored.head, now):
             return stored
         after = 0 if stored is None else stored.head.number

@@ -14,7 +14,7 @@ from dayfly.core.x509.crl import RevokedLeaf
 
 @dataclass(frozen=True, slots=True)
 class CRLHead:
-    """What is known of a partition's newest CRL; `digest` tells its entries (core/x509/crl)."""
+    """What is known of a partition's newest CRL; `digest` tells its issuer and entries (core/x509/crl)."""
 
     partition: int
     number: int

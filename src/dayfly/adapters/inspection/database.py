@@ -13,18 +13,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from cryptography import x509
+
 from dayfly.adapters.stores import migrations
 from dayfly.adapters.stores.log import check_head
 from dayfly.adapters.stores.rows import parse_account, parse_external_key, parse_issuance
+from dayfly.adapters.stores.sqlite.certificates import LIVES_LONG
 from dayfly.adapters.stores.sqlite.statements import ISSUANCES
 from dayfly.core.acme.external_accounts import vouches
 from dayfly.core.acme.habits import MOST_ISSUANCES, conduct_of, misfits
-from dayfly.core.doctor.ca import DatabaseFacts
+from dayfly.core.doctor.ca import DatabaseFacts, IssuingKey, LongLeaves
 from dayfly.core.frozen import replace
 from dayfly.core.settings.documents import parse_document
 from dayfly.core.settings.provisioners import Provisioner
 from dayfly.core.transparency.checkpoint import NoteError, VerifierKey, open_note
 from dayfly.core.transparency.entries import EntryError, parse_entry
+from dayfly.core.x509.leaf import authority_key_id
+from dayfly.core.x509.unreadable import UNREADABLE
 from dayfly.errors import DayflyError, Unavailable
 from dayfly.ports.log import LogHead
 
@@ -42,6 +47,7 @@ def inspect_database(path: Path, key: VerifierKey | None, *, now: datetime) -> D
                 return facts  # its tables are not those that we know
             connection.execute("BEGIN")  # one moment for all reads
             facts = _external_keys(connection, _settings(connection, facts))
+            facts = replace(facts, long_leaves=_long_leaves(connection, now=now))
             return _log(connection, _clients(connection, facts, now=now), key)
     except sqlite3.Error as error:
         return DatabaseFacts(trouble=f"the database {path} cannot be read: {error}")
@@ -56,6 +62,25 @@ def _settings(connection: sqlite3.Connection, facts: DatabaseFacts) -> DatabaseF
     (ends,) = connection.execute("SELECT min(next_update) FROM crls").fetchone()
     crl_ends = None if ends is None else datetime.fromtimestamp(ends, UTC)
     return replace(facts, rules=rules, longest_leaf=max(longest, default=None), crl_ends=crl_ends)
+
+
+def _long_leaves(connection: sqlite3.Connection, *, now: datetime) -> tuple[LongLeaves, ...]:
+    """By the issuing certificate; one leaf of each says by whose name and key. What cannot be read the log tells of."""
+    rows = connection.execute(
+        "SELECT count(*), max(not_after), der FROM certificates INDEXED BY long_certificates "  # noqa: S608 - ours
+        f"WHERE {LIVES_LONG} AND not_after > ? AND revoked_at IS NULL GROUP BY issuer",
+        (int(now.timestamp()),),
+    )
+    found: dict[IssuingKey, LongLeaves] = {}
+    for count, until, der in rows:
+        try:
+            key = IssuingKey(x509.load_der_x509_certificate(der).issuer.public_bytes(), authority_key_id(der))
+        except UNREADABLE:
+            continue
+        end = datetime.fromtimestamp(until, UTC)
+        known = found.get(key, LongLeaves(key, 0, end))
+        found[key] = LongLeaves(key, known.count + count, max(known.until, end))
+    return tuple(found.values())
 
 
 def _external_keys(connection: sqlite3.Connection, facts: DatabaseFacts) -> DatabaseFacts:

@@ -17,6 +17,7 @@ from pathlib import Path
 from dayfly.core.doctor.host import HostFacts, Listener, ProcessFacts
 
 PROC = Path("/proc")
+LOCK_READS = 3  # an entry may be passed over while locks before it in the list come and go
 _LISTEN = "0A"  # the state of a listening socket in /proc/net/tcp
 _UNSYNCHRONISED = 0x40  # STA_UNSYNC, adjtimex(2)
 _TIME_ERROR = 5
@@ -143,10 +144,11 @@ def server_process(home: Path) -> int:
         return 0
     written = _text(path).strip()
     holders = {written, "0"}  # 0: taken in another namespace of processes
-    for line in _text(PROC / "locks").splitlines():
-        fields = line.split()  # number, FLOCK, ADVISORY, WRITE, process, device:inode, from, to
-        if "FLOCK" in fields and fields[-3].endswith(f":{inode}") and fields[-4] in holders:
-            return int(written) if written.isdigit() else 0
+    for _ in range(LOCK_READS):
+        for line in _text(PROC / "locks").splitlines():
+            fields = line.split()  # number, FLOCK, ADVISORY, WRITE, process, device:inode, from, to
+            if "FLOCK" in fields and fields[-3].endswith(f":{inode}") and fields[-4] in holders:
+                return int(written) if written.isdigit() else 0
     return 0
 
 

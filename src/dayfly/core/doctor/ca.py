@@ -40,12 +40,33 @@ class PortFact:
 
 
 @dataclass(frozen=True, slots=True)
+class IssuingKey:
+    """Who signs: a name (DER), and the key's identifier; a CRL is of the leaves that name these two (RFC 5280 6.3)."""
+
+    name: bytes
+    key_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class AuthorityFacts:
-    """The times of root and intermediate; `broken` says why the chain does not lead to the root, else is empty."""
+    """The times of root and intermediate; `broken` says why the chain does not lead to the root, else is empty.
+
+    `signs` is what signs today, None where the intermediate does not say.
+    """
 
     root: tuple[datetime, datetime]
     intermediate: tuple[datetime, datetime]
     broken: str = ""
+    signs: IssuingKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LongLeaves:
+    """Certificates above 7 days that live and are not revoked: whose they are, how many, and when the last one ends."""
+
+    signed_by: IssuingKey
+    count: int
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +88,8 @@ class DatabaseFacts:
     longest_leaf: timedelta | None = None
     crl_ends: datetime | None = None
     """The earliest nextUpdate of all CRLs, None where there is none."""
+    long_leaves: tuple[LongLeaves, ...] = ()
+    """What lives now and names a CRL, by who signed it."""
     preauthorized: tuple[str, ...] = ()
     misfits: tuple[Misfit, ...] = ()
     """ACME clients that cannot be expected to renew in time."""
@@ -209,8 +232,13 @@ def judge_clients(facts: DatabaseFacts) -> tuple[Finding, ...]:
     return settle(found, otherwise=passed("DF4222", Group.CA, "ACME clients fit"))
 
 
-def judge_crls(facts: DatabaseFacts, *, served: bool, now: datetime) -> tuple[Finding, ...]:
-    """Are CRLs fresh, and are there some where leaves live long? `served`: ca.toml has a place for them."""
+def judge_crls(
+    facts: DatabaseFacts, *, served: bool, now: datetime, signs: IssuingKey | None = None
+) -> tuple[Finding, ...]:
+    """Are CRLs fresh, and are there some where leaves live long? `served`: ca.toml has a place for them.
+
+    `signs` is who signs today, where that is known.
+    """
     found = []
     if facts.crl_ends is not None and served and facts.crl_ends <= now:
         says = f"a CRL ended at {facts.crl_ends:%Y-%m-%dT%H:%M:%SZ}, and none has taken its place"
@@ -219,6 +247,12 @@ def judge_crls(facts: DatabaseFacts, *, served: bool, now: datetime) -> tuple[Fi
         says = f"a provisioner gives {span(facts.longest_leaf)}, and there are no CRLs: what is above 7 days is refused"
         step = 'say in ca.toml: [crl] address = ":9080", and restart the CA; or shorten the lifetimes'
         found.append(wrong("DF4220", Group.CA, says, next_step=step))
+    for one in facts.long_leaves if signs is not None else ():
+        if one.signed_by != signs:
+            says = (
+                f"{one.count} certificates of an earlier issuing key have no CRL: the last ends at {one.until:%Y-%m-%d}"
+            )
+            found.append(wrong("DF4223", Group.CA, says, next_step="dayfly ca reissue --old-issuer --within 4h"))
     words = "CRLs are fresh" if facts.crl_ends is not None and served else "no CRL is needed"
     return settle(found, otherwise=passed("DF4219", Group.CA, words))
 

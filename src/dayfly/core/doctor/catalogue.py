@@ -206,6 +206,13 @@ PAGES = (
          "here, until its last renewals were all in time.",
          "Change what the finding says on the hosts of these accounts; dayfly ca account list --client NAME shows "
          "them. docs/reference/client-advice.md has all clients that are known."),
+    Page("DF4223", _P, "Certificates of an earlier issuing key have no CRL",
+         "CRLs are signed by the intermediate of today. A certificate above 7 days that an intermediate of another "
+         "name or key signed names a list that is not its issuer's: readers that insist on a CRL refuse it, and the "
+         "others hear of no revocation.",
+         "Have them renewed: dayfly ca reissue --old-issuer --within 4h tells clients that ask (ARI), and dayfly ca "
+         "list shows whose the rest are. Each is renewed for a list of today's issuer; what is left counts until it "
+         "ends. Before the next change of the intermediate let long certificates end, or renew them, first."),
     Page("DF4301", _P, "The root certificate is missing, or not the one that was promised",
          "A client trusts this file alone, and knows its fingerprint from config/defaults.json.",
          "dayfly ca bootstrap --ca-url URL --fingerprint SHA256 --force."),

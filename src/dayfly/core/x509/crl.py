@@ -85,6 +85,11 @@ def entries_digest(revoked: Sequence[RevokedLeaf]) -> bytes:
     return hashlib.sha256("\n".join(rows).encode()).digest()
 
 
+def content_digest(revoked: Sequence[RevokedLeaf], issuer: IssuerFacts) -> bytes:
+    """What tells a list of these entries by this issuer from any other: its name and key count, not its certificate."""
+    return hashlib.sha256(issuer.subject + issuer.key_id + entries_digest(revoked)).digest()
+
+
 def build_crl(plan: CRLPlan, issuer: IssuerFacts) -> DraftCRL:
     """The draft for this plan (RFC 5280 5.1)."""
     parts = [

@@ -31,6 +31,7 @@ from dayfly.config.values import Config, ValidationConfig
 from dayfly.core.doctor.ca import (
     AuthorityFacts,
     DatabaseFacts,
+    IssuingKey,
     LabFacts,
     PortFact,
     PortState,
@@ -79,16 +80,19 @@ def examine_ca(request: Request) -> tuple[Finding, ...]:
         *_judged(authorities, database, now=request.now),
         *judge_lab(_lab(config)),
         *(judge_database(database) if database else ()),
-        *_crls_and_clients(config, database, now=request.now),
+        *_crls_and_clients(config, database, authorities, now=request.now),
         *judge_server(_server(config, running=bool(pid))),
     )
 
 
-def _crls_and_clients(config: Config, database: DatabaseFacts | None, *, now: datetime) -> tuple[Finding, ...]:
+def _crls_and_clients(
+    config: Config, database: DatabaseFacts | None, authorities: AuthorityFacts | None, *, now: datetime
+) -> tuple[Finding, ...]:
     """A database that cannot be read, or is of another schema, is a finding already."""
     if database is None or database.trouble or database.schema != database.known_schema:
         return ()
-    return *judge_crls(database, served=config.crl is not None, now=now), *judge_clients(database)
+    signs = authorities.signs if authorities else None
+    return *judge_crls(database, served=config.crl is not None, now=now, signs=signs), *judge_clients(database)
 
 
 def _judged(
@@ -168,11 +172,20 @@ def _authorities(config: Config, *, now: datetime) -> AuthorityFacts | None:
         broken = ""
     except ChainError as error:
         broken = error.message
-    return AuthorityFacts(_life(root), _life(leaf), broken)
+    return AuthorityFacts(_life(root), _life(leaf), broken, _issuing_key(leaf))
 
 
 def _load(path: Path) -> list[x509.Certificate]:
     return x509.load_pem_x509_certificates(path.read_bytes())
+
+
+def _issuing_key(certificate: x509.Certificate) -> IssuingKey | None:
+    """The two that its leaves name; None where it has no key identifier."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except (x509.ExtensionNotFound, ValueError):
+        return None
+    return IssuingKey(certificate.subject.public_bytes(), found.digest)
 
 
 def _life(certificate: x509.Certificate) -> tuple[datetime, datetime]:

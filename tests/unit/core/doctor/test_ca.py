@@ -12,7 +12,9 @@ from dayfly.core.acme.habits import Advice, Misfit
 from dayfly.core.doctor.ca import (
     AuthorityFacts,
     DatabaseFacts,
+    IssuingKey,
     LabFacts,
+    LongLeaves,
     PortFact,
     PortState,
     ServerFacts,
@@ -195,3 +197,16 @@ def test_crls_are_fresh_where_leaves_live_long(facts: DatabaseFacts, codes: list
     found = judge_crls(facts, served=served, now=NOW)
     assert [one.code for one in found if one.level is not Level.OK] == codes
     assert found
+
+
+TODAYS, EARLIER, NAMED = IssuingKey(b"n", b"k"), IssuingKey(b"n", b"j"), IssuingKey(b"m", b"k")
+
+
+@pytest.mark.parametrize(("key", "is_wrong"), [(TODAYS, False), (EARLIER, True), (NAMED, True)])
+def test_long_leaves_of_an_earlier_issuer_have_no_crl__acme_10(key: IssuingKey, *, is_wrong: bool) -> None:
+    """One of another key or name is a problem, with the command that has them renewed; unknown, nothing is said."""
+    facts = DatabaseFacts(crl_ends=NOW + DAY, long_leaves=(LongLeaves(key, 3, NOW + 9 * DAY),))
+    found = judge_crls(facts, served=True, now=NOW, signs=TODAYS)
+    assert wrongs(found) == ([("DF4223", P)] if is_wrong else [])
+    assert ("3 certificates" in found[0].says) is is_wrong
+    assert wrongs(judge_crls(facts, served=True, now=NOW)) == []

@@ -20,6 +20,7 @@ from dayfly.core.x509.crl import (
     DraftCRL,
     RevokedLeaf,
     build_crl,
+    content_digest,
     entries_digest,
     plan_crl,
     refresh_at,
@@ -230,3 +231,11 @@ def test_url_is_that_of_the_day_and_only_for_what_lives_long__rfc9608() -> None:
     expected = "http://ca.internal.example/crl/20261201.crl"
     assert crl_url("http://ca.internal.example", long) == expected
     assert partition_url("http://ca.internal.example", partition_of(long.not_after)) == expected
+
+
+def test_content_digest_tells_issuers_and_entries_apart__acme_10() -> None:
+    """By the name and the key of the issuer; another certificate of the same two is the same issuer."""
+    others = [replace(ISSUER, key_id=b"k" * 20), replace(ISSUER, subject=ISSUER.subject + b"x")]
+    digests = {content_digest(ENTRIES, one) for one in (ISSUER, *others)} | {content_digest((), ISSUER)}
+    assert len(digests) == 4
+    assert content_digest(ENTRIES[::-1], replace(ISSUER, fingerprint="another")) == content_digest(ENTRIES, ISSUER)
