@@ -12,7 +12,7 @@ import logging
 from contextlib import suppress
 
 from dayfly.authority.context import Authority, Source
-from dayfly.authority.limits import source_key
+from dayfly.authority.limits import rate_of, source_key
 from dayfly.core.acme.account_scopes import bound_scope
 from dayfly.core.acme.external_accounts import (
     Binding,
@@ -43,7 +43,8 @@ async def find_binding_key(
     authority: Authority, provisioner: str, binding: Binding, *, source: Source | None
 ) -> ExternalAccountKey:
     """The key that binds a new account as asked, as of now; Unauthorized, and RateLimited after many of those."""
-    now, limiter, rate = authority.clock.now(), authority.limits.bindings, authority.limits.figures.bad_bindings
+    now, limiter = authority.clock.now(), authority.limits.bindings
+    rate = rate_of(authority.limits.figures.bad_bindings, source)
     limiter.check(source_key(source), rate, now, what="too many external account bindings that do not hold")
     try:
         key = await authority.store.external_keys.external_key(binding.kid)

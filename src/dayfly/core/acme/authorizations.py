@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import assert_never
 
 from dayfly.core.acme.challenges import settle_authorization, with_settled
 from dayfly.core.acme.objects import (
@@ -173,8 +174,10 @@ def _with_row(order: Order, index: int, authorization: Authorization) -> Order:
             return with_settled(order, index, authorization)
         case AuthorizationStatus.DEACTIVATED | AuthorizationStatus.REVOKED:
             return with_given_up(order, index, authorization)
-        case _:  # pending or expired: what follows of that, `as_of` says
+        case AuthorizationStatus.PENDING | AuthorizationStatus.EXPIRED:  # what follows of that, `as_of` says
             return replace_authorization(order, index, authorization)
+        case status:
+            assert_never(status)
 
 
 def settle_row(

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import final
 
 from dayfly.core.x509 import der
 from dayfly.core.x509.crl import CRLPlan, DraftCRL, RevokedLeaf
-from dayfly.core.x509.lint import LintRefused
+from dayfly.core.x509.lint import Checked, LintRefused, need, sized
 from dayfly.core.x509.profile import IssuerFacts
 from dayfly.core.x509.reasons import REASON_CODES
 
@@ -23,23 +24,13 @@ _REASONS = {
 }
 
 
-class CheckedCRL:
-    """Bytes that passed the lint, to be signed once."""
+@final
+class CheckedCRL(Checked):
+    """A list that passed."""
 
-    __slots__ = ("_tbs",)
-
-    def __init__(self, tbs: bytes, *, maker: object) -> None:
-        """Only `check_crl` can make one."""
-        if maker is not _MAKER:
-            raise TypeError("a CheckedCRL comes from crl_lint.check_crl only")
-        self._tbs: bytes | None = tbs
-
-    def take(self) -> bytes:
-        """The bytes to be signed; LintRefused the second time."""
-        tbs, self._tbs = self._tbs, None
-        if tbs is None:
-            raise LintRefused("this draft was signed already")
-        return tbs
+    __slots__ = ()
+    _maker = _MAKER
+    _lint = "crl_lint.check_crl"
 
 
 def check_crl(draft: DraftCRL, plan: CRLPlan, issuer: IssuerFacts) -> CheckedCRL:
@@ -55,32 +46,27 @@ def check_crl(draft: DraftCRL, plan: CRLPlan, issuer: IssuerFacts) -> CheckedCRL
     return CheckedCRL(draft.tbs, maker=_MAKER)
 
 
-def _need(holds: object, what: str) -> None:
-    if not holds:
-        raise LintRefused(what)
-
-
 def _check_plan(plan: CRLPlan, issuer: IssuerFacts) -> None:
-    _need(0 < plan.number < 1 << 159, "the number is none that a CRL can have")
-    _need(plan.this_update < plan.next_update, "it is over before it begins")
-    _need(plan.this_update <= issuer.not_after, "its issuer ended before it")
-    _need(plan.url.isascii() and plan.url.startswith("http://"), "its URL is not one of plain http")
+    need(0 < plan.number < 1 << 159, "the number is none that a CRL can have")
+    need(plan.this_update < plan.next_update, "it is over before it begins")
+    need(plan.this_update <= issuer.not_after, "its issuer ended before it")
+    need(plan.url.isascii() and plan.url.startswith("http://"), "its URL is not one of plain http")
     serials = [one.serial for one in plan.entries]
-    _need(serials == sorted(set(serials)), "its entries are not one for each serial, in order")
-    _need(all(one.reason in REASON_CODES for one in plan.entries), "a reason is none that a revocation here has")
+    need(serials == sorted(set(serials)), "its entries are not one for each serial, in order")
+    need(all(one.reason in REASON_CODES for one in plan.entries), "a reason is none that a revocation here has")
 
 
 def _check_fields(tbs: bytes, plan: CRLPlan, issuer: IssuerFacts) -> None:
     version, algorithm, name, this_update, next_update, *rest = der.read_all(der.read_one(tbs, der.SEQUENCE).content)
-    _need(version.whole == b"\x02\x01\x01", "the version is not 2")
-    _need(algorithm.whole == issuer.signature_algorithm, "the algorithm is not the issuer's")
-    _need(name.whole == issuer.subject, "the issuer's name is another one")
-    _need(_time(this_update) == plan.this_update, "thisUpdate is another one")
-    _need(_time(next_update) == plan.next_update, "nextUpdate is another one")
-    _need(len(rest) == (2 if plan.entries else 1), "it has entries where there are none, or none where there are some")
+    need(version.whole == b"\x02\x01\x01", "the version is not 2")
+    need(algorithm.whole == issuer.signature_algorithm, "the algorithm is not the issuer's")
+    need(name.whole == issuer.subject, "the issuer's name is another one")
+    need(_time(this_update) == plan.this_update, "thisUpdate is another one")
+    need(_time(next_update) == plan.next_update, "nextUpdate is another one")
+    need(len(rest) == (2 if plan.entries else 1), "it has entries where there are none, or none where there are some")
     found = tuple(map(_entry, der.read_all(der.read_one(rest[0].whole, der.SEQUENCE).content))) if rest[1:] else ()
-    _need(found == plan.entries, "its entries are others")
-    _need(rest[-1].tag == 0xA0, "the extensions are not where they belong")
+    need(found == plan.entries, "its entries are others")
+    need(rest[-1].tag == 0xA0, "the extensions are not where they belong")
     _check_extensions(der.read_one(rest[-1].content, der.SEQUENCE), plan, issuer)
 
 
@@ -89,7 +75,7 @@ def _moment(tag: int, content: bytes) -> datetime:
     """UTCTime until 2049, GeneralizedTime from 2050 (RFC 5280 5.1.2.4); many entries share one."""
     form = {der.UTC_TIME: "%y%m%d%H%M%SZ", der.GENERALIZED_TIME: "%Y%m%d%H%M%SZ"}.get(tag, "no time at all")
     moment = datetime.strptime(content.decode("ascii"), form).replace(tzinfo=UTC)
-    _need((moment.year >= 2050) is (tag == der.GENERALIZED_TIME), "a time has the wrong form")
+    need((moment.year >= 2050) is (tag == der.GENERALIZED_TIME), "a time has the wrong form")
     return moment
 
 
@@ -98,7 +84,7 @@ def _time(element: der.Element) -> datetime:
 
 
 def _entry(element: der.Element) -> RevokedLeaf:
-    _need(element.tag == der.SEQUENCE, "an entry is none")
+    need(element.tag == der.SEQUENCE, "an entry is none")
     serial, at, *more = der.read_all(element.content)
     reason = _REASONS.get(b"".join(one.whole for one in more)) if more else 0
     if reason is None:
@@ -108,30 +94,21 @@ def _entry(element: der.Element) -> RevokedLeaf:
 
 def _check_extensions(element: der.Element, plan: CRLPlan, issuer: IssuerFacts) -> None:
     url = plan.url.encode("ascii")
-    name = b"\xa0" + _sized(b"\xa0" + _sized(b"\x86" + _sized(url)))
+    name = b"\xa0" + sized(b"\xa0" + sized(b"\x86" + sized(url)))
     wanted = [
-        (_AKI, False, b"\x30" + _sized(b"\x80" + _sized(issuer.key_id))),
+        (_AKI, False, b"\x30" + sized(b"\x80" + sized(issuer.key_id))),
         (_NUMBER, False, None),
-        (_IDP, True, b"\x30" + _sized(name + b"\x81\x01\xff")),
+        (_IDP, True, b"\x30" + sized(name + b"\x81\x01\xff")),
     ]
     found = der.read_all(element.content)
-    _need(len(found) == len(wanted), "an extension is missing, or one is extra")
+    need(len(found) == len(wanted), "an extension is missing, or one is extra")
     for one, (identifier, critical, value) in zip(found, wanted, strict=True):
         parts = der.read_all(der.read_one(one.whole, der.SEQUENCE).content)
-        _need(parts[0].whole == identifier, "an extension is another one")
-        _need(len(parts) == (3 if critical else 2), "an extension has another number of parts")
-        _need(not critical or parts[1].whole == b"\x01\x01\xff", "a criticality is not TRUE")
+        need(parts[0].whole == identifier, "an extension is another one")
+        need(len(parts) == (3 if critical else 2), "an extension has another number of parts")
+        need(not critical or parts[1].whole == b"\x01\x01\xff", "a criticality is not TRUE")
         content = der.read_one(parts[-1].whole, der.OCTET_STRING).content
         if value is None:
-            _need(der.read_integer(der.read_one(content, der.INTEGER)) == plan.number, "the number is another one")
+            need(der.read_integer(der.read_one(content, der.INTEGER)) == plan.number, "the number is another one")
         else:
-            _need(content == value, f"extension {identifier.hex()} is not what the plan says")
-
-
-def _sized(content: bytes) -> bytes:
-    """A second, independent writer of lengths, for comparison only."""
-    size = len(content)
-    if size < 128:
-        return bytes((size,)) + content
-    octets = size.to_bytes(2 if size > 255 else 1)
-    return bytes((0x80 + len(octets),)) + octets + content
+            need(content == value, f"extension {identifier.hex()} is not what the plan says")

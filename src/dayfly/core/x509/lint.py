@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import ip_address
+from typing import ClassVar, final
 
 import msgspec
 
@@ -37,23 +38,34 @@ class LintRefused(DayflyError):
     """A draft is not what the plan says; nothing is signed."""
 
 
-class LintedCertificate:
-    """Bytes that passed the lint, to be signed once."""
+class Checked:
+    """Bytes that passed a lint, to be signed once; each lint has a class of its own, and alone can make one."""
 
     __slots__ = ("_tbs",)
+    _maker: ClassVar[object]
+    _lint: ClassVar[str]
 
     def __init__(self, tbs: bytes, *, maker: object) -> None:
-        """Only `check` can make one."""
-        if maker is not _MAKER:
-            raise TypeError("a LintedCertificate comes from lint.check and from nowhere else")
+        """Only its lint can make one."""
+        if maker is not self._maker:
+            raise TypeError(f"a {type(self).__name__} comes from {self._lint} and from nowhere else")
         self._tbs: bytes | None = tbs
 
     def take(self) -> bytes:
-        """The linted bytes, once; LintRefused the second time, so that no draft is signed twice."""
+        """The checked bytes, once; LintRefused the second time, so that no draft is signed twice."""
         tbs, self._tbs = self._tbs, None
         if tbs is None:
             raise LintRefused("this draft was signed already")
         return tbs
+
+
+@final
+class LintedCertificate(Checked):
+    """A certificate that passed."""
+
+    __slots__ = ()
+    _maker = _MAKER
+    _lint = "lint.check"
 
 
 class _Expected(msgspec.Struct, frozen=True):
@@ -102,55 +114,56 @@ def check(
     return LintedCertificate(draft.tbs, maker=_MAKER)
 
 
-def _need(holds: object, what: str) -> None:
+def need(holds: object, what: str) -> None:
+    """Raise LintRefused with these words where it does not hold."""
     if not holds:
         raise LintRefused(what)
 
 
 def _check_plan(expected: _Expected) -> None:
     names, validity = expected.names, expected.validity
-    _need(names, "there is no name")
-    _need(len(set(names)) == len(names), "a name stands twice")
-    _need(expected.profile.ekus and "2.5.29.37.0" not in expected.profile.ekus, "the profile has no purpose, or any")
-    _need(expected.serial.bit_length() >= MIN_SERIAL_BITS, "the serial is too short")
-    _need(expected.serial.bit_length() < 8 * MAX_SERIAL_OCTETS, "the serial is too long")
-    _need(validity.lifetime >= SHORTEST, "the lifetime is below ten seconds")
-    _need(validity.not_before >= expected.issuer.not_before - timedelta(hours=1), "it begins before its issuer")
-    _need(validity.not_after <= expected.issuer.not_after, "it outlives its issuer")
+    need(names, "there is no name")
+    need(len(set(names)) == len(names), "a name stands twice")
+    need(expected.profile.ekus and "2.5.29.37.0" not in expected.profile.ekus, "the profile has no purpose, or any")
+    need(expected.serial.bit_length() >= MIN_SERIAL_BITS, "the serial is too short")
+    need(expected.serial.bit_length() < 8 * MAX_SERIAL_OCTETS, "the serial is too long")
+    need(validity.lifetime >= SHORTEST, "the lifetime is below ten seconds")
+    need(validity.not_before >= expected.issuer.not_before - timedelta(hours=1), "it begins before its issuer")
+    need(validity.not_after <= expected.issuer.not_after, "it outlives its issuer")
     outlives = validity.lifetime > expected.profile.no_rev_avail_up_to
-    _need(outlives is (expected.crl_url is not None), "it names a CRL and needs none, or the other way round")
+    need(outlives is (expected.crl_url is not None), "it names a CRL and needs none, or the other way round")
     if expected.common_name is not None:
-        _need(len(expected.common_name) <= MAX_CN, "the CN is too long")
+        need(len(expected.common_name) <= MAX_CN, "the CN is too long")
         named = names if expected.subject is None else (*names, expected.subject)
-        _need(expected.common_name in {name.value for name in named}, "the CN is none of the names")
+        need(expected.common_name in {name.value for name in named}, "the CN is none of the names")
 
 
 def _check_fields(tbs: bytes, expected: _Expected) -> None:
     fields = der.read_all(der.read_one(tbs, der.SEQUENCE).content)
-    _need(len(fields) == 8, "the draft has another number of fields")
+    need(len(fields) == 8, "the draft has another number of fields")
     version, serial, algorithm, issuer, validity, subject, spki, extensions = fields
-    _need(version.whole == b"\xa0\x03\x02\x01\x02", "the version is not 3")
-    _need(der.read_integer(serial) == expected.serial, "the serial is another one")
-    _need(algorithm.whole == expected.issuer.signature_algorithm, "the algorithm is not the issuer's")
-    _need(issuer.whole == expected.issuer.subject, "the issuer's name is another one")
+    need(version.whole == b"\xa0\x03\x02\x01\x02", "the version is not 3")
+    need(der.read_integer(serial) == expected.serial, "the serial is another one")
+    need(algorithm.whole == expected.issuer.signature_algorithm, "the algorithm is not the issuer's")
+    need(issuer.whole == expected.issuer.subject, "the issuer's name is another one")
     _check_validity(validity, expected.validity)
-    _need(_common_name(subject) == expected.common_name, "the subject is another one")
-    _need(spki.whole == expected.spki, "the key is another one")
-    _need(extensions.tag == 0xA3, "the extensions are not where they belong")
+    need(_common_name(subject) == expected.common_name, "the subject is another one")
+    need(spki.whole == expected.spki, "the key is another one")
+    need(extensions.tag == 0xA3, "the extensions are not where they belong")
     _check_extensions(der.read_one(extensions.content, der.SEQUENCE), expected)
 
 
 def _check_validity(element: der.Element, expected: Validity) -> None:
     begin, end = _times(element.whole)
-    _need(begin == expected.not_before, "notBefore is another one")
-    _need(end == expected.not_after, "notAfter is another one")
+    need(begin == expected.not_before, "notBefore is another one")
+    need(end == expected.not_after, "notAfter is another one")
 
 
 @lru_cache(maxsize=256)
 def _times(octets: bytes) -> tuple[datetime, datetime]:
     """The first and the last second; drafts of one second have the same octets, and are read once."""
     begin, end, *more = der.read_all(der.read_one(octets, der.SEQUENCE).content)
-    _need(not more, "the validity has more than two times")
+    need(not more, "the validity has more than two times")
     return _time(begin), _time(end)
 
 
@@ -164,7 +177,7 @@ def _time(element: der.Element) -> datetime:
         moment = _moment(int(text[:4]), text[4:])
     except ValueError:
         raise LintRefused("a time is not well formed") from None
-    _need(element.tag == der.GENERALIZED_TIME and moment.year >= 2050, "a time has the wrong form")
+    need(element.tag == der.GENERALIZED_TIME and moment.year >= 2050, "a time has the wrong form")
     return moment
 
 
@@ -182,7 +195,7 @@ def _common_name(subject: der.Element) -> str | None:
     name = der.read_one(subject.whole, der.SEQUENCE)
     attribute = der.read_one(der.read_one(name.content, der.SET).content, der.SEQUENCE)
     kind, value = der.read_all(attribute.content)
-    _need(kind.whole == der.oid(_COMMON_NAME) and value.tag == der.UTF8_STRING, "the subject is no plain CN")
+    need(kind.whole == der.oid(_COMMON_NAME) and value.tag == der.UTF8_STRING, "the subject is no plain CN")
     return value.content.decode()
 
 
@@ -195,7 +208,7 @@ def _check_extensions(element: der.Element, expected: _Expected) -> None:
         found[identifier] = (critical, value)
     wanted = _wanted(expected)
     if found != wanted:
-        _need(found.keys() == wanted.keys(), "an extension is missing, or one is extra")
+        need(found.keys() == wanted.keys(), "an extension is missing, or one is extra")
         other = next(identifier for identifier in wanted if found[identifier] != wanted[identifier])
         raise LintRefused(f"extension {other.hex()} is not what the plan says")
 
@@ -205,9 +218,9 @@ def _extension(octets: bytes) -> tuple[bytes, bool, bytes]:
     """Identifier, criticality and value of an extension; most are the same octets in every draft, and are read once."""
     parts = der.read_all(der.read_one(octets, der.SEQUENCE).content)
     critical = len(parts) == 3
-    _need(len(parts) in {2, 3}, "an extension has another number of parts")
-    _need(not critical or parts[1].whole == b"\x01\x01\xff", "a criticality is not TRUE")
-    _need(parts[-1].tag == der.OCTET_STRING, "an extension's value is no OCTET STRING")
+    need(len(parts) in {2, 3}, "an extension has another number of parts")
+    need(not critical or parts[1].whole == b"\x01\x01\xff", "a criticality is not TRUE")
+    need(parts[-1].tag == der.OCTET_STRING, "an extension's value is no OCTET STRING")
     return parts[0].whole, critical, parts[-1].content
 
 
@@ -216,8 +229,8 @@ def _wanted(expected: _Expected) -> dict[bytes, tuple[bool, bytes]]:
     profile = expected.profile
     enciphers = profile.key_encipherment and _algorithm(expected.spki) == _OIDS[_RSA]
     wanted = dict(_constant(profile, expected.issuer.key_id, enciphers=enciphers))
-    wanted[_OIDS[_SKI]] = (False, b"\x04" + _sized(_key_id(expected.spki)))
-    wanted[_OIDS[_SAN]] = (expected.common_name is None, b"\x30" + _sized(b"".join(map(_name, expected.names))))
+    wanted[_OIDS[_SKI]] = (False, b"\x04" + sized(_key_id(expected.spki)))
+    wanted[_OIDS[_SAN]] = (expected.common_name is None, b"\x30" + sized(b"".join(map(_name, expected.names))))
     if expected.crl_url is None:  # exactly where the lifetime needs none, as `_check_plan` saw
         wanted[_OIDS[_NO_REV_AVAIL]] = (False, b"\x05\x00")
     else:
@@ -232,17 +245,17 @@ def _wanted(expected: _Expected) -> dict[bytes, tuple[bool, bytes]]:
 def _constant(profile: Profile, issuer_key_id: bytes, *, enciphers: bool) -> Mapping[bytes, tuple[bool, bytes]]:
     """What is the same in every certificate of a profile under an issuer."""
     return {
-        _OIDS[_AKI]: (False, b"\x30" + _sized(b"\x80" + _sized(issuer_key_id))),
+        _OIDS[_AKI]: (False, b"\x30" + sized(b"\x80" + sized(issuer_key_id))),
         _OIDS[_KEY_USAGE]: (True, b"\x03\x02\x05\xa0" if enciphers else b"\x03\x02\x07\x80"),
-        _OIDS[_EKU]: (False, b"\x30" + _sized(b"".join(_oid(one) for one in profile.ekus))),
+        _OIDS[_EKU]: (False, b"\x30" + sized(b"".join(_oid(one) for one in profile.ekus))),
     }
 
 
 @lru_cache(maxsize=1024)
 def _marked(mark: ProvisionerMark) -> bytes:
     """The value of the provisioner extension."""
-    name, credential = _sized(mark.name.encode()), _sized(mark.credential_id.encode())
-    return b"\x30" + _sized(bytes((2, 1, mark.type)) + b"\x04" + name + b"\x04" + credential)
+    name, credential = sized(mark.name.encode()), sized(mark.credential_id.encode())
+    return b"\x30" + sized(bytes((2, 1, mark.type)) + b"\x04" + name + b"\x04" + credential)
 
 
 def _algorithm(spki: bytes) -> bytes:
@@ -254,7 +267,8 @@ def _algorithm(spki: bytes) -> bytes:
 # A second, independent writer, for comparison only: the first one is what is being judged.
 
 
-def _sized(content: bytes) -> bytes:
+def sized(content: bytes) -> bytes:
+    """The content behind its length, DER."""
     size = len(content)
     if size < 128:
         return bytes((size,)) + content
@@ -264,8 +278,8 @@ def _sized(content: bytes) -> bytes:
 
 def _distribution_points(url: str) -> bytes:
     """One point, by one URL (RFC 5280 4.2.1.13)."""
-    name = b"\xa0" + _sized(b"\xa0" + _sized(b"\x86" + _sized(url.encode("ascii"))))
-    return b"\x30" + _sized(b"\x30" + _sized(name))
+    name = b"\xa0" + sized(b"\xa0" + sized(b"\x86" + sized(url.encode("ascii"))))
+    return b"\x30" + sized(b"\x30" + sized(name))
 
 
 def _oid(dotted: str) -> bytes:
@@ -274,11 +288,11 @@ def _oid(dotted: str) -> bytes:
 
 def _name(name: Identifier) -> bytes:
     if name.type is IdentifierType.DNS:
-        return b"\x82" + _sized(name.value.encode("ascii"))
+        return b"\x82" + sized(name.value.encode("ascii"))
     if name.type in {IdentifierType.EMAIL, IdentifierType.URI}:
-        return (b"\x81" if name.type is IdentifierType.EMAIL else b"\x86") + _sized(name.value.encode("ascii"))
-    _need(name.type is IdentifierType.IP, "a name is of a type that no alternative name has")
-    return b"\x87" + _sized(ip_address(name.value).packed)
+        return (b"\x81" if name.type is IdentifierType.EMAIL else b"\x86") + sized(name.value.encode("ascii"))
+    need(name.type is IdentifierType.IP, "a name is of a type that no alternative name has")
+    return b"\x87" + sized(ip_address(name.value).packed)
 
 
 def _key_id(spki: bytes) -> bytes:
