@@ -1,6 +1,7 @@
 """Half-open connections: 2,000 peers that connect and say nothing, and the flow of somebody who works.
 
-Rules: loopback only; a connection that the server drops is opened again, at a bounded rate; it ends by itself.
+Rules: loopback only; a connection that the server drops is opened again, at a bounded rate; it ends by itself. The
+crowd has addresses of its own: from one address it would take the rate of the flow that is measured, or be held by it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from servers import Dayfly
 
 WANTED = 2_000
 RATE = 1_000  # connections opened in a second
+ADDRESSES = [f"127.0.1.{number}" for number in range(1, 9)]
 CLIENT_HELLO = bytes.fromhex("160301020001")  # the first octets of a handshake that never goes on
 
 
@@ -91,12 +93,13 @@ def _crowd(port: int, stop: Event, told: multiprocessing.Queue[tuple[int, int]])
         for _ in range(min(RATE // 50, WANTED - len(held))):
             one = socket.socket()
             one.setblocking(False)  # noqa: FBT003 - the standard library's signature
+            one.bind((ADDRESSES[opened % len(ADDRESSES)], 0))
             with contextlib.suppress(BlockingIOError):
                 one.connect(("127.0.0.1", port))
             watch.register(one, selectors.EVENT_READ)
             held.add(one)
             opened += 1
-            if opened % 2:
+            if opened // len(ADDRESSES) % 2:
                 with contextlib.suppress(OSError):
                     one.send(CLIENT_HELLO)
         for key, _ in watch.select(timeout=0.02):
