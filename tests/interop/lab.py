@@ -20,6 +20,7 @@ from dns_peer import FolderZone, dns_server
 from interop.programs import DIRECTORY, ROOT
 
 B, C = "b.internal.example", "c.internal.example"
+CA_NAME = "ca.internal.example"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class Lab:
     def basics(self) -> dict[str, object]:
         """What every recipe has otherwise here."""
         return {DIRECTORY: self.ca.directory, ROOT: self.ca.root}
+
+    @property
+    def by_name(self) -> str:
+        """The directory by the CA's name, for clients that do not take an address in a server's certificate."""
+        return self.ca.directory.replace("127.0.0.1", CA_NAME)
 
     @property
     def listen(self) -> str:
@@ -83,7 +89,7 @@ def laboratory(where: Path, *, chaos: str = "") -> Iterator[Lab]:
     """A CA and a name server that run; with a table `chaos` it makes what trouble RFC 8555 allows."""
     records = where / "records"
     records.mkdir()
-    zone = FolderZone(records, "internal.example", {NAME: "127.0.0.1", B: "127.0.0.1", C: "127.0.0.1"})
+    zone = FolderZone(records, "internal.example", dict.fromkeys((NAME, B, C, CA_NAME), "127.0.0.1"))
     with dns_server(zone) as dns_port:
         ca, (tls_port,) = found(where, *(("--test-only",) if chaos else ())), free_ports(1)
         toml = ca.home / "ca.toml"

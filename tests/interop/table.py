@@ -20,8 +20,10 @@ NEVER: dict[str, str] = {
     "Caddy": "revoke ARI",
     "certbot": "ARI",
     "dehydrated": "ARI",
+    "HAProxy": "revoke ARI EAB",
     "lego": "ARI",
     "step": "ARI EAB",
+    "nginx (ACME module)": "revoke",
     "uacme": "ARI",
     "x/crypto/acme (Go)": "ARI",
 }
@@ -51,9 +53,13 @@ QUIRKS: dict[str, str] = {
     "CertMagic (Go)": "looks every 10 minutes: set `RenewCheckInterval` of the cache for lives below an hour",
     "dehydrated": "gives up at the first `badNonce`, where RFC 8555 asks for another try: a nonce that the CA gave is"
     " good until it restarts (chaos without refused nonces)",
+    "HAProxy": "looks every 12 hours, and renews when a twelfth of the life is left: send `acme renew` to its socket"
+    " from a timer; keeps what it got in memory; takes no address in the CA's certificate: name the CA",
     "lego": "thinks of 30 days before the end: `--days` above the lifetime, so that every run renews; may send"
     " notAfter: it is kept to the second",
     "lego 5 (Go)": "needs a timer of yours: ask `GetRenewalInfo` for the moment",
+    "nginx (ACME module)": "sleeps 30 s at least, and asks for renewal information every minute at most: lives of some"
+    " minutes and more",
     "step": "asks 10 times in 46 s and then gives up: all that is tried has come to an end in 45 s; renews over mTLS;"
     " gives up at the first `badNonce` (chaos without refused nonces)",
     "uacme": "trusts the system's roots only",

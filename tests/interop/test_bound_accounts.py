@@ -16,7 +16,14 @@ from ca_world import NAME
 from interop.lab import Lab, hook, run
 from interop.libraries import LIBRARIES, Library, pinned, virtual_environment
 from interop.programs import DIRECTORY, ROOT, adapted, blocks, check_file, kept_running, served, shell, wait_for
-from interop.servers import apache_configuration, caddyfile
+from interop.servers import (
+    NO_NGINX,
+    apache_configuration,
+    caddyfile,
+    nginx_configuration,
+    nginx_module,
+    version_that_was_said,
+)
 from interop.test_clients import trusting
 
 pytestmark = [
@@ -129,3 +136,19 @@ def test_apache_binds_its_account__e2(lab: Lab, apache_folder: Path, client: Cli
     with kept_running([apache, "-f", str(config), "-DFOREGROUND"], apache_folder, user=user):
         wait_for(staged, seconds=40, why=(apache_folder / "error.log").read_text)
     saw("Apache mod_md", "EAB")
+
+
+@pytest.mark.skipif(nginx_module() is None, reason=NO_NGINX)
+def test_nginx_binds_its_account__e2(lab: Lab, tmp_path: Path, saw: Saw) -> None:
+    """By its configuration, and a file with the secret."""
+    module = nginx_module()
+    assert module is not None
+    kid, key = lab.eab_key()
+    (tmp_path / "eab.key").write_text(key)
+    directory = lab.by_name.replace("/acme/acme/", "/acme/bound/")
+    more = f" external_account_key {kid} {tmp_path}/eab.key;"
+    command = nginx_configuration(lab, tmp_path, directory, module=module, more=more)
+    with kept_running([*command.split(), "-p", str(tmp_path)], tmp_path):
+        wait_for(lambda: served(lab.ca, lab.tls_port, NAME), seconds=40, why=(tmp_path / "program.log").read_text)
+    assert lab.is_used(kid)
+    saw("nginx (ACME module)", "EAB", version=version_that_was_said(lab, "nginx"))

@@ -27,7 +27,17 @@ from interop.programs import (
     shell,
     wait_for,
 )
-from interop.servers import apache_configuration, caddyfile
+from interop.servers import (
+    NO_HAPROXY,
+    NO_NGINX,
+    apache_configuration,
+    caddyfile,
+    haproxy_configuration,
+    haproxy_version,
+    nginx_configuration,
+    nginx_module,
+    version_that_was_said,
+)
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
@@ -300,3 +310,53 @@ def test_apache_serves_and_renews_a_certificate(lab: Lab, apache_folder: Path, c
         )
     assert lab.replaced_by(second) == first
     saw("Apache mod_md", "enrol", "renew", "ARI")
+
+
+@pytest.mark.chaos
+@pytest.mark.skipif(not haproxy_version(), reason=NO_HAPROXY)
+def test_haproxy_serves_and_renews_a_certificate(lab: Lab, tmp_path: Path, program: Client, saw: Saw) -> None:
+    """HTTPS with a certificate that HAProxy got when it was asked to by its socket, and another the second time."""
+    program("socat")
+    haproxy_configuration(lab, tmp_path)
+    *_, start, renew = blocks("HAProxy")
+
+    def other_than(old: int | None) -> int:
+        return wait_for(
+            lambda: serial if (serial := served(lab.ca, lab.tls_port, NAME)) not in {None, old} else None,
+            seconds=60,
+            why=(tmp_path / "program.log").read_text,
+        )
+
+    with kept_running([*start.split(), "-db"], tmp_path):
+        wait_for(lambda: 1 if (tmp_path / "admin.sock").exists() else None, seconds=20, why=lambda: "it did not begin")
+        ask = adapted(renew, {"/run/haproxy": tmp_path})
+        shell(ask, tmp_path)
+        first = other_than(None)
+        shell(ask, tmp_path)
+        other_than(first)
+    saw("HAProxy", "enrol", "renew", version=haproxy_version())
+
+
+@pytest.mark.chaos
+@pytest.mark.skipif(nginx_module() is None, reason=NO_NGINX)
+def test_nginx_serves_and_renews_a_certificate(lab: Lab, tmp_path: Path, saw: Saw) -> None:
+    """HTTPS with a certificate that nginx got by itself, and another when the CA says so, that names the first."""
+    module = nginx_module()
+    assert module is not None
+    if "minute" not in lab.ca.dayfly("ca", "provisioner", "list").stdout:
+        lab.ca.dayfly("ca", "provisioner", "add", "minute", "--type", "ACME", "--x509-default-dur", "90s")
+    directory = lab.by_name.replace("/acme/acme/", "/acme/minute/")
+    command = nginx_configuration(lab, tmp_path, directory, module=module)
+
+    def other_than(old: int | None) -> int:
+        return wait_for(
+            lambda: serial if (serial := served(lab.ca, lab.tls_port, NAME)) not in {None, old} else None,
+            seconds=120,
+            why=(tmp_path / "program.log").read_text,
+        )
+
+    with kept_running([*command.split(), "-p", str(tmp_path)], tmp_path):
+        first = other_than(None)
+        second = other_than(first)
+    assert lab.replaced_by(second) == first
+    saw("nginx (ACME module)", "enrol", "renew", "ARI", version=version_that_was_said(lab, "nginx"))

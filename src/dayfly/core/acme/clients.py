@@ -61,6 +61,7 @@ class Program:
 
 _THIRTY = "takes 30 days before the end for due, so every run renews"
 _AT_EVERY_RUN = "run it every {every}, and not oftener"
+_ACME_RENEW = "send `acme renew CERTIFICATE` to its socket every {every}"
 _DAILY_TASK = (Round(_DAY, "run its task every {every}"),)
 
 PROGRAMS: tuple[Program, ...] = (
@@ -85,13 +86,13 @@ PROGRAMS: tuple[Program, ...] = (
             (Round(10 * _MINUTE, "set `RenewCheckInterval` of its cache to {every}"),)),
     Program("Dayfly", r"dayfly/%V"),
     Program("dehydrated", r"dehydrated/%V", habit=Habit(30 * _DAY, _THIRTY, _AT_EVERY_RUN)),
-    Program("HAProxy", r"HAProxy(?:/%V)?",
-            habit=Habit(7 * _DAY, "renews when a twelfth of the life is left",
-                        "send `acme renew CERTIFICATE` to its socket every {every}")),
+    Program("HAProxy", r"HAProxy(?:/%V)?", (Round(12 * _HOUR, _ACME_RENEW),),
+            Habit(7 * _DAY, "renews when a twelfth of the life is left", _ACME_RENEW)),
     Program("instant-acme (Rust)", r"instant-acme/%V"),
     Program("lego", r"lego-cli/v?%V",
             habit=Habit(30 * _DAY, _THIRTY, f"{_AT_EVERY_RUN}; from version 5 on it asks the CA when to renew", (5,))),
-    Program("nginx (ACME module)", r"nginx-acme/%V"),
+    Program("nginx (ACME module)", r"nginx-acme/%V",
+            (Round(_MINUTE, "it looks no oftener: have it ask a provisioner whose certificates live longer"),)),
     Program("simple-acme", r"simple-acme/%V", _DAILY_TASK,
             Habit(55 * _DAY, "renews on day 55, or earlier when the CA says so", "give it `--force`")),
     Program("step", r"(?:Smallstep CLI|step-http-client)/v?%V"),

@@ -110,8 +110,8 @@ def advise(user_agent: str, conduct: Conduct) -> Advice | None:
     says = [] if habit is None else [habit.says]
     says += [] if round_ is None else [f"looks every {short_duration(round_.every)}"]
     change = [one.change.replace("{every}", every) for one in (round_, habit) if one is not None]
-    return Advice(client.name, f"{', and '.join(says)}: its certificates live {short_duration(conduct.life)}",
-                  "; ".join(change))  # fmt: skip
+    lives = f"its certificates live {short_duration(conduct.life)}"
+    return Advice(client.name, f"{', and '.join(says)}: {lives}", "; ".join(dict.fromkeys(change)))
 
 
 def _habit(client: Client, life: timedelta) -> Habit | None:

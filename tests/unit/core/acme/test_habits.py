@@ -86,7 +86,7 @@ def test_accounts_are_told_apart() -> None:
         ("lego-cli/4.9.1 xenolf-acme/4.9.1 (x)", 8 * HOUR, THIRTY,
          "run it every 2h, and not oftener; from version 5 on it asks the CA when to renew"),
         ("Caddy/2.6.2 CertMagic acmez (linux; amd64)", 20 * SECOND, "looks every 10m", "set `renew_interval` to 5s"),
-        ("HAProxy", DAY, "renews when a twelfth of the life is left",
+        ("HAProxy", DAY, "renews when a twelfth of the life is left, and looks every 12h",
          "send `acme renew CERTIFICATE` to its socket every 6h"),
     ],
 )  # fmt: skip
