@@ -22,12 +22,14 @@ import report
 import space
 from halfopen import measure_half_open
 from pending import ORDERS, measure_pending
-from servers import Caddy, Dayfly, Pebble
+from servers import Bare, Caddy, Dayfly, Pebble
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
 PEERS = {"caddy": "caddy", "pebble": "pebble"}
 PEER_CLIENTS = (8,)
+ARI_CLIENTS = 32
+PARTS = ("acme", "step", "ari", "workers", "halfopen", "pending")
 Runs = dict[str, dict[int, list[dict[str, Any]]]]
 
 
@@ -40,7 +42,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32, 64])
     parser.add_argument("--peers-at", type=int, nargs="*", default=list(PEER_CLIENTS), help="clients, for the peers")
     parser.add_argument("--without-peers", action="store_true")
-    parser.add_argument("--only", choices=("acme", "step", "workers", "halfopen", "pending"), nargs="+", default=None)
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=None)
     parser.add_argument("--pending", type=int, default=ORDERS, help="orders of one account, for that part")
     parser.add_argument("--quick", action="store_true", help="8 clients, 3 s, twice")
     chosen = parser.parse_args()
@@ -52,22 +54,23 @@ def options() -> argparse.Namespace:
 def measure_acme(binary: Path, where: Path, chosen: argparse.Namespace, peers: list[str]) -> Runs:
     """Every server at every number of clients, in an order that moves on with each repetition."""
     found: Runs = {}
+    alone: dict[str, Bare | Pebble] = {}
     with ExitStack() as stack:
         dayfly = stack.enter_context(Dayfly(where / "dayfly").running())
         caddy = stack.enter_context(Caddy(where / "caddy").running()) if "caddy" in peers else None
-        pebble = Pebble(where / "pebble") if "pebble" in peers else None
+        alone["bare"] = Bare(where / "bare")  # these two are begun anew for each run
+        if "pebble" in peers:
+            alone["pebble"] = Pebble(where / "pebble")
         for repetition in range(chosen.repeat):
             for clients in chosen.clients:
-                beside = peers if clients in chosen.peers_at else []
+                beside = ["bare", *peers] if clients in chosen.peers_at else []
                 order = ["dayfly", *beside]
                 order = order[repetition % len(order) :] + order[: repetition % len(order)]
                 for name in order:
                     with ExitStack() as one:
                         target = {"dayfly": dayfly, "caddy": caddy}.get(name)
-                        if target is None and pebble is not None:
-                            target = one.enter_context(pebble.running())
-                        if target is not None:
-                            _note(found, name, clients, binary, target, chosen.seconds)
+                        target = target or one.enter_context(alone[name].running())
+                        _note(found, name, clients, binary, target, chosen.seconds)
     return found
 
 
@@ -99,6 +102,16 @@ def measure_step(binary: Path, where: Path, chosen: argparse.Namespace) -> Runs:
     return found
 
 
+def measure_ari(binary: Path, where: Path, chosen: argparse.Namespace) -> Runs:
+    """Renewal information of 16 certificates, asked for again and again (RFC 9773 4.2)."""
+    found: Runs = {}
+    with Dayfly(where / "ari").running() as target:
+        for _ in range(chosen.repeat):
+            run = load.run(binary, target, mode="ari", workers=ARI_CLIENTS, seconds=chosen.seconds)
+            found.setdefault("renewalInfo", {}).setdefault(ARI_CLIENTS, []).append(run)
+    return found
+
+
 def measure_workers(binary: Path, where: Path, chosen: argparse.Namespace) -> Runs:
     """One worker against two, in turn, at the largest number of clients."""
     found: Runs = {}
@@ -115,7 +128,7 @@ def main() -> None:
     """Run, print, and keep the figures."""
     chosen = options()
     space.enter()
-    parts = chosen.only or ["acme", "step", "workers", "halfopen", "pending"]
+    parts = chosen.only or PARTS
     peers = [] if chosen.without_peers else sorted(PEERS)
     for program in space.missing({name: PEERS[name] for name in peers}):
         print(f"{program} is not there and is not measured. next: apt-get install {PEERS[program]}", file=sys.stderr)
@@ -130,6 +143,9 @@ def main() -> None:
         if "step" in parts:
             found["step"] = measure_step(binary, where, chosen)
             report.print_plain(found["step"], "step API, operations")
+        if "ari" in parts:
+            found["ari"] = measure_ari(binary, where, chosen)
+            report.print_plain(found["ari"], "renewal information, answers")
         if "workers" in parts:
             found["workers"] = measure_workers(binary, where, chosen)
             report.print_workers(found["workers"])

@@ -142,6 +142,31 @@ class Dayfly:
         return {**public, "alg": "ES256", "use": "sig"}
 
 
+class Bare:
+    """A server that does nothing but what cannot be saved (bare.py): the ceiling of this Python on this machine."""
+
+    name = "bare"
+    port = 9100
+
+    def __init__(self, where: Path) -> None:
+        """Its keys are made when it starts."""
+        where.mkdir()
+        self._where = where
+
+    @contextmanager
+    def running(self) -> Iterator[Target]:
+        """The server, ready; what it kept before is gone."""
+        for left in self._where.glob("*"):
+            left.unlink()
+        log = self._where / "bare.log"
+        command = [sys.executable, str(Path(__file__).with_name("bare.py")), str(self.port), str(self._where), "80"]
+        with process(command, log) as started:
+            root, directory = self._where / "root.pem", f"https://127.0.0.1:{self.port}/directory"
+            _wait_for_file(root, started, log)
+            wait_for(directory, root, started, log)
+            yield Target(started.pid, directory, root)
+
+
 class Caddy:
     """Caddy's `acme_server` with its internal CA; its store is bbolt."""
 
