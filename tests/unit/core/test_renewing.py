@@ -162,3 +162,17 @@ def test_retry_after_is_obeyed_up_to_a_bound(asked: float, most: float) -> None:
     assert plan_retry(failed, born, now=now, jitter=0.0) == now + timedelta(seconds=most)
     late = NOW + timedelta(hours=23, minutes=59)
     assert plan_retry(failed, born, now=late, jitter=0.0) < born.end
+
+
+@pytest.mark.parametrize(
+    ("cadence", "is_chosen"),
+    [
+        (Cadence(), False),
+        (Cadence(share=0.0), True),
+        (Cadence(remaining=timedelta()), True),
+        (Cadence(period=timedelta(hours=1)), True),
+    ],
+)
+def test_point_that_somebody_chose_is_known(cadence: Cadence, *, is_chosen: bool) -> None:
+    """A share of nothing is one too."""
+    assert cadence.is_chosen is is_chosen

@@ -241,6 +241,12 @@ def test_order_whose_row_expired_is_invalid_before_its_own_end__acme_o18() -> No
     assert dead.error.detail == f"the authorization for {NAME} expired before it was finalized"
 
 
+def test_status_that_is_none_is_a_bug() -> None:
+    """A new one has to be given its meaning here first; the type checker says so, and so does this."""
+    with pytest.raises(AssertionError):
+        read(relying(shared_authorization()), of_status(shared_authorization(), "newer"))  # type: ignore[arg-type]  # none
+
+
 def test_ended_order_keeps_its_copies() -> None:
     """What happens to a row later is not the order's history."""
     done = relying(valid_row(), status=OrderStatus.VALID)

@@ -23,6 +23,7 @@ from dayfly.core.acme.external_accounts import (
     parse_binding,
     preauthorize,
     refusal_of,
+    render_binding,
     revoked,
     scope_of,
     unbound,
@@ -39,6 +40,7 @@ from external_accounts import NEW_ACCOUNT, SECRET, binding, external_key
 from factories import NOW, account, account_key, authorization, dns, ec_key, order, valid_authorization
 
 HOUR = timedelta(hours=1)
+KID = external_key().kid
 VOUCHING = {"allow": ("api.internal.example",), "sources": ("10.0.0.0/8",), "preauthorized": True}
 
 
@@ -97,6 +99,15 @@ def signed(**changes: Any) -> Any:
     client = Client(peer=None)  # type: ignore[arg-type]  # only its key is used
     key = public_key_of(client.key.public_key())
     return parse_binding(binding(client, **changes), url=NEW_ACCOUNT, key=key)
+
+
+def test_binding_that_is_rendered_is_taken__acme_e2() -> None:
+    """For this key and URL, and by the secret alone."""
+    key = public_key_of(ec_key().public_key())
+    for secret, why in ((SECRET, ""), (b"another", "wrong MAC")):
+        found = parse_binding(render_binding(KID, secret, key=key, url=NEW_ACCOUNT), url=NEW_ACCOUNT, key=key)
+        assert found.kid == KID
+        assert refusal_of(found, external_key(), provisioner="acme", source=None, now=NOW) == why
 
 
 def test_binding_names_its_key__rfc8555_7_3_4() -> None:
