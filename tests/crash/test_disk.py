@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from ca_world import CA, environment
+from ca_world import CA, NAME, dayfly, environment
 from crash.checking import Checker
 from crash.disk import Disk, ext4_disk, small_disk
 from crash.injecting import SYNCS, WRITES, Injection, traced
@@ -28,6 +28,7 @@ from crash.ledger import LedgerReader
 from crash.one import Client, one_client
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.stores.sqlite import engine as engine_module
+from dayfly.adapters.stores.sqlite.reserve import SIZE
 from dayfly.core.events import LogStarted
 from dayfly.errors import Unavailable
 from dayfly.ports.changes import Changes
@@ -176,6 +177,31 @@ def test_full_disk_refuses_and_recovers_without_a_restart__reliability_r4(scene:
     wait_for(lambda: ask(scene.ca, "/health").status == 200, within=RECOVERY)
     scene.check(issued=1)
     assert all(" 503: " in one for one in scene.hear())
+
+
+def test_revocations_and_their_entries_fit_on_a_full_disk__reliability_r4(scene: Scene) -> None:
+    """Over the wire and by a command, while nothing is issued; with room the reserve is whole again."""
+    ((known,),) = scene.ca.sql("SELECT serial FROM certificates WHERE order_id IS NOT NULL ORDER BY id DESC LIMIT 1")
+    password = scene.ca.home / "secrets" / "provisioner_password"
+    ca = ("--ca-url", scene.ca.url, "--root", str(scene.ca.root))
+    key = ("--provisioner", "platform-team", "--provisioner-password-file", str(password))
+    crt, private = str(scene.where / "api.crt"), str(scene.where / "api.key")
+    dayfly("ca", "certificate", NAME, crt, private, *ca, *key, home=scene.where)
+    reserve = Path(f"{scene.ca.database}-reserve")
+    assert reserve.stat().st_blocks * 512 >= SIZE
+    scene.disk.fill()
+    issuing = scene.client.begin()
+    wait_for(scene.met_the_fault)
+    assert reserve.stat().st_size == 0
+    dayfly("ca", "revoke", "--cert", crt, "--key", private, *ca, home=scene.where)
+    scene.ca.dayfly("ca", "revoke", str(int(known, 16)))
+    assert scene.ca.sql("SELECT count(*) FROM certificates WHERE revoked_at IS NOT NULL") == [(2,)]
+    assert issuing.is_alive()
+    assert ask(scene.ca, "/health").status == 503
+    scene.disk.empty()
+    scene.join(issuing, within=RECOVERY + OUTCOME_PAUSE)
+    assert reserve.stat().st_size == SIZE
+    scene.check(issued=1)
 
 
 def test_full_disk_takes_one_line_a_request_and_no_stack__reliability_r4(scene: Scene) -> None:

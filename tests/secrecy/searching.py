@@ -72,9 +72,11 @@ class Home:
         return any(fnmatch(str(path.relative_to(self.path)), pattern) for pattern in patterns)
 
     def files(self) -> Iterator[Path]:
-        """Plain files; a link's target is found where it lies."""
+        """Plain files; a link's target is found where it lies. A reserve of room is nothing but zero octets."""
         for folder, _, names in os.walk(self.path):
             for name in names:
+                if name.endswith("-reserve"):
+                    continue
                 path = Path(folder, name)
                 if path.is_file() and not path.is_symlink():
                     yield path

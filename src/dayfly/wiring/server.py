@@ -19,7 +19,7 @@ from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.observers.fleet import Fleet
 from dayfly.adapters.observers.prometheus import Metrics, State
 from dayfly.adapters.serverlock import ServerLock
-from dayfly.adapters.stores import open_store
+from dayfly.adapters.stores import keep_reserve, open_store
 from dayfly.config.values import Config
 from dayfly.server.app import Application
 from dayfly.server.metrics_routes import MetricsRoutes
@@ -47,6 +47,7 @@ async def run_server(config: Config, password: bytes | None) -> None:
     keys = open_keys(config, password)
     lock = ServerLock(config.home)
     try:
+        keep_reserve(config.database, home=config.home)
         sockets = bind_all(config)
         try:
             await _run_bound(config, keys, sockets)

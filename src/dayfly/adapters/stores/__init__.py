@@ -40,6 +40,14 @@ async def open_store(url: str, *, home: Path, notify: Notify = _nobody, on_fatal
     return _factory(scheme)(place, home=home, notify=notify, on_fatal=on_fatal)
 
 
+def keep_reserve(url: str, *, home: Path) -> None:
+    """Set room aside on the disk of a database in a file, for revocations when it is full (reliability.md R4)."""
+    scheme, _, place = url.partition(":")
+    if scheme == "sqlite":
+        keep: Callable[..., None] = importlib.import_module("dayfly.adapters.stores.sqlite.store").keep_reserve
+        keep(place, home=home)
+
+
 def load_stores() -> None:
     """Load the engines' code and schemas now, for a process that may not be able to read them later."""
     for scheme in STORES:

@@ -7,6 +7,7 @@ import socket
 from contextlib import ExitStack
 
 from dayfly.adapters.serverlock import ServerLock
+from dayfly.adapters.stores import keep_reserve
 from dayfly.config.values import Config
 from dayfly.wiring.keys import open_keys
 from dayfly.wiring.listeners import bind_all
@@ -29,6 +30,7 @@ def run_workers(config: Config, password: bytes | None, *, workers: int, log_for
     with ExitStack() as stack:
         lock = ServerLock(config.home)
         stack.callback(lock.release)
+        keep_reserve(config.database, home=config.home)
         sockets = bind_all(config)
         counts = counts_pair() if sockets.metrics is not None else None
         for one in (*sockets.all(), *(counts or ())):

@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from dayfly.adapters.stores.log import EMPTY_HEAD, Entry, broken_log, check_head, grow
 from dayfly.adapters.stores.sqlite.connections import BUSY, code_of, connect
-from dayfly.adapters.stores.sqlite.files import files_of, has_room, is_read_only
+from dayfly.adapters.stores.sqlite.files import files_of, full, has_room, is_read_only
 from dayfly.adapters.stores.sqlite.recent import RecentRows, count_changes, stop_counting
+from dayfly.adapters.stores.sqlite.reserve import Reserve
 from dayfly.adapters.stores.sqlite.schema import migrate
 from dayfly.adapters.stores.sqlite.statements import Writes
 from dayfly.adapters.stores.writer import ConstraintBroken, Fatal
@@ -59,6 +60,7 @@ class SqliteEngine:
         self._groups = self._rows = 0
         self._idle = True
         self.full_at: float | None = None
+        self.reserve = Reserve(path)
 
     def when_idle(self) -> sqlite3.Connection | None:
         """The connection while it is in no transaction and no thread works on it: what is read then is committed."""
@@ -210,8 +212,14 @@ class SqliteEngine:
                 hint="stop the CA, put the right file and its -wal in place, then start it again",
             )
 
+    def check_reserve(self) -> None:
+        """Unavailable while the reserve is spent: what is left of it is not for everything."""
+        if self.reserve.is_spent():
+            raise full()
+
     def check_room(self) -> None:
-        """Unavailable from a write that found no room until one succeeds, or there is room again."""
+        """Unavailable from a write that found no room until one succeeds or there is room, for the reserve too."""
+        self.check_reserve()
         if self.full_at is None:
             return
         if time.monotonic() - self.full_at < FULL_FOR or not has_room(self._path):
@@ -227,4 +235,5 @@ class SqliteEngine:
         self.full_at = time.monotonic()
         if read_only:
             return Unavailable(f"the database cannot be written: {error}", hint="make its file system writable")
-        return Unavailable("the database cannot be written: the disk is full", hint="make room on the disk")
+        self.reserve.release()
+        return full()

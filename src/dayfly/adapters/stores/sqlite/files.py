@@ -12,6 +12,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from dayfly.errors import Unavailable
+
 ROOM = 1024 * 1024  # octets; with less the store stays unusable after it
 
 
@@ -57,8 +59,18 @@ def is_read_only(path: Path) -> bool:
 
 def has_room(path: Path) -> bool:
     """Is there room for a few groups, and may it be written?"""
+    return room_at(path) >= ROOM and not is_read_only(path)
+
+
+def room_at(path: Path | str) -> int:
+    """Octets that can still be written where the file lies; 0 where that cannot be seen."""
     try:
         found = os.statvfs(path)
     except OSError:
-        return False
-    return found.f_bavail * found.f_frsize >= ROOM and not is_read_only(path)
+        return 0
+    return found.f_bavail * found.f_frsize
+
+
+def full() -> Unavailable:
+    """What is said of a full disk."""
+    return Unavailable("the database cannot be written: the disk is full", hint="make room on the disk")

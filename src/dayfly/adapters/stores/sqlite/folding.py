@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+from dayfly.adapters.stores.sqlite.reserve import Reserve
+
 _LOG = logging.getLogger("dayfly.store")
 
 PAGE = 4096  # octets, SQLite's own choice for a new file
@@ -47,7 +49,10 @@ class Folding:
 
 
 def fold_back(path: Path) -> None:
-    """Copy the log back in rounds, each for what came during the one before; then let it begin anew."""
+    """Copy the log back in rounds, each for what came during the one before; then let it begin anew.
+
+    Where it is large enough, or the disk is full: then it must not grow at all.
+    """
     wal = path.with_name(path.name + "-wal")
     try:
         with closing(sqlite3.connect(path, timeout=FOLD_WAIT, isolation_level=None)) as connection:
@@ -56,7 +61,7 @@ def fold_back(path: Path) -> None:
                 if frames - copied < FEW_FRAMES:
                     break
             large = wal.stat().st_size > WAL_LIMIT
-            if large or frames * PAGE > WAL_RESTART:
+            if large or frames * PAGE > WAL_RESTART or Reserve(path).is_empty():
                 connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if large else 'RESTART'})")
     except (sqlite3.Error, OSError) as error:
         _LOG.warning("the write-ahead log was not folded back: %s", error)

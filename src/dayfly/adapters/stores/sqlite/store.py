@@ -18,11 +18,12 @@ from dayfly.adapters.stores.sqlite.connections import connect_reader
 from dayfly.adapters.stores.sqlite.crls import CRLTable
 from dayfly.adapters.stores.sqlite.denials import DenialTable
 from dayfly.adapters.stores.sqlite.engine import SqliteEngine
-from dayfly.adapters.stores.sqlite.files import prepare_file
+from dayfly.adapters.stores.sqlite.files import ROOM, full, prepare_file, room_at
 from dayfly.adapters.stores.sqlite.folding import Folding
 from dayfly.adapters.stores.sqlite.log import LogTable
 from dayfly.adapters.stores.sqlite.orders import AuthorizationTable, OrderTable
 from dayfly.adapters.stores.sqlite.reader import Reader
+from dayfly.adapters.stores.sqlite.reserve import Reserve, is_urgent
 from dayfly.adapters.stores.sqlite.settings import SettingsTable
 from dayfly.adapters.stores.sqlite.statements import plan_writes
 from dayfly.adapters.stores.writer import GroupWriter
@@ -67,7 +68,14 @@ def open_sqlite(
     try:
         return SqliteStore(path, notify=notify, on_fatal=on_fatal)
     except sqlite3.Error as error:
+        if room_at(path) < ROOM:
+            raise full() from None
         raise Unavailable(f"the database {path} cannot be used: {error}") from None
+
+
+def keep_reserve(place: str, *, home: Path) -> None:
+    """Have the reserve of a database, for a server that starts."""
+    Reserve(home / place).make()
 
 
 class SqliteStore:
@@ -104,7 +112,18 @@ class SqliteStore:
         self.crls: CRLs = CRLTable(self._reader, self._work)
 
     async def commit(self, changes: Changes) -> Receipt:
-        """Write the change set durably, with its log entries."""
+        """Write the change set durably, with its log entries; what is urgent, from the reserve of a full disk."""
+        if not is_urgent(changes):
+            self._engine.check_reserve()
+            return await self._commit(changes)
+        try:
+            return await self._commit(changes)
+        except Unavailable:
+            if not self._engine.reserve.is_spent():
+                raise
+        return await self._commit(changes)  # with the room that the first try set free
+
+    async def _commit(self, changes: Changes) -> Receipt:
         writes = plan_writes(changes)
         _, size = await self._writer.write(lambda: self._engine.write(writes), changes.events)
         self._folding.fold_if_due()
@@ -112,6 +131,8 @@ class SqliteStore:
 
     async def prune(self, *, orders_before: datetime, claims_before: datetime, limit: int) -> int:
         """Remove orders that expired before a moment, whose ids say when they were made, authorizations, claims."""
+        if self._engine.reserve.is_spent():
+            return 0  # what is removed takes room first, in the write-ahead log
         edge = make_id(int((orders_before - ORDER_LIFE).timestamp() * 1000), 0, 0)
         ended = int(orders_before.timestamp())
         gone = await self._prune("orders", "id", edge, limit)
