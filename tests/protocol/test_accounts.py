@@ -137,6 +137,7 @@ def test_terms_must_be_agreed_to__acme_a6(play: Play, payload: dict[str, Any]) -
         refused = await client.register(**payload)
         assert (refused.status, refused.problem) == (403, "userActionRequired")
         assert f'<{TERMS}>;rel="terms-of-service"' in refused.headers["link"]
+        assert refused.json["instance"] == TERMS  # RFC 8555 7.3.3
         assert (await client.register(termsOfServiceAgreed="true")).problem == "malformed"
         agreed = await client.register(termsOfServiceAgreed=True)
         assert (agreed.status, agreed.json["termsOfServiceAgreed"]) == (201, True)

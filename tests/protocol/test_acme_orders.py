@@ -396,7 +396,7 @@ def test_wildcard_is_one_leftmost_label_with_a_grant_and_a_dns_challenge__acme_o
         assert [one["value"] for one in order.json["identifiers"]] == ["*.web.internal.example", "web.internal.example"]
         wild, plain = [(await client.post(url)).json for url in order.json["authorizations"]]
         assert wild["identifier"] == plain["identifier"] == {"type": "dns", "value": "web.internal.example"}
-        assert (wild["wildcard"], plain["wildcard"]) == (True, False)
+        assert (wild["wildcard"], "wildcard" in plain) == (True, False)
         assert [one["type"] for one in wild["challenges"]] == ["dns-01"]
         assert {one["type"] for one in plain["challenges"]} == {"http-01", "dns-01"}
         await client.prove(order)

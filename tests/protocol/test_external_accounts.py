@@ -83,6 +83,21 @@ def test_account_without_the_required_binding_is_refused__acme_e1(play: Play) ->
     play(scenario)
 
 
+def test_new_account_shows_the_binding_that_made_it__rfc8555_7_3_4(play: Play) -> None:
+    """The 201 has `externalAccountBinding` as it was sent; what finds the account again has none: nobody read it."""
+
+    async def scenario(peer: Peer) -> None:
+        await with_key(peer)
+        client = Client(peer)
+        sent = binding(client)
+        made = await client.register(externalAccountBinding=sent)
+        assert (made.status, made.json["externalAccountBinding"]) == (201, sent)
+        again = await client.register(externalAccountBinding=sent)
+        assert (again.status, "externalAccountBinding" in again.json) == (200, False)
+
+    play(scenario)
+
+
 def test_account_is_bound_and_the_use_counted__acme_e2(play: Play) -> None:
     """201; key and account know of each other, the log tells of it, and a used-up key has no secret any more."""
 

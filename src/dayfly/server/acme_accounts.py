@@ -46,7 +46,7 @@ class AccountRoutes:
         account, created = await accounts.new_account(self._authority, provisioner, payload, applicant)
         return Response(
             201 if created else 200,
-            render_account(account, signed.urls),
+            render_account(account, signed.urls, bound_by=payload.external_account_binding if created else None),
             media_type=JSON,
             headers=((b"location", signed.urls.account(account.id).encode()),),
         )

@@ -78,6 +78,8 @@ def render_problem(refused: Refused, *, request_id: str) -> Response:
         problem["subproblems"] = [_subproblem(subproblem) for subproblem in refused.subproblems]
     if isinstance(refused, BadSignatureAlgorithm):
         problem["algorithms"] = refused.algorithms
+    if isinstance(refused, UserActionRequired):
+        problem["instance"] = refused.terms  # where a person has to go (RFC 8555 7.3.3)
     return _response(refused, _encode(problem), PROBLEM_JSON)
 
 

@@ -16,7 +16,9 @@ from dayfly.core.acme.objects import (
     Account,
     Authorization,
     AuthorizationRef,
+    AuthorizationStatus,
     Challenge,
+    ChallengeStatus,
     Order,
     StoredProblem,
     authorization_ref,
@@ -27,6 +29,10 @@ from dayfly.core.ids import render_id
 from dayfly.core.problems import URN
 
 NOTHING: Mapping[str, Any] = {}
+_DECIDED: Mapping[AuthorizationStatus, ChallengeStatus] = {
+    AuthorizationStatus.VALID: ChallengeStatus.VALID,
+    AuthorizationStatus.INVALID: ChallengeStatus.INVALID,
+}
 
 _encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
 
@@ -64,13 +70,15 @@ def render_directory(
     return _encode(document)
 
 
-def render_account(account: Account, urls: Urls) -> bytes:
-    """The account object (RFC 8555 7.1.2)."""
+def render_account(account: Account, urls: Urls, *, bound_by: Mapping[str, Any] | None = None) -> bytes:
+    """The account object (RFC 8555 7.1.2); `bound_by` is the binding that made it, which it then has (7.3.4)."""
     document: dict[str, Any] = {"status": account.status, "orders": urls.orders(account.id)}
     if account.contacts:
         document["contact"] = account.contacts
     if account.terms_agreed:
         document["termsOfServiceAgreed"] = True
+    if bound_by is not None:
+        document["externalAccountBinding"] = bound_by
     return _encode(document)
 
 
@@ -111,18 +119,22 @@ def render_authorization(
 ) -> bytes:
     """The authorization object (RFC 8555 7.1.4): the wildcard is a flag, the value is without its `*.`.
 
-    `lasting` are the members that a challenge without a token has instead (dns-persist-01).
+    One that is valid shows the challenge that proved it, one that is invalid the one that failed. `lasting` are the
+    members that a challenge without a token has instead (dns-persist-01).
     """
-    identifier = authorization.identifier
+    identifier, decided = authorization.identifier, _DECIDED.get(authorization.status)
     document: dict[str, Any] = {
         "identifier": {"type": identifier.type, "value": identifier.value.removeprefix("*.")},
         "status": authorization.status,
         "expires": render_time(authorization.expires),
         "challenges": [
-            challenge_document(challenge, ref, urls, lasting=lasting) for challenge in authorization.challenges
+            challenge_document(challenge, ref, urls, lasting=lasting)
+            for challenge in authorization.challenges
+            if decided is None or challenge.status is decided
         ],
-        "wildcard": identifier.is_wildcard,
     }
+    if identifier.is_wildcard:  # else it must be absent (RFC 8555 7.1.4)
+        document["wildcard"] = True
     return _encode(document)
 
 

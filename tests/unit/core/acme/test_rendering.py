@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import pytest
+
 from dayfly.core.acme.answers import (
     WireAccount,
     WireAuthorization,
@@ -14,7 +16,14 @@ from dayfly.core.acme.answers import (
     WireOrder,
     parse_answer,
 )
-from dayfly.core.acme.objects import AuthorizationRef, ChallengeStatus, OrderStatus, StoredProblem
+from dayfly.core.acme.objects import (
+    AuthorizationRef,
+    AuthorizationStatus,
+    Challenge,
+    ChallengeStatus,
+    OrderStatus,
+    StoredProblem,
+)
 from dayfly.core.acme.rendering import (
     render_account,
     render_authorization,
@@ -25,6 +34,7 @@ from dayfly.core.acme.rendering import (
     render_time,
 )
 from dayfly.core.acme.urls import Urls
+from dayfly.core.frozen import replace
 from factories import NAME, NOW, TOKEN, account, authorization, challenge, dns, order
 
 URLS = Urls("https://ca.internal.example:9000/acme/acme")
@@ -127,6 +137,18 @@ def test_order_tells_what_it_replaces__rfc9773_5() -> None:
     assert json.loads(render_order(order(replaces="aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"), URLS))["replaces"] == (
         "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE"
     )
+
+
+@pytest.mark.parametrize("status", ["valid", "invalid"])
+def test_settled_authorization_shows_what_settled_it__rfc8555_7_1_4(status: str) -> None:
+    """The challenge that proved it, or that failed; while it is pending all of them."""
+    settled = Challenge("dns-01", "t2", status=ChallengeStatus(status))
+    both = replace(authorization(), challenges=(Challenge("http-01", "t1"), settled))
+    pending = parse_answer(render_authorization(both, REF, URLS), WireAuthorization)
+    assert [one.type for one in pending.challenges] == ["http-01", "dns-01"]
+    over = replace(both, status=AuthorizationStatus(status))
+    found = parse_answer(render_authorization(over, REF, URLS), WireAuthorization)
+    assert [one.type for one in found.challenges] == ["dns-01"]
 
 
 def test_wildcard_is_a_flag_in_an_authorization__acme_o6() -> None:
