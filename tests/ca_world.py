@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
+import random
+import shutil
 import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,15 +25,24 @@ from secrecy.recording import record, record_metrics
 
 NAME = "api.internal.example"
 PASSWORD = "a password for tests only"
+PORTS = (10_000, 32_000)
+MODEL_PORT = 65_535  # of no CA that runs
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody has right now."""
+    """Ports of loopback that nobody has right now, and that no system gives to whoever asks for any."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+        return [_bound(stack.enter_context(socket.socket())) for _ in range(count)]
+
+
+def _bound(one: socket.socket) -> int:
+    """A port below the ephemeral ones: else a connection of another test may have it before it is listened on."""
+    draw = random.SystemRandom()
+    for _ in range(100):
+        with contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", draw.randrange(*PORTS)))
+            return int(one.getsockname()[1])
+    raise AssertionError("no port of loopback is free")
 
 
 @dataclass
@@ -197,12 +211,37 @@ def dayfly(
 def found(
     where: Path, *extra: str, lifetime: Sequence[str] = ("--x509-min-dur", "30s"), hosts: Sequence[str] = ()
 ) -> CA:
-    """A new CA with an ACME provisioner named `acme`; not started. `hosts` are more names that it finds on loopback."""
+    """A CA with an ACME provisioner named `acme`; not started. `hosts` are more names that it finds on loopback.
+
+    Each way to found one is gone once in a session, and its home is copied: such CAs have the same keys and serials.
+    One whose flags name files of `where` is founded anew.
+    """
     port, metrics, http_port = free_ports(3)
     ca = CA(where / "ca", port, metrics, http_port)
+    keep_password(where)
+    if any(str(where) in one for one in extra):
+        ca.init = json.loads(_init(where, port, extra, tuple(lifetime)))
+    else:
+        ca.init = json.loads(_copy(where, port, *_model(extra, tuple(lifetime))))
+    toml = ca.home / "ca.toml"
+    known = (NAME, "b.internal.example", "c.internal.example", *hosts)
+    table = ", ".join(f'"{name}" = "127.0.0.1"' for name in known)
+    toml.write_text(
+        toml.read_text().replace("127.0.0.1:9180", f"127.0.0.1:{metrics}")
+        + f'\n[validation]\nhttp_port = {http_port}\nallow = ["127.0.0.0/8"]\nhosts = {{ {table} }}\n'
+    )
+    return ca
+
+
+def keep_password(where: Path) -> None:
+    """The password's file, readable by its owner alone."""
     (where / "password").touch(mode=0o600)
     (where / "password").write_text(PASSWORD + "\n")
-    result = ca.dayfly(
+
+
+def _init(where: Path, port: int, extra: tuple[str, ...], lifetime: tuple[str, ...]) -> str:
+    """Found a CA in `where`; what `ca init` said."""
+    result = dayfly(
         "ca",
         "init",
         "--name",
@@ -219,22 +258,38 @@ def found(
         str(where / "password"),
         "--json",
         *extra,
+        "--home",
+        str(where / "ca"),
+        home=where,
     )
-    ca.init = json.loads(result.stdout)
-    ca.dayfly("ca", "provisioner", "add", "acme", "--type", "ACME", *lifetime)
-    toml = ca.home / "ca.toml"
-    known = (NAME, "b.internal.example", "c.internal.example", *hosts)
-    table = ", ".join(f'"{name}" = "127.0.0.1"' for name in known)
-    toml.write_text(
-        toml.read_text().replace("127.0.0.1:9180", f"127.0.0.1:{metrics}")
-        + f'\n[validation]\nhttp_port = {http_port}\nallow = ["127.0.0.0/8"]\nhosts = {{ {table} }}\n'
-    )
-    return ca
+    dayfly("ca", "provisioner", "add", "acme", "--type", "ACME", *lifetime, "--home", str(where / "ca"), home=where)
+    return result.stdout
+
+
+@functools.cache
+def _model(extra: tuple[str, ...], lifetime: tuple[str, ...]) -> tuple[Path, str]:
+    """Where a CA was founded in this way, under MODEL_PORT, and what was said."""
+    where = Path(tempfile.mkdtemp(prefix="dayfly-model-"))
+    atexit.register(shutil.rmtree, where, ignore_errors=True)
+    keep_password(where)
+    return where, _init(where, MODEL_PORT, extra, lifetime)
+
+
+def _copy(where: Path, port: int, model: Path, said: str) -> str:
+    """Copy the model's home, and put place and port into its texts; what would have been said."""
+
+    def moved(text: str) -> str:
+        return text.replace(str(model), str(where)).replace(f":{MODEL_PORT}", f":{port}")
+
+    shutil.copytree(model / "ca", where / "ca")
+    for text in (where / "ca" / "ca.toml", where / "ca" / "config" / "defaults.json"):
+        text.write_text(moved(text.read_text()))
+    return moved(said)
 
 
 @contextlib.contextmanager
 def running(where: Path, *extra: str, hosts: Sequence[str] = (), workers: int = 1) -> Iterator[CA]:
-    """A new CA that runs, and is stopped at the end."""
+    """A CA that runs, and is stopped at the end."""
     ca = found(where, *extra, hosts=hosts)
     ca.start("--workers", str(workers))
     try:
