@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from conftest import find_program
 from dayfly.adapters.system import SystemClock
+from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier
 from dayfly.core.policy.lifetimes import Validity
 from dayfly.core.x509 import lint
@@ -43,8 +44,8 @@ def issue(plan: Plan) -> bytes:
     """A certificate that has begun a minute ago."""
     begin = NOW - timedelta(minutes=1)
     validity = Validity(begin, begin + plan.lifetime - timedelta(seconds=1))
-    arguments = plan.arguments | {"issuer": ISSUER, "validity": validity}
-    tbs = lint.check(build(plan.profile, **arguments), profile=plan.profile, **arguments).take()
+    leaf = replace(plan.leaf, issuer=ISSUER, validity=validity)
+    tbs = lint.check(build(leaf), leaf).take()
     return assemble(tbs, ISSUER.signature_algorithm, ISSUER_KEY.sign(tbs, ec.ECDSA(SHA256())))
 
 

@@ -31,6 +31,7 @@ from dayfly.core.x509.profile import (
     EPHEMERAL,
     SERVER_TLS,
     SERVICE,
+    LeafPlan,
     Profile,
     ProvisionerMark,
     build,
@@ -71,7 +72,7 @@ async def issue(
     4. The lint reads the bytes back and holds them against the plan.
     5. Those bytes are signed.
     """
-    profile, issuer = PROFILES[plan.profile], authority.signer.issuer
+    issuer = authority.signer.issuer
     check_constraints(issuer.constraints, plan.names if plan.subject is None else (*plan.names, plan.subject))
     if plan.spki == issuer.spki:
         raise BadCSR("the certificate's key is the CA's own key")
@@ -81,23 +82,10 @@ async def issue(
         raise BadCSR(_BARS[bar], reason=Reason.KEY_NOT_ALLOWED)
     crl = _crl_url(authority, plan)
     row_id = authority.ids.new()
-    serial = make_serial(row_id, authority.entropy.octets(SERIAL_RANDOM_OCTETS))
-    draft = build(
-        profile,
+    leaf = LeafPlan(
+        profile=PROFILES[plan.profile],
         issuer=issuer,
-        serial=serial,
-        names=plan.names,
-        spki=plan.spki,
-        validity=plan.validity,
-        common_name=plan.common_name,
-        provisioner=mark,
-        crl_url=crl,
-    )
-    linted = lint.check(
-        draft,
-        profile=profile,
-        issuer=issuer,
-        serial=serial,
+        serial=make_serial(row_id, authority.entropy.octets(SERIAL_RANDOM_OCTETS)),
         names=plan.names,
         spki=plan.spki,
         validity=plan.validity,
@@ -106,10 +94,11 @@ async def issue(
         subject=plan.subject,
         crl_url=crl,
     )
+    linted = lint.check(build(leaf), leaf)
     der = await authority.signer.sign_certificate(linted)
     certificate = Certificate(
         id=row_id,
-        serial=serial,
+        serial=leaf.serial,
         der=der,
         issuer=issuer.fingerprint,
         names=plan.names,

@@ -13,12 +13,10 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import ClassVar, final
 
-import msgspec
-
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.policy.lifetimes import SHORTEST, Validity
 from dayfly.core.x509 import der
-from dayfly.core.x509.profile import DraftCertificate, IssuerFacts, Profile, ProvisionerMark
+from dayfly.core.x509.profile import DraftCertificate, LeafPlan, Profile, ProvisionerMark
 from dayfly.errors import DayflyError
 
 MAX_SERIAL_OCTETS = 20  # RFC 5280 4.1.2.2
@@ -68,47 +66,16 @@ class LintedCertificate(Checked):
     _lint = "lint.check"
 
 
-class _Expected(msgspec.Struct, frozen=True):
-    """What the draft must say."""
-
-    profile: Profile
-    issuer: IssuerFacts
-    serial: int
-    names: tuple[Identifier, ...]
-    spki: bytes
-    validity: Validity
-    common_name: str | None
-    provisioner: ProvisionerMark | None
-    subject: Identifier | None
-    crl_url: str | None
-
-
-def check(
-    draft: DraftCertificate,
-    *,
-    profile: Profile,
-    issuer: IssuerFacts,
-    serial: int,
-    names: tuple[Identifier, ...],
-    spki: bytes,
-    validity: Validity,
-    common_name: str | None,
-    provisioner: ProvisionerMark | None,
-    subject: Identifier | None = None,
-    crl_url: str | None = None,
-) -> LintedCertificate:
+def check(draft: DraftCertificate, plan: LeafPlan) -> LintedCertificate:
     """The draft as something that may be signed; LintRefused names what does not hold.
-
-    `subject` is a name beside the SANs that the CN may be, on the step API only.
 
     1. The plan itself: names, serial, times within the issuer's.
     2. The fields before the extensions.
     3. Each extension by its value and criticality; none is missing, none is extra.
     """
-    expected = _Expected(profile, issuer, serial, names, spki, validity, common_name, provisioner, subject, crl_url)
-    _check_plan(expected)
+    _check_plan(plan)
     try:
-        _check_fields(draft.tbs, expected)
+        _check_fields(draft.tbs, plan)
     except ValueError as error:  # DERError, and whatever else octets that are not ours may bring
         raise LintRefused(f"the draft is not the DER of a certificate: {error}") from None
     return LintedCertificate(draft.tbs, maker=_MAKER)
@@ -120,7 +87,7 @@ def need(holds: object, what: str) -> None:
         raise LintRefused(what)
 
 
-def _check_plan(expected: _Expected) -> None:
+def _check_plan(expected: LeafPlan) -> None:
     names, validity = expected.names, expected.validity
     need(names, "there is no name")
     need(len(set(names)) == len(names), "a name stands twice")
@@ -138,7 +105,7 @@ def _check_plan(expected: _Expected) -> None:
         need(expected.common_name in {name.value for name in named}, "the CN is none of the names")
 
 
-def _check_fields(tbs: bytes, expected: _Expected) -> None:
+def _check_fields(tbs: bytes, expected: LeafPlan) -> None:
     fields = der.read_all(der.read_one(tbs, der.SEQUENCE).content)
     need(len(fields) == 8, "the draft has another number of fields")
     version, serial, algorithm, issuer, validity, subject, spki, extensions = fields
@@ -199,7 +166,7 @@ def _common_name(subject: der.Element) -> str | None:
     return value.content.decode()
 
 
-def _check_extensions(element: der.Element, expected: _Expected) -> None:
+def _check_extensions(element: der.Element, expected: LeafPlan) -> None:
     found: dict[bytes, tuple[bool, bytes]] = {}
     for one in der.read_all(element.content):
         identifier, critical, value = _extension(one.whole)
@@ -224,7 +191,7 @@ def _extension(octets: bytes) -> tuple[bytes, bool, bytes]:
     return parts[0].whole, critical, parts[-1].content
 
 
-def _wanted(expected: _Expected) -> dict[bytes, tuple[bool, bytes]]:
+def _wanted(expected: LeafPlan) -> dict[bytes, tuple[bool, bytes]]:
     """What must be there, and nothing else: identifier to criticality and value."""
     profile = expected.profile
     enciphers = profile.key_encipherment and _algorithm(expected.spki) == _OIDS[_RSA]

@@ -167,44 +167,53 @@ def distribution_points(url: str) -> bytes:
 NO_REV_AVAIL_EXTENSION = template.extension(NO_REV_AVAIL, tlv(NULL, b""))
 
 
-def build(
-    profile: Profile,
-    *,
-    issuer: IssuerFacts,
-    serial: int,
-    names: tuple[Identifier, ...],
-    spki: bytes,
-    validity: Validity,
-    common_name: str | None,
-    provisioner: ProvisionerMark | None,
-    crl_url: str | None = None,
-) -> DraftCertificate:
-    """The draft for this plan (RFC 5280 4.1); `crl_url` is there for what outlives noRevAvail."""
-    aki, fixed = _head(profile, issuer, enciphers=profile.key_encipherment and is_rsa(spki))
+class LeafPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What one leaf shall say; who drafts it and who lints the draft are told the same.
+
+    `subject` is a name beside `names` that the CN may be, on the step API only; `crl_url` is there for what outlives
+    noRevAvail.
+    """
+
+    profile: Profile
+    issuer: IssuerFacts
+    serial: int
+    names: tuple[Identifier, ...]
+    spki: bytes
+    validity: Validity
+    common_name: str | None
+    provisioner: ProvisionerMark | None
+    subject: Identifier | None = None
+    crl_url: str | None = None
+
+
+def build(plan: LeafPlan) -> DraftCertificate:
+    """The draft for this plan (RFC 5280 4.1)."""
+    profile, issuer, validity = plan.profile, plan.issuer, plan.validity
+    aki, fixed = _head(profile, issuer, enciphers=profile.key_encipherment and is_rsa(plan.spki))
     extensions = [
         aki,
-        template.extension(SKI, tlv(OCTET_STRING, key_identifier(spki))),
+        template.extension(SKI, tlv(OCTET_STRING, key_identifier(plan.spki))),
         fixed,
-        template.extension(SAN, template.general_names(names), critical=common_name is None),
+        template.extension(SAN, template.general_names(plan.names), critical=plan.common_name is None),
     ]
     if validity.lifetime <= profile.no_rev_avail_up_to:
         extensions.append(NO_REV_AVAIL_EXTENSION)
-    elif crl_url is not None:
-        extensions.append(distribution_points(crl_url))
-    if provisioner is not None and profile.include_provisioner:
-        extensions.append(mark_extension(provisioner))
+    elif plan.crl_url is not None:
+        extensions.append(distribution_points(plan.crl_url))
+    if plan.provisioner is not None and profile.include_provisioner:
+        extensions.append(mark_extension(plan.provisioner))
     return DraftCertificate(
         tlv(
             SEQUENCE,
             b"".join(
                 (
                     template.VERSION_3,
-                    integer(serial),
+                    integer(plan.serial),
                     issuer.signature_algorithm,
                     issuer.subject,
                     template.validity(validity.not_before, validity.not_after),
-                    template.subject(common_name),
-                    spki,
+                    template.subject(plan.common_name),
+                    plan.spki,
                     tlv(0xA3, tlv(SEQUENCE, b"".join(extensions))),
                 )
             ),

@@ -36,6 +36,7 @@ from dayfly.core.x509.profile import (
     SERVICE,
     DraftCertificate,
     IssuerFacts,
+    LeafPlan,
     Profile,
     ProvisionerMark,
     build,
@@ -91,22 +92,27 @@ class Plan:
     crl_url: str | None = None
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        """The arguments of build and lint."""
-        spki = KEYS[self.key].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return {
-            "issuer": self.issuer, "serial": self.serial, "names": self.names, "spki": spki,
-            "validity": Validity(NOW, NOW + self.lifetime - timedelta(seconds=1)),
-            "common_name": self.common_name, "provisioner": self.provisioner, "crl_url": self.crl_url,
-        }  # fmt: skip
+    def leaf(self) -> LeafPlan:
+        """What build and lint are told."""
+        return LeafPlan(
+            profile=self.profile,
+            issuer=self.issuer,
+            serial=self.serial,
+            names=self.names,
+            spki=KEYS[self.key].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+            validity=Validity(NOW, NOW + self.lifetime - timedelta(seconds=1)),
+            common_name=self.common_name,
+            provisioner=self.provisioner,
+            crl_url=self.crl_url,
+        )
 
     def draft(self) -> DraftCertificate:
         """The bytes to be signed."""
-        return build(self.profile, **self.arguments)
+        return build(self.leaf)
 
     def issue(self) -> bytes:
         """Build, lint, sign: the certificate (DER)."""
-        tbs = lint.check(self.draft(), profile=self.profile, **self.arguments).take()
+        tbs = lint.check(self.draft(), self.leaf).take()
         return assemble(tbs, ISSUER.signature_algorithm, ISSUER_KEY.sign(tbs, ec.ECDSA(SHA256())))
 
 
@@ -176,7 +182,7 @@ def test_issued_certificates_under_another_curve_are_pkix_clean__security_12() -
     for parameter in plans():
         (plan,) = parameter.values
         plan = replace(plan, issuer=issuer)
-        tbs = lint.check(plan.draft(), profile=plan.profile, **plan.arguments).take()
+        tbs = lint.check(plan.draft(), plan.leaf).take()
         der = assemble(tbs, issuer.signature_algorithm, key.sign(tbs, ec.ECDSA(SHA384())))
         assert findings(der) == [], parameter.id
 
@@ -240,7 +246,7 @@ def test_another_crl_than_the_plans_is_refused__rfc5280_4_2_1_13() -> None:
     """A leaf that names a list which it is not on would be good for ever."""
     plan = Plan(lifetime=timedelta(days=8), crl_url=CRL_URL)
     with pytest.raises(lint.LintRefused, match=r"551d1f"):
-        lint.check(plan.draft(), profile=plan.profile, **{**plan.arguments, "crl_url": CRL_URL + "x"})
+        lint.check(plan.draft(), replace(plan.leaf, crl_url=CRL_URL + "x"))
 
 
 def test_mail_addresses_and_uris_are_alternative_names__rfc5280_4_2_1_6() -> None:
@@ -266,14 +272,14 @@ def test_a_name_under_the_tag_of_another_type_is_refused__s6(drafted: Identifier
     plan = Plan(names=(Identifier(planned, SPIFFE),))
     draft = Plan(names=(Identifier(drafted, SPIFFE),)).draft()
     with pytest.raises(lint.LintRefused, match="551d11"):
-        lint.check(draft, profile=plan.profile, **plan.arguments)
+        lint.check(draft, plan.leaf)
 
 
 def test_a_name_of_a_type_that_no_certificate_has_is_refused__rfc5280_4_2_1_6() -> None:
     """However it was drafted: a plain common name is no alternative name."""
     plan = Plan(names=(Identifier(IdentifierType.CN, "10.1.2.3"),))
     with pytest.raises(lint.LintRefused, match="no alternative name has"):
-        lint.check(plan.draft(), profile=plan.profile, **plan.arguments)
+        lint.check(plan.draft(), plan.leaf)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -291,11 +297,10 @@ def test_key_usage_is_by_profile_and_key__security_12(profile: Profile, key: str
 def test_year_2050_takes_generalized_time__rfc5280_4_1_2_5() -> None:
     """From 2050 on times are GeneralizedTime."""
     far = replace(ISSUER, not_after=NOW.replace(year=2060))
-    arguments = Plan(issuer=far).arguments | {
-        "validity": Validity(NOW.replace(year=2050), NOW.replace(year=2050) + timedelta(hours=1))
-    }
-    draft = build(SERVICE, **arguments)
-    lint.check(draft, profile=SERVICE, **arguments)
+    validity = Validity(NOW.replace(year=2050), NOW.replace(year=2050) + timedelta(hours=1))
+    leaf = replace(Plan(issuer=far).leaf, validity=validity)
+    draft = build(leaf)
+    lint.check(draft, leaf)
     assert b"\x18\x0f20501124120000Z" in draft.tbs
 
 
@@ -317,9 +322,9 @@ OTHER: dict[str, tuple[str, object]] = {
 def test_lint_refuses_a_draft_that_is_not_the_plan__s6_s8(field: str) -> None:
     """A draft made for anything else than the plan is refused, whatever it is."""
     which, value = OTHER[field]
-    draft = build(SERVICE, **(Plan().arguments | {which: value}))
+    draft = build(replace(Plan().leaf, **{which: value}))
     with pytest.raises(lint.LintRefused):
-        lint.check(draft, profile=SERVICE, **Plan().arguments)
+        lint.check(draft, Plan().leaf)
 
 
 @pytest.mark.parametrize(
@@ -357,10 +362,10 @@ def test_cn_may_be_the_subject_beside_the_names__security_12() -> None:
     """On the step API the token's subject is the CN, also where it is none of the names; no other name is."""
     plan = Plan(common_name="subject.internal.example")
     subject = dns("subject.internal.example")
-    tbs = lint.check(plan.draft(), profile=plan.profile, **plan.arguments, subject=subject).take()
+    tbs = lint.check(plan.draft(), replace(plan.leaf, subject=subject)).take()
     assert tbs == plan.draft().tbs
     with pytest.raises(lint.LintRefused, match="none of the names"):
-        lint.check(plan.draft(), profile=plan.profile, **plan.arguments, subject=dns("evil.example"))
+        lint.check(plan.draft(), replace(plan.leaf, subject=dns("evil.example")))
 
 
 def test_every_single_octet_counts__p0_1() -> None:
@@ -370,12 +375,12 @@ def test_every_single_octet_counts__p0_1() -> None:
         changed = bytearray(tbs)
         changed[place] ^= 0x01
         with pytest.raises(lint.LintRefused):
-            lint.check(DraftCertificate(bytes(changed)), profile=SERVICE, **Plan().arguments)
+            lint.check(DraftCertificate(bytes(changed)), Plan().leaf)
 
 
 def test_linted_bytes_are_taken_once_and_made_by_the_lint_alone() -> None:
     """No draft is signed twice, and nobody else can make one."""
-    linted = lint.check(Plan().draft(), profile=SERVICE, **Plan().arguments)
+    linted = lint.check(Plan().draft(), Plan().leaf)
     linted.take()
     with pytest.raises(lint.LintRefused):
         linted.take()
