@@ -14,8 +14,8 @@ from dayfly.core.frozen import replace
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.app import Application
+from dayfly.wiring.building import _handled
 from dayfly.wiring.health import Health
-from dayfly.wiring.process import _handled
 
 
 async def counted_peer(where: Path) -> tuple[Peer, Health]:

@@ -17,8 +17,8 @@ from dayfly.config.values import Config
 from dayfly.core.frozen import replace
 from dayfly.errors import ConfigError
 from dayfly.systemd import notify, notify_reloading
+from dayfly.wiring.configured import caps_of, resolver_of, validators_of
 from dayfly.wiring.place import ALONE, Place
-from dayfly.wiring.process import caps_of, resolver_of, validators_of
 
 _LOG = logging.getLogger("dayfly.server")
 

@@ -25,10 +25,11 @@ from dayfly.server.app import Application
 from dayfly.server.metrics_routes import MetricsRoutes
 from dayfly.server.run import serve
 from dayfly.systemd import notify
+from dayfly.wiring.building import build_process
 from dayfly.wiring.keys import Keys, open_keys
 from dayfly.wiring.listeners import Listening, bind_all
 from dayfly.wiring.place import load_fleet, quiet_collector
-from dayfly.wiring.process import Fatal, Process, authorities_of, build_process
+from dayfly.wiring.process import Fatal, Process, authorities_of
 from dayfly.wiring.reload import Reloading
 from dayfly.wiring.standing_by import tell_systemd
 

@@ -24,7 +24,7 @@ from dayfly.core.settings.provisioners import DEFAULT_CHALLENGES, ProvisionerTyp
 from dayfly.core.settings.revisions import Settings
 from dayfly.errors import UsageError
 from dayfly.ports.validation import ValidationFailed, ValidationTarget, Validator, ValidatorSpec
-from dayfly.wiring.process import resolver_of, validators_of
+from dayfly.wiring.configured import resolver_of, validators_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import pytest
 
 from dayfly.config.reading import parse_config
 from dayfly.errors import ConfigError
-from dayfly.wiring.process import caps_of
+from dayfly.wiring.configured import caps_of
 from dayfly.wiring.reload import plan_change
 from factories import CA_TOML
 

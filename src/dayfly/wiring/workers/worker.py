@@ -21,8 +21,9 @@ from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.shared import Slots
 from dayfly.adapters.stores import open_store
 from dayfly.errors import DayflyError
+from dayfly.wiring.building import build_process
 from dayfly.wiring.place import Place, quiet_collector
-from dayfly.wiring.process import Fatal, Process, authorities_of, build_process
+from dayfly.wiring.process import Fatal, Process, authorities_of
 from dayfly.wiring.reload import apply_change, plan_change
 from dayfly.wiring.workers.ground import Ground
 from dayfly.wiring.workers.handing import Handing, WorkerState
