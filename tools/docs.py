@@ -63,7 +63,8 @@ def families() -> Iterator[tuple[str, Metric]]:
 def ca_families() -> Iterable[Metric]:
     """What the CA's collector gives, with one event of each kind counted."""
     from dayfly.adapters.observers.fleet import Fleet
-    from dayfly.adapters.observers.prometheus import Metrics, State
+    from dayfly.adapters.observers.prometheus import Metrics
+    from dayfly.adapters.observers.state import State
 
     metrics = Metrics(Fleet(), "Internal CA")
     metrics.state = State(

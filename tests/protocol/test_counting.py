@@ -9,7 +9,8 @@ from typing import Any
 
 from acme_peer import BASES, Client, Peer, make_peer
 from dayfly.adapters.observers.fleet import Fleet
-from dayfly.adapters.observers.prometheus import MOST_PROVISIONERS, OTHER, Metrics
+from dayfly.adapters.observers.outcomes import OTHER
+from dayfly.adapters.observers.prometheus import MOST_PROVISIONERS, Metrics
 from dayfly.core.frozen import replace
 from dayfly.server.acme_gate import Bases
 from dayfly.server.acme_routes import AcmeRoutes

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from dayfly.adapters.chaos import ChaoticNonces
-from dayfly.adapters.observers.prometheus import OTHER, SIGNING_PATH
+from dayfly.adapters.observers.outcomes import OTHER, SIGNING_PATH
 from dayfly.adapters.system import SystemClock, SystemEntropy, TimeOrderedIds
 from dayfly.adapters.validators.caa import CaaClimber
 from dayfly.authority.challenges import Validations

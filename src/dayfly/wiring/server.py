@@ -17,7 +17,8 @@ from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
 
 from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.observers.fleet import Fleet
-from dayfly.adapters.observers.prometheus import Metrics, State
+from dayfly.adapters.observers.prometheus import Metrics
+from dayfly.adapters.observers.state import State
 from dayfly.adapters.serverlock import ServerLock
 from dayfly.adapters.stores import keep_reserve, open_store
 from dayfly.config.values import Config

@@ -20,7 +20,8 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from dayfly.adapters.observers.fleet import Fleet
-from dayfly.adapters.observers.prometheus import Metrics, State
+from dayfly.adapters.observers.prometheus import Metrics
+from dayfly.adapters.observers.state import State
 from dayfly.adapters.stores import open_store
 from dayfly.errors import DayflyError
 from dayfly.server.app import Application

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dayfly.adapters.observers.prometheus import classify
+from dayfly.adapters.observers.outcomes import classify
 from dayfly.core.events import Outcome, Reason
 
 
