@@ -16,7 +16,7 @@ from dayfly.cli import main
 from dayfly.cli.order.reading import ROWS
 from dayfly.config.reading import load_config
 from dayfly.core.acme.authorizations import settle_row
-from dayfly.core.acme.challenges import settle
+from dayfly.core.acme.challenges import SettledBy, settle
 from dayfly.core.acme.objects import Order, OrderStatus
 from dayfly.core.frozen import replace
 from dayfly.core.ids import make_id, render_id
@@ -27,6 +27,7 @@ from factories import TOKEN, authorization, certificate, order, shared_authoriza
 from home_world import Run, Said
 
 HOUR = timedelta(hours=1)
+PROVED = SettledBy("http-01", None, address="10.0.0.9:80", attempts=1)
 NAMES = ("pending", "ready", "failed", "expired", "valid", "shared")
 
 
@@ -53,7 +54,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     end = now + HOUR
     row = shared_authorization("shared.internal.example", id=make_id(int(now.timestamp() * 1000), 1, 1))
     row = replace(row, authorization=replace(row.authorization, expires=end))
-    proved = settle_row(row, "http-01", failure=None, address="10.0.0.9:80", attempts=1, now=now)
+    proved = settle_row(row, PROVED, now=now)
     assert proved is not None
     orders = {
         "pending": made_at(now, 1, authorizations=(authorization("p.internal.example", expires=end),)),
@@ -65,9 +66,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
         "valid": made_at(now, 5, status=OrderStatus.VALID, certificate_id=certificate().id, provisioner="other"),
         "shared": made_at(now, 6, authorizations=(row.authorization,), user_agent="uacme/1.7.4 (x)"),
     }
-    ready = settle(orders["ready"], 0, "http-01", failure=None, address="10.0.0.9:80", attempts=1, now=now)
+    ready = settle(orders["ready"], 0, PROVED, now=now)
     refused = Connection("connecting to 192.0.2.1 port 80: refused")
-    failed = settle(orders["failed"], 0, "http-01", failure=refused, address="", attempts=5, now=now)
+    failed = settle(orders["failed"], 0, SettledBy("http-01", refused, address="", attempts=5), now=now)
     assert ready is not None
     assert failed is not None
     orders |= {"ready": ready, "failed": failed}

@@ -15,12 +15,13 @@ from functools import partial
 from dayfly.authority import caa
 from dayfly.authority.attempts import Attempts
 from dayfly.authority.context import Authority, SingleFlight
-from dayfly.authority.holding import Held, SettledBy, load_held, settled_rows
+from dayfly.authority.holding import Held, load_held, settled_rows
 from dayfly.authority.marks import Mark, Marks
 from dayfly.authority.order_limits import count_failure, forget_failures
 from dayfly.authority.turns import Turns
 from dayfly.core.acme.challenges import (
     OF_AN_ACCOUNT,
+    SettledBy,
     find_challenge,
     key_authorization,
     needs_validation,

@@ -13,9 +13,9 @@ from dayfly.authority.authorizations import give_up_row, load_row, with_orders
 from dayfly.authority.context import Authority
 from dayfly.authority.orders import give_up_authorization, load_order
 from dayfly.core.acme.authorizations import settle_row
-from dayfly.core.acme.challenges import settle
-from dayfly.core.acme.objects import OWN_ROW, Account, Authorization, AuthorizationRef, Evidence, Order
-from dayfly.core.problems import NoSuchResource, Refused
+from dayfly.core.acme.challenges import SettledBy, settle
+from dayfly.core.acme.objects import OWN_ROW, Account, Authorization, AuthorizationRef, Order
+from dayfly.core.problems import NoSuchResource
 from dayfly.ports.changes import Record
 
 
@@ -26,16 +26,6 @@ class Held(msgspec.Struct, frozen=True):
     provisioner: str
     authorization: Authorization
     order: Order | None = None
-
-
-class SettledBy(msgspec.Struct, frozen=True):
-    """How a validation ended: the type of its challenge, why it failed if it did, the address dialled, its tries."""
-
-    challenge_type: str
-    failure: Refused | None
-    address: str
-    attempts: int
-    evidence: Evidence | None = None
 
 
 async def load_held(authority: Authority, account: Account, ref: AuthorizationRef) -> Held:
@@ -64,24 +54,7 @@ def _in_order(order: Order, ref: AuthorizationRef) -> Held:
 async def settled_rows(authority: Authority, ref: AuthorizationRef, by: SettledBy, now: datetime) -> tuple[Record, ...]:
     """What a validation's outcome changes, as rows to be updated; nothing where it comes too late to matter."""
     if ref.index == OWN_ROW:
-        row = settle_row(
-            await authority.store.authorizations.authorization(ref.order_id),
-            by.challenge_type,
-            failure=by.failure,
-            address=by.address,
-            attempts=by.attempts,
-            now=now,
-            evidence=by.evidence,
-        )
+        row = settle_row(await authority.store.authorizations.authorization(ref.order_id), by, now=now)
         return () if row is None else await with_orders(authority, row)
-    order = settle(
-        await authority.store.orders.order(ref.order_id),
-        ref.index,
-        by.challenge_type,
-        failure=by.failure,
-        address=by.address,
-        attempts=by.attempts,
-        now=now,
-        evidence=by.evidence,
-    )
+    order = settle(await authority.store.orders.order(ref.order_id), ref.index, by, now=now)
     return () if order is None else (order,)

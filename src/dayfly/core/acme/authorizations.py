@@ -11,12 +11,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from dayfly.core.acme.challenges import settle_authorization, with_settled
+from dayfly.core.acme.challenges import SettledBy, settle_authorization, with_settled
 from dayfly.core.acme.objects import (
     Account,
     Authorization,
     AuthorizationStatus,
-    Evidence,
     Order,
     OrderStatus,
     SharedAuthorization,
@@ -36,7 +35,7 @@ from dayfly.core.frozen import replace
 from dayfly.core.identifiers import Identifier, parse_identifier
 from dayfly.core.policy.grant import Grant
 from dayfly.core.policy.lifetimes import shrink
-from dayfly.core.problems import Malformed, Refused
+from dayfly.core.problems import Malformed
 
 PRE_AUTHORIZED_FOR = timedelta(hours=1)  # where the provisioner says nothing of reuse; never above a lifetime
 LEAST_SHARE = 10  # of an authorization's time that must be left when it is used again
@@ -180,26 +179,9 @@ def _with_row(order: Order, index: int, authorization: Authorization) -> Order:
             assert_never(status)
 
 
-def settle_row(
-    row: SharedAuthorization,
-    challenge_type: str,
-    *,
-    failure: Refused | None,
-    address: str,
-    attempts: int,
-    now: datetime,
-    evidence: Evidence | None = None,
-) -> SharedAuthorization | None:
+def settle_row(row: SharedAuthorization, by: SettledBy, *, now: datetime) -> SharedAuthorization | None:
     """The row after a validation's final outcome; None where it is not pending any more. A valid one lives anew."""
-    settled = settle_authorization(
-        row_as_of(row, now).authorization,
-        challenge_type,
-        failure=failure,
-        address=address,
-        attempts=attempts,
-        now=now,
-        evidence=evidence,
-    )
+    settled = settle_authorization(row_as_of(row, now).authorization, by, now=now)
     if settled is None:
         return None
     if settled.status is AuthorizationStatus.VALID:

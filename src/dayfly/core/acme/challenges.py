@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import msgspec
+
 from dayfly.core.acme.objects import (
     Authorization,
     AuthorizationStatus,
@@ -92,17 +94,17 @@ def _shortened(detail: str) -> str:
     return f"{detail[: MAX_DETAIL // 2 - 3]} ... {detail[2 - MAX_DETAIL // 2 :]}"
 
 
-def settle(
-    order: Order,
-    index: int,
-    challenge_type: str,
-    *,
-    failure: Refused | None,
-    address: str,
-    attempts: int,
-    now: datetime,
-    evidence: Evidence | None = None,
-) -> Order | None:
+class SettledBy(msgspec.Struct, frozen=True):
+    """How a validation ended: the type of its challenge, why it failed if it did, the address dialled, its tries."""
+
+    challenge_type: str
+    failure: Refused | None
+    address: str
+    attempts: int
+    evidence: Evidence | None = None
+
+
+def settle(order: Order, index: int, by: SettledBy, *, now: datetime) -> Order | None:
     """The order after a validation's final outcome, None where the outcome comes too late to matter.
 
     1. As of now the authorization must be pending.
@@ -111,36 +113,19 @@ def settle(
        stays so, and hears of every failure.
     """
     current = as_of(order, now)
-    settled = settle_authorization(
-        current.authorizations[index],
-        challenge_type,
-        failure=failure,
-        address=address,
-        attempts=attempts,
-        now=now,
-        evidence=evidence,
-    )
+    settled = settle_authorization(current.authorizations[index], by, now=now)
     return None if settled is None else with_settled(current, index, settled)
 
 
-def settle_authorization(
-    authorization: Authorization,
-    challenge_type: str,
-    *,
-    failure: Refused | None,
-    address: str,
-    attempts: int,
-    now: datetime,
-    evidence: Evidence | None = None,
-) -> Authorization | None:
+def settle_authorization(authorization: Authorization, by: SettledBy, *, now: datetime) -> Authorization | None:
     """The authorization, as of now, after a validation's final outcome; None where it is not pending any more."""
-    challenge = find_challenge(authorization, challenge_type)
+    challenge = find_challenge(authorization, by.challenge_type)
     if challenge is None or authorization.status is not AuthorizationStatus.PENDING:
         return None
-    if failure is None:
-        proved = _proved(authorization, challenge, address=address, attempts=attempts, now=now)
-        return proved if evidence is None else replace(proved, evidence=evidence)
-    return _failed(authorization, challenge, failure=failure, attempts=attempts)
+    if by.failure is None:
+        proved = _proved(authorization, challenge, address=by.address, attempts=by.attempts, now=now)
+        return proved if by.evidence is None else replace(proved, evidence=by.evidence)
+    return _failed(authorization, challenge, failure=by.failure, attempts=by.attempts)
 
 
 def _with_challenge(authorization: Authorization, challenge: Challenge) -> tuple[Challenge, ...]:

@@ -21,6 +21,7 @@ from dayfly.core.acme.authorizations import (
     use_again,
     with_rows,
 )
+from dayfly.core.acme.challenges import SettledBy
 from dayfly.core.acme.objects import AuthorizationStatus, Order, OrderStatus, SharedAuthorization
 from dayfly.core.acme.ordering import ORDER_LIFE, ChallengeOffer
 from dayfly.core.acme.payloads import NewAuthorization, WireIdentifier
@@ -44,6 +45,7 @@ from factories import (
 OTHER = "b.internal.example"
 HTTP = ChallengeOffer("http-01", frozenset({IdentifierType.DNS}), wildcards=False)
 HOUR = timedelta(hours=1)
+PROVED = SettledBy("http-01", None, address="10.0.0.1:80", attempts=1)
 
 
 def grant(**changes: Any) -> Grant:
@@ -67,7 +69,7 @@ def of_status(row: SharedAuthorization, status: AuthorizationStatus) -> SharedAu
 def failed(row: SharedAuthorization) -> SharedAuthorization:
     """The row after its validation failed."""
     problem = Connection("connecting to 192.0.2.1 port 80: refused")
-    found = settle_row(row, "http-01", failure=problem, address="", attempts=1, now=NOW)
+    found = settle_row(row, SettledBy("http-01", problem, address="", attempts=1), now=NOW)
     assert found is not None
     return found
 
@@ -184,13 +186,13 @@ def test_row_expires_as_of_now__rfc8555_7_1_6() -> None:
 def test_proved_row_stands_from_then_on() -> None:
     """For as long as it is good; a second outcome, or one that comes too late, changes nothing."""
     later = NOW + timedelta(minutes=50)
-    row = settle_row(shared_authorization(), "http-01", failure=None, address="10.0.0.1:80", attempts=1, now=later)
+    row = settle_row(shared_authorization(), PROVED, now=later)
     assert row is not None
     assert row.authorization.status is AuthorizationStatus.VALID
     assert row.authorization.expires == later + HOUR
     assert (row.authorization.validated_by, row.authorization.validated_address) == ("http-01", "10.0.0.1:80")
-    assert settle_row(row, "http-01", failure=None, address="", attempts=1, now=later) is None
-    assert settle_row(shared_authorization(), "http-01", failure=None, address="", attempts=1, now=NOW + HOUR) is None
+    assert settle_row(row, PROVED, now=later) is None
+    assert settle_row(shared_authorization(), PROVED, now=NOW + HOUR) is None
     assert failed(shared_authorization()).authorization.status is AuthorizationStatus.INVALID
 
 

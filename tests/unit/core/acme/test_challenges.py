@@ -8,6 +8,7 @@ from dayfly.core.acme.challenges import (
     RETRY_SPACING,
     TRIES,
     VALIDATION_SPAN,
+    SettledBy,
     find_challenge,
     key_authorization,
     needs_validation,
@@ -23,13 +24,13 @@ from factories import NOW, TOKEN, authorization, challenge, dns, order, ready_or
 
 def prove(one: Order, index: int = 0) -> Order | None:
     """The order after its http-01 challenge was proved."""
-    return settle(one, index, "http-01", failure=None, address="127.0.0.1:80", attempts=1, now=NOW)
+    return settle(one, index, SettledBy("http-01", None, address="127.0.0.1:80", attempts=1), now=NOW)
 
 
 def fail(one: Order, index: int = 0) -> Order | None:
     """The order after its http-01 challenge failed for good."""
     failure = Connection("connecting to 192.0.2.1 port 80: refused")
-    return settle(one, index, "http-01", failure=failure, address="", attempts=5, now=NOW)
+    return settle(one, index, SettledBy("http-01", failure, address="", attempts=5), now=NOW)
 
 
 def test_key_authorization_is_token_and_thumbprint__rfc8555_8_1() -> None:
@@ -130,7 +131,7 @@ def test_long_text_is_cut_in_the_middle__acme_8() -> None:
 
 def test_outcome_of_a_challenge_that_is_not_there_changes_nothing() -> None:
     """An unknown type settles nothing."""
-    assert settle(order(), 0, "dns-01", failure=None, address="", attempts=1, now=NOW) is None
+    assert settle(order(), 0, SettledBy("dns-01", None, address="", attempts=1), now=NOW) is None
 
 
 @pytest.mark.parametrize("status", [ChallengeStatus.VALID, ChallengeStatus.INVALID])
