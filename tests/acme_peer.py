@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
@@ -48,6 +48,7 @@ from dayfly.server.crl_routes import CRLRoutes
 from dayfly.server.step_certificates import StepCertificates
 from dayfly.server.step_routes import StepRoutes
 from factories import NAME, NOW, csr_der, ec_key, settings
+from replies import Reply
 from secrecy.recording import record
 
 BASE = "https://ca.internal.example:9000"
@@ -95,26 +96,6 @@ class ScriptedValidator:
 def refused_connection(*, transient: bool) -> ValidationFailed:
     """A failure of a validation."""
     return ValidationFailed(Connection("connecting to 192.0.2.1 port 80: refused"), transient=transient)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer of the application."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The body as an object."""
-        found: dict[str, Any] = json.loads(self.body)
-        return found
-
-    @property
-    def problem(self) -> str:
-        """The problem's type without its prefix."""
-        return str(self.json["type"]).rpartition(":")[2]
 
 
 @dataclass
@@ -175,6 +156,17 @@ class Peer:
     async def nonce(self) -> str:
         """A fresh nonce."""
         return (await self.send("HEAD", "/acme/acme/new-nonce")).headers["replay-nonce"]
+
+    async def aclose(self) -> None:
+        """End what is looked at, and let go of the database."""
+        await self.validations.close()
+        await self.store.close()
+
+    async def check_log(self) -> None:
+        """The log verifies, with a checkpoint of its head."""
+        await sign_checkpoint(self.authority, last_size=0)
+        report = await verify_log(self.store, self.key)
+        assert report.ok, report.findings
 
     async def settle(self) -> None:
         """Let the validations that run come to their end."""
@@ -300,15 +292,9 @@ def playing(where: Path) -> Play:
 
     def run(scenario: Scenario, *, caps: Caps | None = None) -> None:
         async def body() -> None:
-            peer = await make_peer(where, caps=caps)
-            try:
+            async with aclosing(await make_peer(where, caps=caps)) as peer:
                 await scenario(peer)
-                await sign_checkpoint(peer.authority, last_size=0)
-                report = await verify_log(peer.store, peer.key)
-                assert report.ok, report.findings
-            finally:
-                await peer.validations.close()
-                await peer.store.close()
+                await peer.check_log()
 
         asyncio.run(body())
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import dns.flags
 import dns.message
@@ -16,6 +18,12 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from dayfly.adapters.validators.dnsclient import NameServer
+from dayfly.adapters.validators.resolver import Resolver
+from dayfly.ports.validation import ValidationFailed
+from factories import told
+
+Found = TypeVar("Found")
 Responder = Callable[[dns.message.Message, bool], Iterable[bytes]]
 """The datagrams to send for a query, in order, or the one answer over TCP, where the second argument is true."""
 
@@ -150,3 +158,16 @@ def _tcp(listening: socket.socket, responder: Responder, stop: threading.Event) 
                 query = dns.message.from_wire(connection.recv(size))
                 for answer in responder(query, tcp):
                     connection.sendall(len(answer).to_bytes(2) + answer)
+
+
+def asking(responder: Responder, ask: Callable[[Resolver], Awaitable[Found]]) -> Found | ValidationFailed:
+    """What comes of asking a resolver whose one server answers like this."""
+
+    async def run(port: int) -> Found | ValidationFailed:
+        try:
+            return await ask(Resolver([NameServer("127.0.0.1", port)]))
+        except ValidationFailed as failure:
+            return told(failure)
+
+    with dns_server(responder) as port:
+        return asyncio.run(run(port))

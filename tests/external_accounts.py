@@ -6,7 +6,7 @@ import json
 from dataclasses import fields
 from typing import Any
 
-from acme_peer import BASE, Client, Peer, Reply
+from acme_peer import BASE, Client, Peer
 from dayfly.authority.external_accounts import add_external_key
 from dayfly.authority.settings import change_settings
 from dayfly.core.acme.external_accounts import ExternalAccountKey
@@ -17,6 +17,7 @@ from dayfly.core.jose.macs import make_mac
 from dayfly.core.policy.scopes import Scope
 from dayfly.core.settings.revisions import SettingsChange
 from factories import NOW
+from replies import Reply
 
 NEW_ACCOUNT = f"{BASE}/acme/acme/new-account"
 HERE = "10.0.0.0/8"  # where the requests of a test come from

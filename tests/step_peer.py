@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from acme_peer import BASE, Client, Peer, Reply, make_peer
+from acme_peer import BASE, Client, Peer, make_peer
 from dayfly.authority.settings import change_settings
 from dayfly.core.frozen import replace
 from dayfly.core.jose.jwk import KeyAlgorithm, render_jwk, thumbprint_of
@@ -26,6 +26,7 @@ from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
 from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.x509.pem import parse_pem_block, parse_pem_certificates, render_pem
 from factories import NAME, csr_der, ec_key
+from replies import Reply
 
 OWNER = "platform-team"
 KEY = ec_key()

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,26 +22,7 @@ from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import KeyAlgorithm, thumbprint_of
 from dayfly.core.jose.jws import sign_flattened
 from factories import csr_der, ec_key
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """The body as an object."""
-        found: dict[str, Any] = json.loads(self.body)
-        return found
-
-    @property
-    def problem(self) -> str:
-        """The problem's type without its prefix."""
-        return str(self.json.get("type", "")).rpartition(":")[2]
+from replies import Reply
 
 
 class Wire:
@@ -60,13 +40,13 @@ class Wire:
 
     def send(
         self, method: str, path: str, body: bytes | None = None, *, media_type: str = "application/jose+json"
-    ) -> Answer:
+    ) -> Reply:
         """One request on the connection."""
         headers = {"Content-Type": media_type} if body is not None else {}
         self.connection.request(method, path, body, headers)
         with contextlib.closing(self.connection.getresponse()) as response:
             found = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, found, response.read())
+            return Reply(response.status, found, response.read())
 
     def close(self) -> None:
         """Leave."""
@@ -112,23 +92,23 @@ class Client:
             body, key=self.key, alg=KeyAlgorithm.ES256, url=url, nonce=nonce, kid=None if jwk else self.kid, jwk=jwk
         )
 
-    def post(self, wire: Wire, url: str, payload: object = None, *, jwk: bool = False) -> Answer:
+    def post(self, wire: Wire, url: str, payload: object = None, *, jwk: bool = False) -> Reply:
         """Sign and send."""
         signed = self.sign(url, payload, nonce=self.nonce(wire), jwk=jwk)
         return wire.send("POST", url.removeprefix(self.ca.url), signed)
 
-    def register(self, wire: Wire) -> Answer:
+    def register(self, wire: Wire) -> Reply:
         """NewAccount; the account is remembered."""
         answer = self.post(wire, self.url("new-account"), {}, jwk=True)
         self.kid = answer.headers.get("location")
         return answer
 
-    def order(self, wire: Wire, *names: str) -> Answer:
+    def order(self, wire: Wire, *names: str) -> Reply:
         """NewOrder for DNS names."""
         identifiers = [{"type": "dns", "value": name} for name in names]
         return self.post(wire, self.url("new-order"), {"identifiers": identifiers})
 
-    def challenge(self, wire: Wire, order: Answer) -> dict[str, Any]:
+    def challenge(self, wire: Wire, order: Reply) -> dict[str, Any]:
         """The http-01 challenge of the order's only authorization."""
         authorization = self.post(wire, order.json["authorizations"][0]).json
         found: dict[str, Any] = next(one for one in authorization["challenges"] if one["type"] == "http-01")
@@ -148,7 +128,7 @@ class Client:
             time.sleep(0.02)
         raise AssertionError(found)
 
-    def finalize_payload(self, order: Answer, key: ec.EllipticCurvePrivateKey | None = None) -> dict[str, str]:
+    def finalize_payload(self, order: Reply, key: ec.EllipticCurvePrivateKey | None = None) -> dict[str, str]:
         """A CSR for the order's names, with a key of its own."""
         names = [one["value"] for one in order.json["identifiers"]]
         return {"csr": b64u_encode(csr_der(*names, key=key))}

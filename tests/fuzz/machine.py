@@ -10,6 +10,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Coroutine
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,8 +19,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from acme_peer import Client, Peer, Reply, joined, make_peer, refused_connection
-from dayfly.authority.log import sign_checkpoint, verify_log
+from acme_peer import Client, Peer, joined, make_peer, refused_connection
 from dayfly.authority.settings import change_settings
 from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
@@ -27,6 +27,7 @@ from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.policy.rules import Rule, RuleAction, RuleKind
 from dayfly.core.settings.revisions import Settings, SettingsChange
 from factories import csr_der, ec_key
+from replies import Reply
 
 NAMES = tuple(f"{one}.internal.example" for one in "abc")
 MINUTE = timedelta(minutes=1)
@@ -340,10 +341,5 @@ class AcmeMachine(RuleBasedStateMachine):
 
     async def end(self) -> None:
         """Check the log, close the store."""
-        try:
-            await sign_checkpoint(self.peer.authority, last_size=0)
-            report = await verify_log(self.peer.store, self.peer.key)
-            assert report.ok, report.findings
-        finally:
-            await self.peer.validations.close()
-            await self.peer.store.close()
+        async with aclosing(self.peer):
+            await self.peer.check_log()

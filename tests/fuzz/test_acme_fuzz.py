@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
-from acme_peer import BASE, Client, Peer, Reply, joined, make_peer
+from acme_peer import BASE, Client, Peer, joined, make_peer
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import KeyAlgorithm
 from dayfly.core.jose.signatures import sign
 from factories import csr_der
 from fuzz.machine import AcmeMachine
+from replies import Reply
 
 # The library warns of some odd octets and reads them all the same; in a server that is a line of its log at most.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -70,11 +72,8 @@ def stage(scenario: Callable[[Peer, Client], Coroutine[Any, Any, None]]) -> None
     async def body(where: Path) -> None:
         peer = await make_peer(where)
         peer.authority.limits = peer.authority.limits.switched(enabled=False)
-        try:
+        async with aclosing(peer):
             await scenario(peer, await joined(peer))
-        finally:
-            await peer.validations.close()
-            await peer.store.close()
 
     with tempfile.TemporaryDirectory() as where:
         asyncio.run(body(Path(where)))

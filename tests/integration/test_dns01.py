@@ -9,11 +9,10 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
 
 import dns.flags
 import dns.message
@@ -32,8 +31,7 @@ from dayfly.adapters.validators.resolver import Resolver, parse_hosts, parse_res
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.ports.validation import Validated, ValidationFailed, ValidationTarget
-from dns_peer import Responder, Zone, dns_server
-from factories import told
+from dns_peer import Responder, Zone, asking, dns_server
 
 NAME = "api.internal.example"
 OWNER = f"_acme-challenge.{NAME}"
@@ -41,25 +39,10 @@ KEY_AUTHORIZATION = "dG9rZW4.dGh1bWJwcmludA"
 DIGEST = b64u_encode(hashlib.sha256(KEY_AUTHORIZATION.encode()).digest())
 TARGET = ValidationTarget(Identifier(IdentifierType.DNS, NAME), "dG9rZW4", KEY_AUTHORIZATION)
 
-Found = TypeVar("Found")
-
 
 def quoted(*values: str) -> list[str]:
     """TXT values in presentation format."""
     return [f'"{value}"' for value in values]
-
-
-def asking(responder: Responder, ask: Callable[[Resolver], Awaitable[Found]]) -> Found | ValidationFailed:
-    """What comes of asking a resolver whose one server answers like this."""
-
-    async def run(port: int) -> Found | ValidationFailed:
-        try:
-            return await ask(Resolver([NameServer("127.0.0.1", port)]))
-        except ValidationFailed as failure:
-            return told(failure)
-
-    with dns_server(responder) as port:
-        return asyncio.run(run(port))
 
 
 def outcome(responder: Responder, target: ValidationTarget = TARGET) -> Validated | ValidationFailed:

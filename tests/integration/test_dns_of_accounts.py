@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
 
 import dns.message
 import dns.rcode
@@ -17,15 +14,13 @@ from dayfly.adapters.validators import caa as caa_adapter
 from dayfly.adapters.validators import look
 from dayfly.adapters.validators.caa import CaaClimber
 from dayfly.adapters.validators.dnsaccount01 import DnsAccount01, record_name
-from dayfly.adapters.validators.dnsclient import NameServer
 from dayfly.adapters.validators.dnspersist01 import DnsPersist01
-from dayfly.adapters.validators.resolver import Resolver
 from dayfly.core.acme.caa import CaaRecord
 from dayfly.core.identifiers import Identifier, IdentifierType
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.ports.validation import Validated, ValidationFailed, ValidationTarget
-from dns_peer import Responder, Zone, dns_server
-from factories import NOW, told
+from dns_peer import Responder, Zone, asking
+from factories import NOW
 
 NAME = "api.internal.example"
 KEY_AUTHORIZATION = "dG9rZW4.dGh1bWJwcmludA"
@@ -39,8 +34,6 @@ TARGET = ValidationTarget(
 )
 PERSIST = f"_validation-persist.{NAME}"
 
-Found = TypeVar("Found")
-
 
 @dataclass
 class Standing:
@@ -50,19 +43,6 @@ class Standing:
 
     def now(self) -> datetime:
         return self.moment
-
-
-def asking(responder: Responder, ask: Callable[[Resolver], Awaitable[Found]]) -> Found | ValidationFailed:
-    """What comes of asking a resolver whose one server answers like this."""
-
-    async def run(port: int) -> Found | ValidationFailed:
-        try:
-            return await ask(Resolver([NameServer("127.0.0.1", port)]))
-        except ValidationFailed as failure:
-            return told(failure)
-
-    with dns_server(responder) as port:
-        return asyncio.run(run(port))
 
 
 # --- dns-account-01 ---------------------------------------------------------------------------------------------------

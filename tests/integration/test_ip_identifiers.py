@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from acme_peer import BASE, Client, Peer, Reply, make_peer
+from acme_peer import BASE, Client, Peer, make_peer
 from ca_world import found, free_ports
 from dayfly.adapters.validators import make_validators
 from dayfly.adapters.validators.reach import Reach
@@ -28,6 +29,7 @@ from dayfly.core.jose.jwk import public_key_of
 from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.settings.revisions import SettingsChange
 from factories import NOW, ec_key
+from replies import Reply
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 REVERSE = {"127.0.0.1": "1.0.0.127.in-addr.arpa", "::1": "1." + "0." * 31 + "ip6.arpa"}
@@ -128,7 +130,7 @@ def test_address_gets_its_certificate__rfc8738_3_acme_v16(tmp_path: Path, kind: 
         (port,) = free_ports(1)
         bare = await make_peer(tmp_path)
         peer = await with_rules(bare, port)
-        try:
+        async with aclosing(peer):
             client = Client(peer)
             await client.register()
             order = await order_of(client, address)
@@ -150,9 +152,6 @@ def test_address_gets_its_certificate__rfc8738_3_acme_v16(tmp_path: Path, kind: 
             (leaf, _) = x509.load_pem_x509_certificates(chain)
             names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
             assert list(names) == [x509.IPAddress(ip_address(address))]
-        finally:
-            await peer.validations.close()
-            await peer.store.close()
 
     asyncio.run(run())
 

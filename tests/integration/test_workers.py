@@ -25,7 +25,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from ca_world import CA, NAME, found, running
 from dayfly.client.solving import StandaloneSolver
 from factories import csr_der
-from wire_client import Answer, Client, Wire, wires_to_each_worker
+from replies import Reply
+from wire_client import Client, Wire, wires_to_each_worker
 from wire_load import Load
 
 WORKERS = 2
@@ -67,10 +68,10 @@ def eventually(what: Callable[[], object], *, within: float = 20.0) -> None:
 
 def at_once(
     ca: CA, path: str, bodies: Sequence[bytes], *, each: int = 4, media_type: str = "application/jose+json"
-) -> list[Answer]:
+) -> list[Reply]:
     """Post the bodies over several connections to each worker, begun together; the answers."""
     wires = wires_to_each_worker(ca, workers=WORKERS, each=each)
-    answers: list[Answer] = []
+    answers: list[Reply] = []
     barrier = threading.Barrier(len(wires))
 
     def run(wire: Wire, mine: Sequence[bytes]) -> None:
@@ -155,7 +156,7 @@ def answering(ca: CA, client: Client, token: str) -> Iterator[None]:
         yield
 
 
-def ready_order(ca: CA, client: Client, wire: Wire, name: str = NAME) -> Answer:
+def ready_order(ca: CA, client: Client, wire: Wire, name: str = NAME) -> Reply:
     """An order whose challenge was answered and found good."""
     order = client.order(wire, name)
     assert order.status == 201, order.body

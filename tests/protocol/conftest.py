@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
-from dayfly.authority.log import sign_checkpoint, verify_log
 from step_peer import KEY, Play, Scenario, StepClient, make_step_peer
 
 
@@ -17,15 +17,9 @@ def play(tmp_path: Path) -> Play:
 
     def run(scenario: Scenario) -> None:
         async def body() -> None:
-            peer = await make_step_peer(tmp_path, KEY)
-            try:
+            async with aclosing(await make_step_peer(tmp_path, KEY)) as peer:
                 await scenario(StepClient(peer, KEY))
-                await sign_checkpoint(peer.authority, last_size=0)
-                report = await verify_log(peer.store, peer.key)
-                assert report.ok, report.findings
-            finally:
-                await peer.validations.close()
-                await peer.store.close()
+                await peer.check_log()
 
         asyncio.run(body())
 

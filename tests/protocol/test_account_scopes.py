@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from acme_peer import BASE, Client, Peer, Play, Reply, joined, make_peer, playing
+from acme_peer import BASE, Client, Peer, Play, joined, make_peer, playing
 from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import TimeOrderedIds
@@ -34,6 +34,7 @@ from dayfly.ports.changes import Changes
 from dayfly.ports.store import Store
 from external_accounts import bound, from_elsewhere
 from factories import NAME, csr_der, ec_key
+from replies import Reply
 from step_peer import Leaf, leaf_of, refused
 
 OTHER = "b.internal.example"

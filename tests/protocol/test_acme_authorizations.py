@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from acme_peer import BASE, Client, Peer, Play, Reply, joined, playing, refused_connection
+from acme_peer import BASE, Client, Peer, Play, joined, playing, refused_connection
 from dayfly.authority.context import Caps
 from dayfly.authority.settings import change_settings
 from dayfly.core.frozen import replace
@@ -19,6 +19,7 @@ from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.ports.changes import Changes, Receipt
 from factories import NAME, csr_der
+from replies import Reply
 
 OTHER = "b.internal.example"
 HOUR = timedelta(hours=1)

@@ -11,10 +11,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from acme_peer import BASE, Client, Peer, Play, Reply, joined, make_peer, playing
+from acme_peer import BASE, Client, Peer, Play, joined, make_peer, playing
 from dayfly.core.x509.alternates import AlternateChain, make_alternate_chain
 from dayfly.core.x509.hierarchy import build_intermediate, build_root
 from factories import NOW, csr_der, ec_key
+from replies import Reply
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from acme_peer import BASE, Client, Peer, Play, Reply, joined, playing
+from acme_peer import BASE, Client, Peer, Play, joined, playing
 from dayfly.adapters.nonces import RingNonces
 from dayfly.core.jose.encoding import b64u_decode, b64u_encode
 from factories import NAME, ec_key
+from replies import Reply
 
 NEW_ORDER, NEW_ACCOUNT = f"{BASE}/acme/acme/new-order", f"{BASE}/acme/acme/new-account"
 ORDER = json.dumps({"identifiers": [{"type": "dns", "value": NAME}]}).encode()

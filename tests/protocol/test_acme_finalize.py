@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from acme_peer import BASE, Client, Peer, Play, Reply, joined, make_peer, playing, refused_connection
+from acme_peer import BASE, Client, Peer, Play, joined, make_peer, playing, refused_connection
 from dayfly.adapters.signers.keyfile import KeyFileSigner
 from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
@@ -30,6 +30,7 @@ from dayfly.core.x509.profile import IssuerFacts
 from dayfly.errors import SignerError
 from dayfly.ports.changes import Changes
 from factories import NAME, NOW, csr_der, ec_key
+from replies import Reply
 from unit.core.x509.test_csr import DEFECTS, NAMES, SAN, asked, by_hand, made
 
 OTHER = "b.internal.example"

@@ -15,7 +15,6 @@ from acme_peer import (
     Client,
     Peer,
     Play,
-    Reply,
     ScriptedValidator,
     joined,
     make_peer,
@@ -30,6 +29,7 @@ from dayfly.core.acme.ordering import ORDER_LIFE
 from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.settings.revisions import SettingsChange
 from factories import NAME, dns
+from replies import Reply
 
 
 @pytest.fixture

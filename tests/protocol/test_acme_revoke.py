@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from acme_peer import BASE, Client, Peer, Reply
+from acme_peer import BASE, Client, Peer
 from dayfly.authority.log import verify_log
 from dayfly.core.acme.objects import AccountStatus, Certificate
 from dayfly.core.acme.renewal_info import render_certificate_id
@@ -27,6 +27,7 @@ from dayfly.core.x509.pem import parse_pem_certificates
 from dayfly.errors import Conflict
 from dayfly.ports.changes import Changes, Receipt
 from factories import NAME, NOW, csr_der, ec_key
+from replies import Reply
 from step_peer import OWNER, Leaf, Play, StepClient
 
 URL = f"{BASE}/acme/acme/revoke-cert"

@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from acme_peer import BASE, Client, Peer, Play, Reply, joined, make_peer, playing, refused_connection
+from acme_peer import BASE, Client, Peer, Play, joined, make_peer, playing, refused_connection
 from dayfly.adapters.system import SystemClock
 from dayfly.authority.context import Caps
 from dayfly.authority.log import verify_log
@@ -28,6 +28,7 @@ from dayfly.core.x509.lint import LintRefused
 from dayfly.errors import Conflict, Unavailable
 from dayfly.ports.changes import Changes, Receipt
 from factories import NAME, csr_der
+from replies import Reply
 
 
 @pytest.fixture

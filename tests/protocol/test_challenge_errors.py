@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -46,12 +47,8 @@ def test_challenge_error_has_its_kind_and_is_short_and_stays__acme_v14_v23(tmp_p
         assert found["error"]["subproblems"][0]["detail"] == error["detail"]
 
     async def body() -> None:
-        peer = await make_peer(tmp_path)
-        try:
+        async with aclosing(await make_peer(tmp_path)) as peer:
             await scenario(peer)
-        finally:
-            await peer.validations.close()
-            await peer.store.close()
 
     asyncio.run(body())
 
@@ -60,8 +57,7 @@ def test_answer_with_an_empty_payload_starts_nothing__acme_v2(tmp_path: Path) ->
     """POST-as-GET is a look, 200, before the answer, and after it."""
 
     async def body() -> None:
-        peer = await make_peer(tmp_path)
-        try:
+        async with aclosing(await make_peer(tmp_path)) as peer:
             client = Client(peer)
             await client.register()
             order = await client.order()
@@ -74,8 +70,5 @@ def test_answer_with_an_empty_payload_starts_nothing__acme_v2(tmp_path: Path) ->
             for _ in range(3):
                 reply = await client.post(url)
                 assert (reply.status, reply.json["status"], peer.validator.looks) == (200, "valid", 1)
-        finally:
-            await peer.validations.close()
-            await peer.store.close()
 
     asyncio.run(body())

@@ -54,8 +54,7 @@ def test_a_path_that_names_no_provisioner_is_counted_as_other(tmp_path: Path) ->
         (family,) = (one for one in peer.metrics.collect() if one.name == "dayfly_ca_requests")
         rows = {(one.labels["op"], one.labels["outcome"]): one.labels["provisioner"] for one in family.samples}
         assert rows["acme_new_order", "ok"] == "acme"
-        await peer.validations.close()
-        await peer.store.close()
+        await peer.aclose()
 
     asyncio.run(body())
 
@@ -67,8 +66,7 @@ def test_refusal_of_a_known_provisioner_keeps_its_name(tmp_path: Path) -> None:
         peer, _ = await counted_peer(tmp_path)
         assert (await peer.send("POST", "/acme/acme/new-order", b"{}", media_type="text/plain")).status == 415
         assert labels(peer.metrics) == {"acme"}
-        await peer.validations.close()
-        await peer.store.close()
+        await peer.aclose()
 
     asyncio.run(body())
 

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from acme_peer import Peer, Reply
+from acme_peer import Peer
 from dayfly.adapters.inspection.database import inspect_database
 from dayfly.adapters.signers.keyfile import KeyFileSigner
 from dayfly.authority.context import CRLSettings, SingleFlight
@@ -23,6 +23,7 @@ from dayfly.core.x509.partitions import partition_of, render_partition
 from dayfly.errors import Conflict, SignerError, Unavailable
 from dayfly.ports.crls import StoredCRL
 from factories import NOW, ec_key
+from replies import Reply
 from step_peer import KEY, Leaf, Play, StepClient, provisioner_of, put, refused
 
 BASE_URL = "http://ca.internal.example:9080"

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from acme_peer import BASE, BASES, Peer, Reply, can_issue, make_peer
+from acme_peer import BASE, BASES, Peer, can_issue, make_peer
 from dayfly.authority.challenges import Validations
 from dayfly.authority.limits import Limits
 from dayfly.core.frozen import replace
@@ -30,6 +31,7 @@ from dayfly.server.acme_routes import AcmeRoutes
 from dayfly.server.step_certificates import StepCertificates
 from dayfly.server.step_routes import StepRoutes
 from factories import csr_der, ec_key
+from replies import Reply
 from step_peer import (
     KEY,
     OWNER,
@@ -57,13 +59,9 @@ def peer(tmp_path: Path) -> Run:
 
     def run(scenario: Scenario) -> None:
         async def body() -> None:
-            one = await make_step_peer(tmp_path, KEY)
-            one.authority.limits = Limits(enabled=False)
-            try:
+            async with aclosing(await make_step_peer(tmp_path, KEY)) as one:
+                one.authority.limits = Limits(enabled=False)
                 await scenario(one)
-            finally:
-                await one.validations.close()
-                await one.store.close()
 
         asyncio.run(body())
 

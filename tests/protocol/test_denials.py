@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from acme_peer import BASE, Client, Peer, joined, make_peer
+from acme_peer import BASE, Client, Peer, Play, joined, make_peer, playing
 from dayfly.authority.denials import flush_denials, note_denials
 from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.settings import change_settings
@@ -25,29 +25,13 @@ from dayfly.errors import Conflict, Unavailable
 from factories import denial, dns
 from protocol.test_acme_server import replace_store
 
-Scenario = Callable[[Peer], Coroutine[Any, Any, None]]
 OUTSIDE = "shop.corp.example.net"
 
 
 @pytest.fixture
-def play(tmp_path: Path) -> Callable[[Scenario], None]:
+def play(tmp_path: Path) -> Play:
     """Run a scenario against a fresh CA."""
-
-    def run(scenario: Scenario) -> None:
-        async def body() -> None:
-            peer = await make_peer(tmp_path)
-            try:
-                await scenario(peer)
-            finally:
-                await peer.validations.close()
-                await peer.store.close()
-
-        asyncio.run(body())
-
-    return run
-
-
-Play = Callable[[Scenario], None]
+    return playing(tmp_path)
 
 
 async def newest(peer: Peer) -> tuple[KeptDenial, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from acme_peer import BASE, Client, Peer, Play, Reply, joined, make_peer, playing
+from acme_peer import BASE, Client, Peer, Play, joined, make_peer, playing
 from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import TimeOrderedIds
@@ -43,6 +43,7 @@ from external_accounts import (
     with_key,
 )
 from factories import NAME, dns, ec_key
+from replies import Reply
 
 KID = external_key().kid
 ELSEWHERE = "192.168.0.0/16"

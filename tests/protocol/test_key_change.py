@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from acme_peer import BASE, Client, Peer, Play, Reply, joined, make_peer, playing
+from acme_peer import BASE, Client, Peer, Play, joined, make_peer, playing
 from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import TimeOrderedIds
@@ -21,6 +21,7 @@ from dayfly.core.policy.keys import spki_hash
 from dayfly.errors import Unavailable
 from dayfly.ports.changes import Changes, Receipt
 from factories import ec_key
+from replies import Reply
 
 URL = f"{BASE}/acme/acme/key-change"
 

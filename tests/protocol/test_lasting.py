@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import dns.message
 import dns.rcode
 import pytest
 
-from acme_peer import BASE, BASES, Client, Peer, Reply, joined, make_peer
+from acme_peer import BASE, BASES, Client, Peer, joined, make_peer
 from dayfly.adapters.validators import make_validators
 from dayfly.adapters.validators.caa import CaaClimber
 from dayfly.adapters.validators.dnsaccount01 import record_name
@@ -29,6 +30,7 @@ from dayfly.core.settings.claims import make_claims
 from dayfly.core.settings.revisions import SettingsChange
 from dns_peer import Zone, dns_server
 from factories import NAME
+from replies import Reply
 
 CA_NAME = "ca.internal.example"
 ALL = ("http-01", "dns-01", "dns-account-01", "dns-persist-01")
@@ -71,11 +73,8 @@ def play(tmp_path: Path) -> Callable[..., None]:
                 dns_names=(CA_NAME,),
             )
             await change_acme(peer, **changes)
-            try:
+            async with aclosing(peer):
                 await scenario(peer, zone)
-            finally:
-                await peer.validations.close()
-                await peer.store.close()
 
         with dns_server(zone) as port:
             asyncio.run(body(port))

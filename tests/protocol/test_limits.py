@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from acme_peer import BASE, Client, Peer, Play, Reply, joined, playing, refused_connection
+from acme_peer import BASE, Client, Peer, Play, joined, playing, refused_connection
 from dayfly.authority.context import Caps
 from dayfly.authority.limits import rate_of, source_key
 from dayfly.authority.settings import change_settings
@@ -22,6 +22,7 @@ from dayfly.core.settings.revisions import SettingsChange
 from dayfly.ports.changes import Changes, Claim
 from dayfly.wiring.reload import apply_change
 from factories import CA_TOML, NAME, csr_der, ec_key
+from replies import Reply
 
 OTHER = "b.internal.example"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from acme_peer import Client, Peer, Reply, make_peer
+from acme_peer import Client, Peer, make_peer
 from dayfly.authority.context import CRLSettings
 from dayfly.authority.issuing import PROFILES as CONTENTS
 from dayfly.authority.settings import change_settings
@@ -25,6 +26,7 @@ from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.x509.profile import profile_hash
 from dayfly.errors import ConfigError
 from factories import NAME
+from replies import Reply
 
 Play = Callable[[Callable[[Peer, Client], Coroutine[Any, Any, None]]], None]
 HOUR = timedelta(hours=1)
@@ -36,14 +38,10 @@ def play(tmp_path: Path) -> Play:
 
     def run(scenario: Callable[[Peer, Client], Coroutine[Any, Any, None]]) -> None:
         async def body() -> None:
-            peer = await make_peer(tmp_path)
-            try:
+            async with aclosing(await make_peer(tmp_path)) as peer:
                 client = Client(peer)
                 await client.register()
                 await scenario(peer, client)
-            finally:
-                await peer.validations.close()
-                await peer.store.close()
 
         asyncio.run(body())
 

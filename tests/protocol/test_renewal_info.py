@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from acme_peer import BASE, Client, Clock, Peer, Play, Reply, joined, make_peer, playing
+from acme_peer import BASE, Client, Clock, Peer, Play, joined, make_peer, playing
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import SystemClock
 from dayfly.authority.context import Caps
@@ -29,6 +29,7 @@ from dayfly.core.transparency.entries import parse_entry
 from dayfly.core.x509.leaf import authority_key_id
 from dayfly.ports.changes import Changes
 from factories import NAME
+from replies import Reply
 
 INFO = "/acme/acme/renewal-info/"
 HOUR = timedelta(hours=1)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from acme_peer import Peer, Reply
+from acme_peer import Peer
 from dayfly.authority.limits import Limits
 from dayfly.core.jose.jwk import KeyAlgorithm
 from dayfly.core.jose.jws import sign_compact
 from factories import csr_der
+from replies import Reply
 from step_peer import KEY, Leaf, StepClient, csr_pem, make_step_peer
 
 # The library warns of some odd octets and reads them all the same; in a server that is a line of its log at most.
@@ -59,11 +61,8 @@ def stage(scenario: Callable[[StepClient, Leaf], Any]) -> None:
         peer = await make_step_peer(where, KEY)
         peer.authority.limits = Limits(enabled=False)
         client = StepClient(peer, KEY)
-        try:
+        async with aclosing(peer):
             await scenario(client, await client.issued())
-        finally:
-            await peer.validations.close()
-            await peer.store.close()
 
     with tempfile.TemporaryDirectory() as where:
         asyncio.run(body(Path(where)))
