@@ -34,8 +34,9 @@ from dayfly.core.identifiers import IdentifierType
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import KeyAlgorithm
 from dayfly.core.jose.jws import sign_flattened
+from dayfly.core.policy.rules import Rule
 from dayfly.core.problems import Connection
-from dayfly.core.settings.revisions import SettingsChange
+from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.core.transparency.checkpoint import VerifierKey, parse_verifier_key
 from dayfly.core.x509.hierarchy import build_intermediate, build_root
 from dayfly.ports.changes import Changes
@@ -299,6 +300,17 @@ def playing(where: Path) -> Play:
         asyncio.run(body())
 
     return run
+
+
+async def change_acme(peer: Peer, *rules: Rule, **changes: Any) -> None:
+    """Change the ACME provisioner, and put these rules beside those that are there."""
+
+    def plan(current: Settings) -> SettingsChange:
+        found = current.find_provisioner("acme")
+        assert found is not None
+        return SettingsChange(current.revision, put=(replace(found, **changes), *rules))
+
+    await change_settings(peer.store, peer.clock, plan)
 
 
 async def joined(peer: Peer) -> Client:

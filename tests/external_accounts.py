@@ -6,16 +6,14 @@ import json
 from dataclasses import fields
 from typing import Any
 
-from acme_peer import BASE, Client, Peer
+from acme_peer import BASE, Client, Peer, change_acme
 from dayfly.authority.external_accounts import add_external_key
-from dayfly.authority.settings import change_settings
 from dayfly.core.acme.external_accounts import ExternalAccountKey
 from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import public_key_of
 from dayfly.core.jose.macs import make_mac
 from dayfly.core.policy.scopes import Scope
-from dayfly.core.settings.revisions import SettingsChange
 from factories import NOW
 from replies import Reply
 
@@ -44,11 +42,7 @@ async def with_key(peer: Peer, **changes: Any) -> ExternalAccountKey:
 
 async def require_binding(peer: Peer) -> None:
     """Have the ACME provisioner make accounts with a binding only."""
-
-    def plan(current: Any) -> SettingsChange:
-        return SettingsChange(current.revision, put=(replace(current.find_provisioner("acme"), require_eab=True),))
-
-    await change_settings(peer.store, peer.clock, plan)
+    await change_acme(peer, require_eab=True)
 
 
 def binding(client: Client, kid: str = external_key().kid, secret: bytes = SECRET, **changes: Any) -> dict[str, str]:

@@ -33,6 +33,7 @@ from dayfly.core.events import LogStarted
 from dayfly.errors import Unavailable
 from dayfly.ports.changes import Changes
 from factories import NOW
+from replies import Reply
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a disk and attaching to a process take root")
 
@@ -127,15 +128,6 @@ def scene(stage: Scene) -> Iterator[Scene]:
     stage.new()
     yield stage
     stage.disk.empty()
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
 
 
 def ask(ca: CA, path: str) -> Reply:

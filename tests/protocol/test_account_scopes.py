@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from acme_peer import BASE, Client, Peer, Play, joined, make_peer, playing
+from acme_peer import BASE, Client, Peer, Play, change_acme, joined, make_peer, playing
 from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import TimeOrderedIds
@@ -19,14 +19,12 @@ from dayfly.authority.account_scopes import change_account_scope
 from dayfly.authority.holders import holder_of_connection
 from dayfly.authority.limits import Limits
 from dayfly.authority.renewals import renew
-from dayfly.authority.settings import change_settings
 from dayfly.core.acme.objects import Account
 from dayfly.core.events import AccountScopeChanged
 from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.policy.scopes import Scope
 from dayfly.core.problems import RejectedIdentifier
-from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.core.transparency.entries import parse_entry
 from dayfly.core.x509.pem import parse_pem_certificates
 from dayfly.errors import ConfigError, Conflict, NotFound, Unavailable
@@ -136,12 +134,7 @@ def test_scope_of_an_account_binds_names_that_are_authorized_beforehand__acme_5(
     """NewAuthz gives no name that an order would not get."""
 
     async def scenario(peer: Peer) -> None:
-        def plan(current: Settings) -> SettingsChange:
-            found = current.find_provisioner("acme")
-            assert found is not None
-            return SettingsChange(current.revision, put=(replace(found, pre_authorization=True),))
-
-        await change_settings(peer.store, peer.clock, plan)
+        await change_acme(peer, pre_authorization=True)
         client = await joined(peer)
         await hold(peer, client, allow=(NAME,))
         url = f"{BASE}/acme/acme/new-authz"

@@ -9,16 +9,13 @@ from typing import Any
 
 import pytest
 
-from acme_peer import BASE, Client, Peer, Play, joined, make_peer, playing
+from acme_peer import BASE, Client, Peer, Play, change_acme, joined, make_peer, playing
 from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import TimeOrderedIds
 from dayfly.authority import accounts
 from dayfly.authority.context import Caps
-from dayfly.authority.settings import change_settings
-from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
-from dayfly.core.settings.revisions import SettingsChange
 from dayfly.ports.changes import Changes, Receipt
 
 NEW_ACCOUNT = f"{BASE}/acme/acme/new-account"
@@ -29,16 +26,6 @@ TERMS = "https://ca.internal.example/terms"
 def play(tmp_path: Path) -> Play:
     """Run a scenario against a fresh CA."""
     return playing(tmp_path)
-
-
-async def change_acme(peer: Peer, **changes: Any) -> None:
-    """Change the ACME provisioner."""
-
-    def plan(current: Any) -> SettingsChange:
-        found = current.find_provisioner("acme")
-        return SettingsChange(current.revision, put=(replace(found, **changes),))
-
-    await change_settings(peer.store, peer.clock, plan)
 
 
 def test_client_is_kept_with_what_it_orders__acme_15(play: Play) -> None:

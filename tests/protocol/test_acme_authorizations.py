@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from acme_peer import BASE, Client, Peer, Play, joined, playing, refused_connection
+from acme_peer import BASE, Client, Peer, Play, change_acme, joined, playing, refused_connection
 from dayfly.authority.context import Caps
-from dayfly.authority.settings import change_settings
 from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
-from dayfly.core.settings.revisions import Settings, SettingsChange
 from dayfly.ports.changes import Changes, Receipt
 from factories import NAME, csr_der
 from replies import Reply
@@ -29,17 +26,6 @@ HOUR = timedelta(hours=1)
 def play(tmp_path: Path) -> Play:
     """Run a scenario against a fresh CA."""
     return playing(tmp_path)
-
-
-async def configure(peer: Peer, **changes: Any) -> None:
-    """Change the ACME provisioner."""
-
-    def plan(current: Settings) -> SettingsChange:
-        found = current.find_provisioner("acme")
-        assert found is not None
-        return SettingsChange(current.revision, put=(replace(found, **changes),))
-
-    await change_settings(peer.store, peer.clock, plan)
 
 
 async def pre_authorized(client: Client, name: str = NAME) -> Reply:
@@ -70,7 +56,7 @@ def test_new_authz_is_there_only_where_it_is_on__acme_d1(play: Play) -> None:
         assert "newAuthz" not in (await peer.send("GET", "/acme/acme/directory")).json
         refused = await new_authorization(client)
         assert (refused.status, refused.problem) == (404, "malformed")
-        await configure(peer, pre_authorization=True)
+        await change_acme(peer, pre_authorization=True)
         assert (await peer.send("GET", "/acme/acme/directory")).json["newAuthz"] == f"{BASE}/acme/acme/new-authz"
         assert (await new_authorization(client)).status == 201
 
@@ -81,7 +67,7 @@ def test_pre_authorized_name_serves_later_orders__rfc8555_7_4_1(play: Play) -> N
     """201, Location, pending; once proved an order for it is ready at once, and its certificate comes of it."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, pre_authorization=True)
+        await change_acme(peer, pre_authorization=True)
         client = await joined(peer)
         asked = await new_authorization(client, "API.internal.example")
         assert (asked.status, asked.json["status"]) == (201, "pending")
@@ -110,7 +96,7 @@ def test_pre_authorization_is_the_accounts_own__rfc8555_10_5(play: Play) -> None
     """Another account neither sees it nor is served by it; nor does one of another provisioner's orders."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, pre_authorization=True)
+        await change_acme(peer, pre_authorization=True)
         client, other = await joined(peer), await joined(peer)
         url = (await pre_authorized(client)).headers["location"]
         challenge = (await client.post(url)).json["challenges"][0]["url"]
@@ -139,7 +125,7 @@ def test_name_that_may_not_be_pre_authorized_is_refused__rfc8555_7_4_1(
     """A wildcard, a malformed name, another type, a name that no rule gives, which leaves with an id."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, pre_authorization=True)
+        await change_acme(peer, pre_authorization=True)
         reply = await new_authorization(await joined(peer), value, kind)
         assert (reply.status, reply.problem) == (400, problem)
         assert bool(reply.json.get("denial")) is (problem == "rejectedIdentifier")
@@ -151,7 +137,7 @@ def test_pending_pre_authorizations_are_capped(play: Play) -> None:
     """One too many is 429 with Retry-After; what was proved does not count."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, pre_authorization=True)
+        await change_acme(peer, pre_authorization=True)
         client = await joined(peer)
         first = await new_authorization(client)
         await new_authorization(client, OTHER)
@@ -168,10 +154,10 @@ def test_switch_that_is_off_uses_nothing(play: Play) -> None:
     """What was proved beforehand serves nobody once the operator says so."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, pre_authorization=True)
+        await change_acme(peer, pre_authorization=True)
         client = await joined(peer)
         await pre_authorized(client)
-        await configure(peer, pre_authorization=False)
+        await change_acme(peer, pre_authorization=False)
         assert (await client.order()).json["status"] == "pending"
 
     play(scenario)
@@ -181,7 +167,7 @@ def test_failed_pre_authorization_says_why_and_serves_nobody(play: Play) -> None
     """Invalid with the challenge's error; the next newAuthz is a new one."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, pre_authorization=True)
+        await change_acme(peer, pre_authorization=True)
         client = await joined(peer)
         peer.validator.outcomes = [refused_connection(transient=False)]
         url = (await pre_authorized(client)).headers["location"]
@@ -203,7 +189,7 @@ def test_valid_authorization_is_used_again_for_its_time__acme_6(play: Play) -> N
     """By the same account, for the same name; later, for another name, or by another account it is proved anew."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, authorization_reuse=HOUR)
+        await change_acme(peer, authorization_reuse=HOUR)
         client = await joined(peer)
         first = await client.ready()
         assert (await client.finalize(first)).json["status"] == "valid"
@@ -238,7 +224,7 @@ def test_authorization_that_expires_between_ready_and_finalize__acme_o18(play: P
     """403 orderNotReady with the name, nothing issued, though the order itself would live on."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, authorization_reuse=HOUR)
+        await change_acme(peer, authorization_reuse=HOUR)
         client = await joined(peer)
         await client.finalize(await client.ready())
         peer.clock.moment += timedelta(minutes=50)
@@ -258,7 +244,7 @@ def test_owner_gives_up_a_shared_authorization_and_every_order_with_it__acme_o17
     """All open orders that rely on it are invalid, in their rows too; a finished one is not touched (7.5.2)."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, authorization_reuse=HOUR)
+        await change_acme(peer, authorization_reuse=HOUR)
         client = await joined(peer)
         done = await client.finalize(first := await client.ready())
         one, two = await client.order(), await client.order(NAME, OTHER)
@@ -286,7 +272,7 @@ def test_authorization_that_is_given_up_meanwhile_gives_no_certificate__rfc8555_
     """The commit of an order, and of a certificate, is held to the rows that were read."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, authorization_reuse=HOUR)
+        await change_acme(peer, authorization_reuse=HOUR)
         client = await joined(peer)
         await client.finalize(await client.ready())
         order = await client.order()
@@ -317,7 +303,7 @@ def test_order_that_a_race_left_behind_is_what_its_rows_say(play: Play, monkeypa
     """Where the order's own row heard nothing of it, reading and finalizing it do."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, authorization_reuse=HOUR)
+        await change_acme(peer, authorization_reuse=HOUR)
         client = await joined(peer)
         order = await client.order()
 
@@ -340,7 +326,7 @@ def test_failed_shared_authorization_ends_its_order_with_the_cause(play: Play) -
     """As one that is the order's own: invalid, the cause, a subproblem for each name."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, authorization_reuse=HOUR)
+        await change_acme(peer, authorization_reuse=HOUR)
         client = await joined(peer)
         peer.validator.outcomes = [refused_connection(transient=False)]
         order = await client.order(NAME, OTHER)
@@ -358,7 +344,7 @@ def test_parallel_validations_of_shared_authorizations_are_one_each(play: Play) 
     """Repeated answers give one fetch, and processing shows until it ends."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, authorization_reuse=HOUR)
+        await change_acme(peer, authorization_reuse=HOUR)
         client = await joined(peer)
         order = await client.order(NAME, OTHER)
         urls = [(await client.post(url)).json["challenges"][0]["url"] for url in order.json["authorizations"]]
@@ -379,7 +365,7 @@ def test_account_that_goes_takes_its_shared_authorizations_along__rfc8555_7_3_6(
     """Its orders end, and nothing of it is to be read any more."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, authorization_reuse=HOUR)
+        await change_acme(peer, authorization_reuse=HOUR)
         client = await joined(peer)
         order = await client.ready()
         await client.post(str(client.kid), {"status": "deactivated"})
@@ -393,7 +379,7 @@ def test_shared_authorization_gives_the_right_to_revoke__rfc8555_7_6(play: Play)
     """One that was made beforehand does; once it is given up it does not, though an order still shows a copy."""
 
     async def scenario(peer: Peer) -> None:
-        await configure(peer, pre_authorization=True)
+        await change_acme(peer, pre_authorization=True)
         owner, other = await joined(peer), await joined(peer)
         ders = []
         for _ in range(2):

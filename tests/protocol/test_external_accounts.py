@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from acme_peer import BASE, Client, Peer, Play, joined, make_peer, playing
+from acme_peer import BASE, Client, Peer, Play, change_acme, joined, make_peer, playing
 from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import TimeOrderedIds
@@ -28,7 +28,7 @@ from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import public_key_of
 from dayfly.core.problems import Unauthorized
 from dayfly.core.settings.provisioners import Provisioner, ProvisionerType
-from dayfly.core.settings.revisions import Settings, SettingsChange
+from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.transparency.entries import parse_entry
 from dayfly.errors import ConfigError
 from external_accounts import (
@@ -395,12 +395,7 @@ def test_scope_binds_names_that_are_authorized_beforehand__acme_5(play: Play) ->
     """NewAuthz gives no name that an order would not get."""
 
     async def scenario(peer: Peer) -> None:
-        def plan(current: Settings) -> SettingsChange:
-            found = current.find_provisioner("acme")
-            assert found is not None
-            return SettingsChange(current.revision, put=(replace(found, pre_authorization=True),))
-
-        await change_settings(peer.store, peer.clock, plan)
+        await change_acme(peer, pre_authorization=True)
         client = await bound(peer, allow=("a.internal.example",))
         asked = [
             await client.post(f"{BASE}/acme/acme/new-authz", {"identifier": {"type": "dns", "value": name}})

@@ -14,24 +14,22 @@ import dns.message
 import dns.rcode
 import pytest
 
-from acme_peer import BASE, BASES, Client, Peer, joined, make_peer
+from acme_peer import BASE, BASES, Client, Peer, change_acme, joined, make_peer
 from dayfly.adapters.validators import make_validators
 from dayfly.adapters.validators.caa import CaaClimber
 from dayfly.adapters.validators.dnsaccount01 import record_name
 from dayfly.adapters.validators.dnsclient import NameServer
 from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
-from dayfly.authority.settings import change_settings
-from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import public_key_of
 from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.settings.claims import make_claims
-from dayfly.core.settings.revisions import SettingsChange
 from dns_peer import Zone, dns_server
 from factories import NAME
 from replies import Reply
 
+WILD = Rule("wild", RuleKind.DNS, "*.internal.example", "platform-team", wildcards=True)
 CA_NAME = "ca.internal.example"
 ALL = ("http-01", "dns-01", "dns-account-01", "dns-persist-01")
 Scenario = Callable[[Peer, "Records"], Coroutine[Any, Any, None]]
@@ -72,7 +70,7 @@ def play(tmp_path: Path) -> Callable[..., None]:
                 base_urls=BASES,
                 dns_names=(CA_NAME,),
             )
-            await change_acme(peer, **changes)
+            await change_acme(peer, WILD, **changes)
             async with aclosing(peer):
                 await scenario(peer, zone)
 
@@ -83,16 +81,6 @@ def play(tmp_path: Path) -> Callable[..., None]:
 
 
 Play = Callable[..., None]
-
-
-async def change_acme(peer: Peer, **changes: Any) -> None:
-    """Change the ACME provisioner, and allow wildcards."""
-    wild = Rule("wild", RuleKind.DNS, "*.internal.example", "platform-team", wildcards=True)
-
-    def plan(current: Any) -> SettingsChange:
-        return SettingsChange(current.revision, put=(replace(current.find_provisioner("acme"), **changes), wild))
-
-    await change_settings(peer.store, peer.clock, plan)
 
 
 async def challenges(client: Client, order: Reply) -> dict[str, dict[str, Any]]:

@@ -6,19 +6,16 @@ import logging
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from acme_peer import BASE, Client, Peer, Play, joined, playing, refused_connection
+from acme_peer import BASE, Client, Peer, Play, change_acme, joined, playing, refused_connection
 from dayfly.authority.context import Caps
 from dayfly.authority.limits import rate_of, source_key
-from dayfly.authority.settings import change_settings
 from dayfly.config.reading import parse_config
 from dayfly.core.frozen import replace
 from dayfly.core.policy.limits import DEFAULT_FIGURES, UNPAUSED_FOR, pause_digest
 from dayfly.core.settings.claims import Claims
-from dayfly.core.settings.revisions import SettingsChange
 from dayfly.ports.changes import Changes, Claim
 from dayfly.wiring.reload import apply_change
 from factories import CA_TOML, NAME, csr_der, ec_key
@@ -117,13 +114,8 @@ def test_windows_shrink_to_the_lifetime__security_7(play: Play) -> None:
 
 async def short_lives(peer: Peer) -> None:
     """The provisioner gives certificates of a minute."""
-
-    def plan(current: Any) -> SettingsChange:
-        minute = timedelta(minutes=1)
-        claims = Claims(min_lifetime=minute, default_lifetime=minute)
-        return SettingsChange(current.revision, put=(replace(current.find_provisioner("acme"), claims=claims),))
-
-    await change_settings(peer.store, peer.clock, plan)
+    minute = timedelta(minutes=1)
+    await change_acme(peer, claims=Claims(min_lifetime=minute, default_lifetime=minute))
 
 
 def test_name_set_limit_leaves_the_order_ready__acme_f23(play: Play) -> None:

@@ -14,15 +14,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from acme_peer import Client, Peer, make_peer
+from acme_peer import Client, Peer, change_acme, make_peer
 from dayfly.authority.context import CRLSettings
 from dayfly.authority.issuing import PROFILES as CONTENTS
-from dayfly.authority.settings import change_settings
 from dayfly.core.acme.objects import Certificate
-from dayfly.core.frozen import replace
 from dayfly.core.ids import parse_id
 from dayfly.core.policy.profiles import PROFILES
-from dayfly.core.settings.revisions import SettingsChange
 from dayfly.core.x509.profile import profile_hash
 from dayfly.errors import ConfigError
 from factories import NAME
@@ -50,10 +47,7 @@ def play(tmp_path: Path) -> Play:
 
 async def offer(peer: Peer, *profiles: str) -> None:
     """Have the provisioner offer these, and no others."""
-    found = (await peer.store.settings.settings()).find_provisioner("acme")
-    assert found is not None
-    wanted = replace(found, profiles=profiles)
-    await change_settings(peer.store, peer.clock, lambda now: SettingsChange(now.revision, put=(wanted,)))
+    await change_acme(peer, profiles=profiles)
 
 
 async def stored(peer: Peer, done: Reply) -> Certificate:

@@ -14,22 +14,10 @@ from dayfly.config.values import Config
 from dayfly.core.frozen import replace
 from dayfly.core.policy.limits import DEFAULT_FIGURES, Rate
 from dayfly.errors import ConfigError
-from factories import dns
+from factories import CA_TOML, dns
 
 HOME = Path("/srv/ca")
-GOOD = """
-version = 1
-name = "Internal CA"
-address = ":9000"
-dns_names = ["ca.internal.example", "10.0.0.1", "2001:db8::1"]
-database = "sqlite:db/dayfly.db"
-root = "certs/root_ca.crt"
-[issuer]
-certificate = "certs/intermediate_ca.crt"
-key = "file:secrets/intermediate_ca_key"
-[log]
-key = "file:secrets/log_key"
-"""
+GOOD = CA_TOML.decode().replace('["ca.internal.example"]', '["ca.internal.example", "10.0.0.1", "2001:db8::1"]')
 
 
 def parse(text: str) -> Config:
