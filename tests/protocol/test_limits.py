@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from acme_peer import BASE, Client, Peer, Play, change_acme, joined, playing, refused_connection
+from dayfly.authority.account_scopes import change_account_scope
 from dayfly.authority.context import Caps
 from dayfly.authority.limits import rate_of, source_key
 from dayfly.config.reading import parse_config
 from dayfly.core.frozen import replace
 from dayfly.core.policy.limits import DEFAULT_FIGURES, UNPAUSED_FOR, pause_digest
+from dayfly.core.policy.scopes import Scope
 from dayfly.core.settings.claims import Claims
 from dayfly.ports.changes import Changes, Claim
 from dayfly.wiring.reload import apply_change
@@ -136,6 +138,20 @@ def test_name_set_limit_leaves_the_order_ready__acme_f23(play: Play) -> None:
     play(scenario)
 
 
+def test_a_lifetime_of_ones_own_forgets_no_certificates__acme_f23(play: Play) -> None:
+    """Who used up the day's certificates and asks for a short life has that window's; the day's stay used."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        use_certificates(peer, client, 1_000)
+        short = await client.order(NAME, notAfter=f"{peer.clock.now() + timedelta(minutes=10):%Y-%m-%dT%H:%M:%SZ}")
+        await client.prove(short)
+        assert (await client.finalize(short)).json["status"] == "valid"
+        limited(await client.finalize(await client.ready()), "certificates")
+
+    play(scenario)
+
+
 def test_a_key_in_use_elsewhere_is_by_policy_and_counted__acme_f22(play: Play) -> None:
     """Another account's certificate may have the same key; each certificate is counted for the account that got it."""
 
@@ -199,6 +215,44 @@ def test_failed_validations_are_limited_by_account_and_name__security_7(play: Pl
         assert (await client.order(NAME)).status == 201
 
     play(scenario)
+
+
+def test_failures_of_an_account_with_short_lives_are_limited__security_7(play: Play) -> None:
+    """A scope with a short `max_lifetime` shrinks the window, for what is counted and for what is asked."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        ten_minutes = Scope(max_lifetime=timedelta(minutes=10))
+        await change_account_scope(peer.store, peer.clock, account_of(client), lambda _: ten_minutes)
+        await fail(peer, client, 10)
+        assert limited(await client.order(NAME), "failed-validations", NAME) == 60
+
+    play(scenario)
+
+
+def test_authorizations_beforehand_are_limited_as_orders__security_7(play: Play) -> None:
+    """NewAuthz is no way around failed-validations, a pause, or new-orders; other names are not held up."""
+
+    async def scenario(peer: Peer) -> None:
+        await change_acme(peer, pre_authorization=True)
+        client = await joined(peer)
+        await fail(peer, client, 10)
+        limited(await beforehand(client, NAME), "failed-validations", NAME)
+        for _ in range(DEFAULT_FIGURES.paused):
+            peer.authority.limits.in_a_row.add((account_of(client), NAME))
+        limited(await beforehand(client, NAME), "paused", NAME)
+        assert (await beforehand(client, OTHER)).status == 201
+        use_orders(peer, client, 2_988)  # beside the ten that failed, and the one just now
+        assert (await beforehand(client, OTHER)).status == 200  # what is there already is none more
+        assert (await beforehand(client, "c.internal.example")).status == 201
+        limited(await beforehand(client, "d.internal.example"), "new-orders")
+
+    play(scenario)
+
+
+async def beforehand(client: Client, name: str) -> Reply:
+    """NewAuthz."""
+    return await client.post(f"{BASE}/acme/acme/new-authz", {"identifier": {"type": "dns", "value": name}})
 
 
 def test_a_success_makes_up_for_the_failures_before_it__acme_13(play: Play) -> None:

@@ -290,6 +290,27 @@ def test_certificate_is_replaced_by_a_finalized_order_only__acme_i7(play: Play) 
     play(scenario)
 
 
+def test_only_one_of_those_that_replace_a_certificate_is_not_counted__acme_13(play: Play) -> None:
+    """Two due orders replace it: the first certificate counts nowhere, the second one does; each could be replaced."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        first = await issued(peer, client, "a.internal.example", "b.internal.example")
+        peer.clock.moment = window(await info(peer, first))[0]
+        names = ("a.internal.example", "b.internal.example")
+        orders = [await client.order(one, replaces=named(first)) for one in names]
+        limits, rate = peer.authority.limits, peer.authority.limits.figures.certificates
+        used = []
+        for name, order in zip(names, orders, strict=True):
+            await client.prove(order)
+            successor = await row_of(peer, await client.finalize(order))
+            used.append(bool(limits.certificates.used((first.account_id, name), rate, peer.clock.now())))
+            assert successor.parent_id == first.id
+        assert used == [False, True]
+
+    play(scenario)
+
+
 def test_replaces_must_be_ones_own_and_share_a_name__acme_i8(play: Play) -> None:
     """Another account's: 403 unauthorized; no name in common, garbage, padding, not a string: 400 malformed."""
 

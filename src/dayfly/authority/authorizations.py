@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
 from dayfly.authority.external_accounts import grant_of_account
+from dayfly.authority.order_limits import check_failures, counting_order
 from dayfly.core.acme.authorizations import (
     in_own_rows,
     is_given_again,
@@ -97,7 +98,7 @@ async def new_authorization(
 
     1. The provisioner lets clients authorize names beforehand, else there is no such resource.
     2. The name is well formed and no wildcard; policy gives it; the issuer can vouch for it.
-    3. A live one of the account is given again, so that a loop fills no table; pending ones are capped like orders.
+    3. A live one of the account is given again, so that a loop fills no table; new ones are limited like orders.
     4. It is committed on the account and the settings as they were read.
     """
     settings, grant, keys = await grant_of_account(authority, account)
@@ -114,6 +115,8 @@ async def new_authorization(
         if is_given_again(one, grant, now):
             return one, False
     await _check_pending(authority, account)
+    life = grant.lifetimes.default
+    await check_failures(authority, account, (identifier,), life)
     row = plan_new_authorization(
         identifier,
         row_id=authority.ids.new(),
@@ -123,9 +126,10 @@ async def new_authorization(
         offers=authority.offers,
         now=now,
     )
-    await authority.store.commit(
-        Changes(insert=(row,), unchanged=(account, *keys), settings_revision=settings.revision)
-    )
+    with counting_order(authority, account, life):
+        await authority.store.commit(
+            Changes(insert=(row,), unchanged=(account, *keys), settings_revision=settings.revision)
+        )
     return row, True
 
 

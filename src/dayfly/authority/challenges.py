@@ -15,6 +15,7 @@ from functools import partial
 from dayfly.authority import caa
 from dayfly.authority.attempts import Attempts
 from dayfly.authority.context import Authority, SingleFlight
+from dayfly.authority.external_accounts import grant_of_account
 from dayfly.authority.holding import Held, load_held, settled_rows
 from dayfly.authority.marks import Mark, Marks
 from dayfly.authority.order_limits import count_failure, forget_failures
@@ -40,7 +41,6 @@ from dayfly.core.events import ChallengeSettled, Outcome, Reason
 from dayfly.core.frozen import replace
 from dayfly.core.policy.lifetimes import LONGEST
 from dayfly.core.problems import NoSuchResource, Refused, ServiceUnavailable
-from dayfly.core.provisioners import grant_for
 from dayfly.errors import Conflict, NotFound, Unavailable
 from dayfly.ports.changes import Changes
 from dayfly.ports.validation import Validated, ValidationFailed, ValidationTarget
@@ -237,8 +237,16 @@ class Validations:
         if not failed:
             forget_failures(authority, account_id, name)
             return
-        grant = grant_for(await authority.store.settings.settings(), held.provisioner)
-        count_failure(authority, account_id, name, LONGEST if grant is None else grant.lifetimes.default)
+        count_failure(authority, account_id, name, await self._life(account_id))
+
+    async def _life(self, account_id: int) -> timedelta:
+        """How long the account's certificates live, by which its orders are judged too."""
+        try:
+            account = await self._authority.store.accounts.account(account_id)
+            _, grant, _ = await grant_of_account(self._authority, account)
+        except NoSuchResource:  # its provisioner is gone, or disabled
+            return LONGEST
+        return grant.lifetimes.default
 
 
 async def _ended(task: asyncio.Task[None], seconds: float) -> None:

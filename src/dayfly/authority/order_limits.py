@@ -26,11 +26,17 @@ _LOG = logging.getLogger("dayfly.authority")
 PAUSED_WAIT = 3600  # seconds; until somebody looks
 WAIT = 60  # seconds, where a count is full and nobody knows when it will not be
 WARN_EVERY = Rate(1, timedelta(days=1))
+FIRST = Rate(1, ORDER_LIFE)  # an order that was made before the first was issued lives no longer
 
 
 async def check_new_order(authority: Authority, account: Account, names: Iterable[Identifier], life: timedelta) -> None:
     """RateLimited where the account has too much open, or one of the names failed too often."""
     await _check_open(authority, account)
+    await check_failures(authority, account, names, life)
+
+
+async def check_failures(authority: Authority, account: Account, names: Iterable[Identifier], life: timedelta) -> None:
+    """RateLimited where one of the names failed too often."""
     if not authority.limits.enabled:
         return
     now, rate = authority.clock.now(), authority.limits.figures.failed_validations.within(life)
@@ -96,7 +102,7 @@ def counting_account(authority: Authority, source: Source | None, life: timedelt
 
 @contextmanager
 def counting_order(authority: Authority, account: Account, life: timedelta) -> Iterator[None]:
-    """Around the making of an order; RateLimited."""
+    """Around the making of an order, or of an authorization before it; RateLimited."""
     rate = authority.limits.figures.new_orders.within(life)
     use = Use(authority.limits.orders, account.id, rate, "the account made too many orders")
     with authority.limits.spending((use,), authority.clock.now()):
@@ -105,14 +111,25 @@ def counting_order(authority: Authority, account: Account, life: timedelta) -> I
 
 @contextmanager
 def counting_certificate(authority: Authority, order: Order, plan: IssuePlan) -> Iterator[None]:
-    """Around the issuing for an order; RateLimited, and the order stays ready; the operator hears at a fifth."""
-    if order.is_renewal or not authority.limits.enabled:
+    """Around the issuing for an order; RateLimited, and the order stays ready; the operator hears at a fifth.
+
+    Of the orders that replace one certificate the first that is issued is not counted: each of theirs could be replaced
+    as often, and soon nothing would be counted. A client chooses lifetimes, so there is a count for each window.
+    """
+    limits, now = authority.limits, authority.clock.now()
+    if not limits.enabled:
         yield
         return
-    rate, now = authority.limits.figures.certificates.within(plan.validity.lifetime), authority.clock.now()
-    key = (order.account_id, *sorted(str(one.value) for one in order.identifiers))
-    use = Use(authority.limits.certificates, key, rate, "the account got too many certificates for exactly these names")
-    with authority.limits.spending((use,), now):
+    replacing = Use(limits.replacements, ("issued", order.predecessor_id), FIRST, "this certificate is being replaced")
+    if order.is_renewal and not limits.replacements.used(replacing.key, FIRST, now):
+        with limits.spending((replacing,), now):
+            yield
+        return
+    usual = limits.figures.certificates
+    rate, names = usual.stepped(plan.validity.lifetime), sorted(str(one.value) for one in order.identifiers)
+    key = (order.account_id, *names) if rate == usual else (order.account_id, str(rate), *names)
+    use = Use(limits.certificates, key, rate, "the account got too many certificates for exactly these names")
+    with limits.spending((use,), now):
         yield
     _warn(authority, order, plan, key=key, rate=rate, now=now)
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+STEPS = tuple(timedelta(seconds=one) for one in (10, 30, 60, 300, 900, 3_600, 21_600, 43_200, 86_400, 604_800))
+"""The windows that a rate may be cut to where clients choose the lifetime."""
+
 _UNITS = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -48,6 +51,15 @@ class Rate:
     def within(self, longest: timedelta) -> Rate:
         """The same count in a window that is no longer than `longest`, so that short lives are not throttled."""
         return self if self.window <= longest else Rate(self.count, longest)
+
+    def stepped(self, longest: timedelta) -> Rate:
+        """The same in one of few windows, none above `longest`, which a client has chosen.
+
+        Counts of two windows are two counts: who could choose any window had as many as there are.
+        """
+        if self.window <= longest:
+            return self
+        return Rate(self.count, max((one for one in STEPS if one <= longest), default=STEPS[0]))
 
     def __str__(self) -> str:
         """The rate as ca.toml has it, for a window of whole seconds: `3000/3h`."""

@@ -59,6 +59,15 @@ def test_a_window_shrinks_to_a_short_life__security_7() -> None:
     """Six within a minute for leaves that live a minute; longer lives change nothing."""
     assert SIX.within(timedelta(minutes=1)) == Rate(6, timedelta(minutes=1))
     assert SIX.within(timedelta(hours=24)) is SIX
+
+
+@pytest.mark.parametrize(
+    ("life", "window"), [(10, 10), (299, 60), (300, 300), (3_599, 900), (5, 10)], ids=lambda one: f"{one}s"
+)
+def test_window_that_a_client_chooses_is_one_of_few__security_7(life: int, window: int) -> None:
+    """The longest step that is no longer than the life; a rate whose window is short enough stays as it is."""
+    assert SIX.stepped(timedelta(seconds=life)) == Rate(6, timedelta(seconds=window))
+    assert SIX.stepped(timedelta(hours=24)) is SIX
     assert SIX.times(10) == Rate(60, timedelta(hours=1))
 
 
