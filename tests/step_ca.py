@@ -23,7 +23,23 @@ from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwe import encrypt_jwe
 from dayfly.core.jose.jwk import public_key_of, render_jwk, thumbprint_of
 from dayfly.core.problems import Refused
-from dayfly.core.step import messages, tokens
+from dayfly.core.step import tokens
+from dayfly.core.step.answers import (
+    ErrorBody,
+    SignResponse,
+    render_encrypted_key,
+    render_error,
+    render_sign_response,
+    render_status,
+)
+from dayfly.core.step.audiences import Endpoint, accepted_audiences
+from dayfly.core.step.requests import (
+    RevokeRequest,
+    SignRequest,
+    parse_rekey_request,
+    parse_revoke_request,
+    parse_sign_request,
+)
 from dayfly.errors import ClientError
 from factories import NAME, ec_key
 from small_pki import PKI
@@ -85,26 +101,26 @@ class StepCA:
         if path.startswith("/provisioners?"):
             return Answer(200, {}, json.dumps({"provisioners": self.provisioners, "nextCursor": ""}).encode())
         if path == f"/provisioners/{self.kid}/encrypted-key" and self.gives_key:
-            return Answer(200, {}, messages.render_encrypted_key(self.jwe()))
+            return Answer(200, {}, render_encrypted_key(self.jwe()))
         if path == "/sign":
-            return self._sign(messages.parse_sign_request(body))
+            return self._sign(parse_sign_request(body))
         if path == "/renew":
             return self._again(self._shown(pair, bearer))
         if path == "/rekey":
-            csr = x509.load_der_x509_csr(messages.parse_rekey_request(body))
+            csr = x509.load_der_x509_csr(parse_rekey_request(body))
             return self._again(self._shown(pair, ""), csr)
         if path == "/revoke":
-            return self._revoke(messages.parse_revoke_request(body), pair)
+            return self._revoke(parse_revoke_request(body), pair)
         return refusal(404, "no such resource")
 
-    def _verified(self, text: str, endpoint: tokens.Endpoint) -> tokens.VerifiedClaims:
+    def _verified(self, text: str, endpoint: Endpoint) -> tokens.VerifiedClaims:
         return tokens.verify_token(
             tokens.parse_token(text), key=public_key_of(self.key.public_key()), issuer="team",
-            audiences=tokens.accepted_audiences([URL], endpoint), now=real_now(),
+            audiences=accepted_audiences([URL], endpoint), now=real_now(),
         )  # fmt: skip
 
-    def _sign(self, request: messages.SignRequest) -> Answer:
-        claims = self._verified(request.ott, tokens.Endpoint.SIGN)
+    def _sign(self, request: SignRequest) -> Answer:
+        claims = self._verified(request.ott, Endpoint.SIGN)
         csr = x509.load_der_x509_csr(request.csr)
         self.confirmed.append(claims.confirmed)
         if claims.confirmed is not None:
@@ -118,7 +134,7 @@ class StepCA:
             leaf = x509.load_der_x509_certificate(token.unverified_chain[0])
             tokens.verify_renewal(
                 token, key=public_key_of(leaf.public_key()), subject=common_name_of(leaf),
-                audiences=tokens.accepted_audiences([URL], tokens.Endpoint.RENEW), now=real_now(),
+                audiences=accepted_audiences([URL], Endpoint.RENEW), now=real_now(),
             )  # fmt: skip
             return leaf
         assert pair is not None, "nothing was shown"
@@ -138,23 +154,23 @@ class StepCA:
             *values.pop("names", names), common_name=subject, public=values.pop("public", public), **values
         )
         self.issued.append(leaf)
-        response = messages.SignResponse(leaf.public_bytes(Encoding.DER), (self.pki.intermediate,))
-        return Answer(201, {}, messages.render_sign_response(response))
+        response = SignResponse(leaf.public_bytes(Encoding.DER), (self.pki.intermediate,))
+        return Answer(201, {}, render_sign_response(response))
 
-    def _revoke(self, request: messages.RevokeRequest, pair: ClientPair | None) -> Answer:
+    def _revoke(self, request: RevokeRequest, pair: ClientPair | None) -> Answer:
         if request.ott:
-            assert self._verified(request.ott, tokens.Endpoint.REVOKE).subject == str(request.serial)
+            assert self._verified(request.ott, Endpoint.REVOKE).subject == str(request.serial)
         else:
             assert self._shown(pair, "").serial_number == request.serial
         self.revoked[request.serial] = request.reason_code
-        return Answer(200, {}, messages.render_status())
+        return Answer(200, {}, render_status())
 
 
 def refusal(status: int, message: str, **more: Any) -> Answer:
     """A refusal, as the server renders it."""
     retry_after = more.pop("retry_after", "")
     headers = {"retry-after": retry_after} if retry_after else {}
-    return Answer(status, headers, messages.render_error(messages.ErrorBody(status, message, **more)))
+    return Answer(status, headers, render_error(ErrorBody(status, message, **more)))
 
 
 @dataclass

@@ -22,8 +22,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ca_world import NAME
-from dayfly.core.step import messages
-from dayfly.core.step.tokens import Endpoint, make_jti, sign_renewal_token
+from dayfly.core.step.audiences import Endpoint
+from dayfly.core.step.requests import (
+    RevokeRequest,
+    SignRequest,
+    render_rekey_request,
+    render_revoke_request,
+    render_sign_request,
+)
+from dayfly.core.step.token_making import make_jti, sign_renewal_token
 from factories import csr_der, ec_key
 from step_tls import Client, now
 
@@ -58,24 +65,22 @@ def play(client: Client) -> Iterator[Fact]:
 
 def _signing(client: Client) -> Iterator[Fact]:
     token = client.token(Endpoint.SIGN)
-    body = messages.render_sign_request(messages.SignRequest(csr_der(), token))
+    body = render_sign_request(SignRequest(csr_der(), token))
     yield ask(client, "sign", "POST", "/sign", body)
     yield ask(client, "sign with a used token", "POST", "/sign", body)
     yield ask(client, "sign without token", "POST", "/sign", json.dumps({"csr": json.loads(body)["csr"]}).encode())
     yield ask(client, "sign with junk", "POST", "/sign", b"junk")
-    other = messages.SignRequest(csr_der("other.internal.example"), client.token(Endpoint.SIGN))
-    yield ask(client, "sign for names that the token lacks", "POST", "/sign", messages.render_sign_request(other))
-    elsewhere = messages.SignRequest(csr_der(), client.token(Endpoint.REVOKE))
-    yield ask(client, "sign with a token for elsewhere", "POST", "/sign", messages.render_sign_request(elsewhere))
+    other = SignRequest(csr_der("other.internal.example"), client.token(Endpoint.SIGN))
+    yield ask(client, "sign for names that the token lacks", "POST", "/sign", render_sign_request(other))
+    elsewhere = SignRequest(csr_der(), client.token(Endpoint.REVOKE))
+    yield ask(client, "sign with a token for elsewhere", "POST", "/sign", render_sign_request(elsewhere))
 
 
 def _renewing(client: Client) -> Iterator[Fact]:
     chain, key = client.issued()
     with client.connected(chain, key) as connection:
         yield fact(connection, "renew over mTLS", "POST", "/renew")
-        yield fact(
-            connection, "rekey over mTLS", "POST", "/rekey", messages.render_rekey_request(csr_der(key=ec_key()))
-        )
+        yield fact(connection, "rekey over mTLS", "POST", "/rekey", render_rekey_request(csr_der(key=ec_key())))
     yield ask(client, "renew with nothing", "POST", "/renew")
     ders = [one.public_bytes(Encoding.DER) for one in x509.load_pem_x509_certificates(chain)]
     jti = make_jti(secrets.token_bytes(32))
@@ -89,19 +94,19 @@ def _revoking(client: Client) -> Iterator[Fact]:
     chain, key = client.issued()
     serial = x509.load_pem_x509_certificate(chain).serial_number
     token = client.token(Endpoint.REVOKE, str(serial))
-    request = messages.render_revoke_request(messages.RevokeRequest(serial, token))
+    request = render_revoke_request(RevokeRequest(serial, token))
     yield ask(client, "revoke by token", "POST", "/revoke", request)
-    again = messages.RevokeRequest(serial, client.token(Endpoint.REVOKE, str(serial)))
-    yield ask(client, "revoke a second time", "POST", "/revoke", messages.render_revoke_request(again))
-    wrong = messages.RevokeRequest(serial, client.token(Endpoint.REVOKE, "7"))
-    yield ask(client, "revoke with a token for another", "POST", "/revoke", messages.render_revoke_request(wrong))
-    active = json.loads(messages.render_revoke_request(again)) | {"passive": False}
+    again = RevokeRequest(serial, client.token(Endpoint.REVOKE, str(serial)))
+    yield ask(client, "revoke a second time", "POST", "/revoke", render_revoke_request(again))
+    wrong = RevokeRequest(serial, client.token(Endpoint.REVOKE, "7"))
+    yield ask(client, "revoke with a token for another", "POST", "/revoke", render_revoke_request(wrong))
+    active = json.loads(render_revoke_request(again)) | {"passive": False}
     yield ask(client, "revoke actively", "POST", "/revoke", json.dumps(active).encode())
     with client.connected(chain, key) as connection:
         yield fact(connection, "renew what is revoked", "POST", "/renew")
     chain, key = client.issued()
     serial = x509.load_pem_x509_certificate(chain).serial_number
-    own = messages.render_revoke_request(messages.RevokeRequest(serial))
+    own = render_revoke_request(RevokeRequest(serial))
     with client.connected(chain, key) as connection:
         yield fact(connection, "revoke over mTLS", "POST", "/revoke", own)
 

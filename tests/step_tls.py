@@ -20,8 +20,9 @@ from ca_world import CA, NAME
 from dayfly.adapters.system import SystemClock
 from dayfly.core.jose.encoding import b64u_decode
 from dayfly.core.jose.jwe import decrypt_jwe
-from dayfly.core.step import messages
-from dayfly.core.step.tokens import Endpoint, TokenClaims, audience, make_jti, sign_token
+from dayfly.core.step.audiences import Endpoint, audience
+from dayfly.core.step.requests import RevokeRequest, SignRequest, render_revoke_request, render_sign_request
+from dayfly.core.step.token_making import TokenClaims, make_jti, sign_token
 from factories import csr_der, ec_key
 
 now = SystemClock().now
@@ -89,15 +90,15 @@ class Client:
     def issued(self) -> tuple[bytes, Key]:
         """A certificate with its chain (PEM), and its key."""
         key = ec_key()
-        request = messages.SignRequest(csr_der(key=key), self.token(Endpoint.SIGN))
-        status, found = self.ask("POST", "/sign", messages.render_sign_request(request))
+        request = SignRequest(csr_der(key=key), self.token(Endpoint.SIGN))
+        status, found = self.ask("POST", "/sign", render_sign_request(request))
         assert status == 201, found
         return "".join(found["certChain"]).encode(), key
 
     def revoke(self, serial: int) -> None:
         """Revoke by token."""
-        request = messages.RevokeRequest(serial, self.token(Endpoint.REVOKE, str(serial)))
-        status, found = self.ask("POST", "/revoke", messages.render_revoke_request(request))
+        request = RevokeRequest(serial, self.token(Endpoint.REVOKE, str(serial)))
+        status, found = self.ask("POST", "/revoke", render_revoke_request(request))
         assert status == 200, found
 
 

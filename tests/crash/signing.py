@@ -21,8 +21,9 @@ from crash.ledger import Ledger
 from dayfly.cli.provisioning import Signer, list_provisioners, open_key
 from dayfly.client.step import StepRefused, request_certificate
 from dayfly.client.transport import Transport
-from dayfly.core.step.messages import SignRequest
-from dayfly.core.step.tokens import JTI_OCTETS, Endpoint, TokenClaims, audience, make_jti, sign_token
+from dayfly.core.step.audiences import Endpoint, audience
+from dayfly.core.step.requests import SignRequest
+from dayfly.core.step.token_making import JTI_OCTETS, TokenClaims, make_jti, sign_token
 from dayfly.errors import ClientError
 from factories import csr_der, spki_of
 

@@ -16,7 +16,7 @@ from dayfly.cli import main
 from dayfly.config.reading import load_config
 from dayfly.core.acme.objects import Certificate
 from dayfly.core.ids import make_id
-from dayfly.core.step.messages import parse_serial
+from dayfly.core.step.asked import parse_serial
 from dayfly.ports.changes import Changes
 from dayfly.wiring.commands import PAGE, opened
 from factories import certificate, dns

@@ -24,8 +24,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from prometheus_client.parser import text_string_to_metric_families
 
 from ca_world import CA, NAME, PASSWORD, running
-from dayfly.core.step import messages
-from dayfly.core.step.tokens import Endpoint, make_jti, sign_renewal_token
+from dayfly.core.step.audiences import Endpoint
+from dayfly.core.step.requests import SignRequest, render_rekey_request, render_sign_request
+from dayfly.core.step.token_making import make_jti, sign_renewal_token
 from factories import csr_der, ec_key
 from step_tls import Answer, Client, Key, client_of, now, send
 
@@ -94,7 +95,7 @@ def test_a_certificate_renews_over_mtls_and_by_token__n1(client: Client) -> None
         assert status == 201, found
         new = x509.load_pem_x509_certificate(found["crt"].encode())
         assert (new.public_key(), new.serial_number == leaf.serial_number) == (leaf.public_key(), False)
-        status, found = send(connection, "POST", "/1.0/rekey", messages.render_rekey_request(csr_der(key=ec_key())))
+        status, found = send(connection, "POST", "/1.0/rekey", render_rekey_request(csr_der(key=ec_key())))
         assert status == 201, found
     ders = [one.public_bytes(Encoding.DER) for one in x509.load_pem_x509_certificates(chain)]
     jti = make_jti(secrets.token_bytes(32))
@@ -145,7 +146,7 @@ def test_a_connection_does_not_outlive_a_revocation__n5(client: Client) -> None:
         client.revoke(x509.load_pem_x509_certificate(chain).serial_number)
         status, found = send(connection, "POST", "/renew")
         assert (status, "revoked" in found["message"]) == (401, True)
-        assert send(connection, "POST", "/rekey", messages.render_rekey_request(csr_der()))[0] == 401
+        assert send(connection, "POST", "/rekey", render_rekey_request(csr_der()))[0] == 401
         assert send(connection, "GET", "/health")[0] == 200
 
 
@@ -204,8 +205,8 @@ def test_what_was_done_is_in_the_log_and_in_the_metrics(client: Client, ca: CA) 
     client.revoke(x509.load_pem_x509_certificate(chain).serial_number)
     assert client.ask("POST", "/sign", b"{}")[0] == 400
     stranger = "api.example.org"
-    request = messages.SignRequest(csr_der(stranger), client.token(Endpoint.SIGN, stranger))
-    assert client.ask("POST", "/sign", messages.render_sign_request(request))[0] == 403
+    request = SignRequest(csr_der(stranger), client.token(Endpoint.SIGN, stranger))
+    assert client.ask("POST", "/sign", render_sign_request(request))[0] == 403
     assert ca.verify()["ok"]
     with urllib.request.urlopen(f"http://127.0.0.1:{ca.metrics}/metrics", timeout=10) as response:
         scrape = response.read().decode()

@@ -30,7 +30,7 @@ from dayfly.core.policy.step import Situation, forbidden
 from dayfly.core.problems import BadPublicKey, ServiceUnavailable, Unauthorized
 from dayfly.core.provisioners import renewal_grant_for
 from dayfly.core.settings.revisions import Settings
-from dayfly.core.step.messages import SignResponse
+from dayfly.core.step.answers import SignResponse
 from dayfly.core.x509.csr import CSRFacts, parse_csr
 from dayfly.errors import Claimed, Conflict, NotFound
 from dayfly.ports.changes import Changes

@@ -18,7 +18,7 @@ from dayfly.core.acme.revoking import Revoker, plan_revocation
 from dayfly.core.events import Reason
 from dayfly.core.ids import serial_row_id
 from dayfly.core.problems import NoSuchResource, ServiceUnavailable, Unauthorized
-from dayfly.core.step.messages import RevokeRequest
+from dayfly.core.step.requests import RevokeRequest
 from dayfly.errors import Claimed, Conflict, NotFound
 from dayfly.ports.changes import Changes
 

@@ -23,7 +23,8 @@ from dayfly.core.policy.step import Situation, forbidden
 from dayfly.core.problems import RejectedIdentifier, ServerInternal, ServiceUnavailable, Unauthorized
 from dayfly.core.provisioners import mark_for, token_grant_for
 from dayfly.core.settings.revisions import Settings
-from dayfly.core.step.messages import SignRequest, SignResponse
+from dayfly.core.step.answers import SignResponse
+from dayfly.core.step.requests import SignRequest
 from dayfly.core.step.signing import check_confirmed, parse_names, plan_sign
 from dayfly.core.step.tokens import UnverifiedToken, VerifiedClaims, parse_token, verify_token
 from dayfly.core.x509.csr import CSRFacts, parse_csr

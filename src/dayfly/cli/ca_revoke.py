@@ -17,8 +17,9 @@ from dayfly.cli.provisioning import TokenFor, choose, list_provisioners, mint, o
 from dayfly.cli.renewing.pair import load_pair
 from dayfly.client.step import request_revocation
 from dayfly.core.problems import Refused
-from dayfly.core.step.messages import RevokeRequest, parse_serial
-from dayfly.core.step.tokens import Endpoint
+from dayfly.core.step.asked import parse_serial
+from dayfly.core.step.audiences import Endpoint
+from dayfly.core.step.requests import RevokeRequest
 from dayfly.core.x509.reasons import REASON_CODES
 from dayfly.core.x509.reasons import REASONS as WORDS
 from dayfly.errors import UsageError

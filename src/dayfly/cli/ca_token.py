@@ -33,8 +33,9 @@ from dayfly.cli.requesting import common_name_of, load_csr, moment_of, parse_nam
 from dayfly.core.jose.encoding import EncodingError, b64u_decode, strict_json_object
 from dayfly.core.jose.jwk import thumbprint_of
 from dayfly.core.problems import Refused
-from dayfly.core.step.messages import parse_serial
-from dayfly.core.step.tokens import JTI_OCTETS, Endpoint, make_jti, sign_renewal_token
+from dayfly.core.step.asked import parse_serial
+from dayfly.core.step.audiences import Endpoint
+from dayfly.core.step.token_making import JTI_OCTETS, make_jti, sign_renewal_token
 from dayfly.errors import UsageError
 
 _SSH = "SSH certificates are not issued here"

@@ -13,7 +13,8 @@ from typing import Any
 from dayfly.cli.ca_target import Target, find_ca, read_defaults, root_is_named
 from dayfly.client.step import fetch_root
 from dayfly.core.problems import Refused
-from dayfly.core.step.tokens import Endpoint, parse_token
+from dayfly.core.step.audiences import Endpoint
+from dayfly.core.step.tokens import parse_token
 from dayfly.errors import UsageError
 
 

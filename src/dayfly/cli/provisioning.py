@@ -34,7 +34,9 @@ from dayfly.core.jose.jwk import thumbprint_of
 from dayfly.core.jose.private import PrivateJWKError, parse_private_jwk
 from dayfly.core.jose.signatures import PrivateKey
 from dayfly.core.problems import Refused
-from dayfly.core.step.tokens import JTI_OCTETS, USUAL, Endpoint, TokenClaims, audience, make_jti, sign_token
+from dayfly.core.step.audiences import Endpoint, audience
+from dayfly.core.step.token_making import JTI_OCTETS, TokenClaims, make_jti, sign_token
+from dayfly.core.step.tokens import USUAL
 from dayfly.errors import ClientError, UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])

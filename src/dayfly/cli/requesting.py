@@ -23,7 +23,8 @@ from cryptography.x509.oid import NameOID
 from dayfly.core import identifiers
 from dayfly.core.identifiers import Identifier, IdentifierType, parse_ip
 from dayfly.core.problems import Refused
-from dayfly.core.step.messages import CSR_LABELS, Asked, parse_asked, resolve_asked
+from dayfly.core.step.asked import Asked, parse_asked, resolve_asked
+from dayfly.core.step.requests import CSR_LABELS
 from dayfly.core.x509.pem import PEMError, parse_pem_block
 from dayfly.errors import UsageError
 

@@ -20,8 +20,8 @@ from dayfly.cli.provisioning import Signer, TokenFor, choose, list_provisioners,
 from dayfly.cli.requesting import parse_names, parse_time
 from dayfly.client.step import request_certificate
 from dayfly.core.identifiers import Identifier
-from dayfly.core.step.messages import SignRequest
-from dayfly.core.step.tokens import Endpoint
+from dayfly.core.step.audiences import Endpoint
+from dayfly.core.step.requests import SignRequest
 from dayfly.errors import UsageError
 
 

@@ -21,18 +21,20 @@ from dayfly.client.denied import hint_of_denials
 from dayfly.client.next_steps import next_step
 from dayfly.client.transport import MAX_REASON, Answer, Transport, printable, trusting_nobody
 from dayfly.core.problems import Denial
-from dayfly.core.step.messages import (
+from dayfly.core.step.answers import (
     MAX_PAGE,
     DeniedName,
     ErrorBody,
-    RevokeRequest,
-    SignRequest,
     SignResponse,
     parse_certificates,
     parse_encrypted_key,
     parse_error,
     parse_provisioners,
     parse_sign_response,
+)
+from dayfly.core.step.requests import (
+    RevokeRequest,
+    SignRequest,
     render_rekey_request,
     render_revoke_request,
     render_sign_request,

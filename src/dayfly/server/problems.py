@@ -23,7 +23,7 @@ from dayfly.core.problems import (
     Subproblem,
     UserActionRequired,
 )
-from dayfly.core.step.messages import DeniedName, ErrorBody, render_error
+from dayfly.core.step.answers import DeniedName, ErrorBody, render_error
 from dayfly.errors import Conflict, SignerError, Unavailable
 from dayfly.server.exchange import JSON, PROBLEM_JSON, Dialect, Header, Response
 

@@ -14,9 +14,17 @@ from dayfly.authority import renewals, revocations, signing
 from dayfly.authority.context import Authority
 from dayfly.authority.holders import Holder, holder_of_connection, holder_of_token
 from dayfly.core.problems import Malformed, NoSuchResource
-from dayfly.core.step import messages
+from dayfly.core.step.answers import (
+    MAX_PAGE,
+    PAGE,
+    render_encrypted_key,
+    render_provisioners,
+    render_sign_response,
+    render_status,
+)
+from dayfly.core.step.audiences import Endpoint, accepted_audiences
 from dayfly.core.step.provisioners import find_encrypted_key, list_provisioners
-from dayfly.core.step.tokens import Endpoint, accepted_audiences
+from dayfly.core.step.requests import RevokeRequest, parse_rekey_request, parse_revoke_request, parse_sign_request
 from dayfly.server.acme_gate import source_of
 from dayfly.server.exchange import Dialect, Handler, Request, Response, Route
 from dayfly.server.source_limits import count_download
@@ -59,7 +67,7 @@ class StepCertificates:
         """A page of the provisioners' public view."""
         cursor, limit = _page(request.query)
         settings = await self.authority.store.settings.settings()
-        return Response(200, messages.render_provisioners(list_provisioners(settings, cursor=cursor, limit=limit)))
+        return Response(200, render_provisioners(list_provisioners(settings, cursor=cursor, limit=limit)))
 
     async def encrypted_key(self, request: Request) -> Response:
         """The encrypted key of a JWK provisioner; its strength is its password, so it can be switched off."""
@@ -68,16 +76,16 @@ class StepCertificates:
         found = find_encrypted_key(settings, request.params["kid"])
         if found is None:
             raise NoSuchResource("no provisioner publishes an encrypted key under this kid")
-        return Response(200, messages.render_encrypted_key(found))
+        return Response(200, render_encrypted_key(found))
 
     async def sign(self, request: Request) -> Response:
         """POST /sign: a certificate for a one-time token."""
-        asked = messages.parse_sign_request(request.body)
+        asked = parse_sign_request(request.body)
         with credentials(self.authority, request) as source:
             bearer = await signing.bearer_of(self.authority, asked.ott, self._audiences[Endpoint.SIGN])
             request.params["provisioner"] = bearer.grant.provisioner  # for the observers
             response = await signing.sign(self.authority, bearer, asked, source=source)
-        return Response(201, messages.render_sign_response(response))
+        return Response(201, render_sign_response(response))
 
     async def renew(self, request: Request) -> Response:
         """POST /renew: a successor for a certificate, shown by the connection or by a token signed with its key."""
@@ -85,29 +93,29 @@ class StepCertificates:
             holder = await self._holder(request)
             request.params["provisioner"] = holder.certificate.provisioner
             response = await renewals.renew(self.authority, holder, source=source)
-        return Response(201, messages.render_sign_response(response))
+        return Response(201, render_sign_response(response))
 
     async def rekey(self, request: Request) -> Response:
         """POST /rekey: a successor with another key; by the connection's certificate only."""
         if request.peer_certificate is None:
             raise Malformed("missing client certificate")
-        csr = messages.parse_rekey_request(request.body)
+        csr = parse_rekey_request(request.body)
         with credentials(self.authority, request) as source:
             holder = await holder_of_connection(self.authority, request.peer_certificate)
             request.params["provisioner"] = holder.certificate.provisioner
             response = await renewals.rekey(self.authority, holder, csr, source=source)
-        return Response(201, messages.render_sign_response(response))
+        return Response(201, render_sign_response(response))
 
     async def revoke(self, request: Request) -> Response:
         """POST /revoke: by a one-time token, or the connection's certificate its own serial."""
-        asked = messages.parse_revoke_request(request.body)
+        asked = parse_revoke_request(request.body)
         if not asked.ott and request.peer_certificate is None:
             raise Malformed("missing ott or client certificate")
         with credentials(self.authority, request):
             await self._revoke(asked, request)
-        return Response(200, messages.render_status())
+        return Response(200, render_status())
 
-    async def _revoke(self, asked: messages.RevokeRequest, request: Request) -> None:
+    async def _revoke(self, asked: RevokeRequest, request: Request) -> None:
         if asked.ott or request.peer_certificate is None:
             bearer = await signing.bearer_of(self.authority, asked.ott, self._audiences[Endpoint.REVOKE])
             request.params["provisioner"] = bearer.grant.provisioner
@@ -151,4 +159,4 @@ def _page(query: bytes) -> tuple[str, int]:
     limit = members.get("limit", [""])[0]
     if limit and _NUMBER.fullmatch(limit) is None:
         raise Malformed("limit is no number")
-    return members.get("cursor", [""])[0], min(int(limit or 0) or messages.PAGE, messages.MAX_PAGE)
+    return members.get("cursor", [""])[0], min(int(limit or 0) or PAGE, MAX_PAGE)

@@ -18,7 +18,7 @@ from dayfly.core.policy.lifetimes import parse_duration
 from dayfly.core.problems import Refused
 from dayfly.core.settings.reissue_changes import NEW
 from dayfly.core.settings.reissues import Reissue, check_reissue
-from dayfly.core.step.messages import parse_serial
+from dayfly.core.step.asked import parse_serial
 from dayfly.errors import ConfigError, UsageError
 from dayfly.wiring.commands import certificates_of
 

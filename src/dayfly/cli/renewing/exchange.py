@@ -15,8 +15,8 @@ from dayfly.cli.ca_target import Target
 from dayfly.cli.renewing.pair import Pair
 from dayfly.cli.requesting import CertificateKey, common_name_of, make_csr, names_of
 from dayfly.client.step import StepRefused, request_rekey, request_renewal
-from dayfly.core.step.messages import SignResponse
-from dayfly.core.step.tokens import JTI_OCTETS, make_jti, sign_renewal_token
+from dayfly.core.step.answers import SignResponse
+from dayfly.core.step.token_making import JTI_OCTETS, make_jti, sign_renewal_token
 from dayfly.errors import ClientError, UsageError
 
 

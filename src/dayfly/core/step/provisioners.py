@@ -14,7 +14,7 @@ from dayfly.core.policy.lifetimes import render_duration
 from dayfly.core.settings.claims import Claims
 from dayfly.core.settings.provisioners import DEFAULT_CHALLENGES, Provisioner, ProvisionerType
 from dayfly.core.settings.revisions import Settings
-from dayfly.core.step.messages import ProvisionerPage
+from dayfly.core.step.answers import ProvisionerPage
 
 UNINITIALIZED = "Uninitialized"
 _KEY_MEMBERS = ("use", "kty", "kid", "crv", "alg", "x", "y", "n", "e")

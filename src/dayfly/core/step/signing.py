@@ -13,7 +13,7 @@ from dayfly.core.policy.lifetimes import Validity
 from dayfly.core.policy.plan import IssuePlan
 from dayfly.core.policy.step import FORBIDDEN, Situation, check_step_key, check_step_names, plan_step_validity
 from dayfly.core.problems import BadCSR, Refused, RejectedIdentifier, Subproblem, Unauthorized
-from dayfly.core.step.messages import Asked, resolve_asked
+from dayfly.core.step.asked import Asked, resolve_asked
 from dayfly.core.step.tokens import VerifiedClaims
 from dayfly.core.x509.csr import MAX_CN, CSRFacts
 

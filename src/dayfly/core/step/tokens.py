@@ -1,4 +1,4 @@
-"""One-time tokens and renewal tokens: made by clients, judged by the server (step-compat.md parts 4 and 5).
+"""One-time tokens and renewal tokens, as the server judges them (step-compat.md parts 4 and 5).
 
 Rules: a token is unverified until `verify_token` or `verify_renewal` has returned claims; the key comes from our
 records, and for a renewal from a leaf that the caller has found there; the audience is an exact member of a list made
@@ -12,20 +12,18 @@ import base64
 import binascii
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from dayfly.core.events import Reason
 from dayfly.core.jose import jws
-from dayfly.core.jose.encoding import EncodingError, b64u_decode, b64u_encode, strict_json_object
-from dayfly.core.jose.jwk import PublicKey, public_key_of
-from dayfly.core.jose.signatures import PrivateKey
+from dayfly.core.jose.encoding import EncodingError, b64u_decode, strict_json_object
+from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.problems import Refused, Unauthorized
 
 MAX_OCTETS = 32 * 1024  # a renewal token carries a chain; RSA certificates with a hundred names are the largest
@@ -38,127 +36,11 @@ LONGEST = timedelta(hours=1)
 USUAL = timedelta(minutes=5)
 RENEWAL_ISSUER = "step-ca-client/1.0"
 CONFIRMATION = "x5rt#S256"
-JTI_OCTETS = 32
 
 _SECOND = timedelta(seconds=1)
 _LATEST = 253402300799  # 9999-12-31T23:59:59Z, in Unix seconds
 _OTHER_KEYS = frozenset({"jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256"})  # ways to bring a key: none is taken
-_X5C_INSECURE = "x5cInsecure"
-
-
-class Endpoint(StrEnum):
-    """What a token may be for; the value is the path's last segment."""
-
-    SIGN = "sign"
-    RENEW = "renew"
-    REVOKE = "revoke"
-
-
-def audience(base_url: str, endpoint: Endpoint) -> str:
-    """The audience that a client writes: `https://ca.internal.example:9000/1.0/sign`."""
-    return f"{base_url}/1.0/{endpoint}"
-
-
-def accepted_audiences(base_urls: Iterable[str], endpoint: Endpoint) -> frozenset[str]:
-    """The audiences that the server takes: each base URL, with and without `/1.0`; port 443 written or left out."""
-    bases = [spelling for base in base_urls for spelling in _spellings(base)]
-    return frozenset(f"{base}{prefix}/{endpoint}" for base in bases for prefix in ("", "/1.0"))
-
-
-def _spellings(base: str) -> tuple[str, ...]:
-    """A base URL with its port, and without where it is the scheme's own."""
-    if base.endswith(":443"):
-        return base, base.removesuffix(":443")
-    host = base.removeprefix("https://")
-    has_port = "]:" in host if host.startswith("[") else ":" in host
-    return (base,) if has_port else (base, f"{base}:443")
-
-
-# --- making -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class TokenClaims:
-    """What a one-time token shall say.
-
-    `sans` None leaves the claim out, as for a revocation, whose `subject` is the serial in decimal. `root` is the
-    SHA-256 (hex) of the root certificate, `csr_digest` that (raw) of the only request that the token shall be good for;
-    `user` is data that goes along.
-    """
-
-    issuer: str
-    subject: str
-    audience: str
-    jti: str
-    not_before: datetime
-    expires: datetime
-    sans: tuple[str, ...] | None = None
-    root: str = ""
-    csr_digest: bytes | None = None
-    user: Mapping[str, object] = field(default_factory=dict)
-
-
-def make_jti(random: bytes) -> str:
-    """The `jti` of 32 random octets: 64 hex digits. ValueError for another number of them."""
-    if len(random) != JTI_OCTETS:
-        raise ValueError(f"a jti takes {JTI_OCTETS} random octets, not {len(random)}")
-    return random.hex()
-
-
-def sign_token(claims: TokenClaims, *, key: PrivateKey, kid: str, now: datetime) -> str:
-    """The one-time token of a JWK provisioner, which knows the key by `kid`. ValueError for times that none takes."""
-    if not timedelta() < claims.expires - claims.not_before <= LONGEST:
-        raise ValueError("a token lives for an hour at most, and ends after it begins")
-    document: dict[str, object] = {
-        "aud": claims.audience,
-        "exp": _unix(claims.expires),
-        "iat": _unix(now),
-        "iss": claims.issuer,
-        "jti": claims.jti,
-        "nbf": _unix(claims.not_before),
-        "sub": claims.subject,
-    }
-    if claims.sans is not None:
-        document["sans"] = claims.sans
-    if claims.root:
-        document["sha"] = claims.root
-    if claims.csr_digest is not None:
-        document["cnf"] = {CONFIRMATION: b64u_encode(claims.csr_digest)}
-    if claims.user:
-        document["user"] = claims.user
-    return _sign(document, key, {"kid": kid})
-
-
-def sign_renewal_token(
-    subject: str, chain: Sequence[bytes], *, key: PrivateKey, base_url: str, now: datetime, jti: str
-) -> str:
-    """The token with which a certificate renews itself: `chain` (DER) leaf first, `key` the leaf's, `subject` its CN.
-
-    Stock clients write no `jti`; ours does, so that two tokens made in one second are two.
-    """
-    document = {
-        "aud": audience(base_url, Endpoint.RENEW),
-        "exp": _unix(now + USUAL),
-        "iat": _unix(now),
-        "iss": RENEWAL_ISSUER,
-        "jti": jti,
-        "nbf": _unix(now),
-        "sub": subject,
-    }
-    return _sign(document, key, {_X5C_INSECURE: [base64.b64encode(der).decode("ascii") for der in chain]})
-
-
-def _sign(document: Mapping[str, object], key: PrivateKey, header: Mapping[str, object]) -> str:
-    payload = msgspec.json.encode(document, order="sorted")
-    alg = public_key_of(key.public_key()).algorithms[0]
-    return jws.sign_compact(payload, key=key, alg=alg, header={**header, "typ": "JWT"})
-
-
-def _unix(moment: datetime) -> int:
-    return int(moment.timestamp())
-
-
-# --- judging ----------------------------------------------------------------------------------------------------------
+X5C_INSECURE = "x5cInsecure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,25 +135,25 @@ def _open(text: str, *, renewal: bool) -> UnverifiedToken:
     kid = opened.header.get("kid", "")
     if type(kid) is not str:
         raise _refused("kid is not a string")
-    chain = _chain(opened.header.get(_X5C_INSECURE)) if renewal else ()
+    chain = _chain(opened.header.get(X5C_INSECURE)) if renewal else ()
     return UnverifiedToken(_text(claims, "iss"), kid, chain, opened, claims)
 
 
 def _check_header(header: Mapping[str, Any], *, renewal: bool) -> None:
     if header.get("typ", "JWT") != "JWT":
         raise _refused("typ is not JWT")
-    if not _OTHER_KEYS.isdisjoint(header) or (not renewal and _X5C_INSECURE in header):
+    if not _OTHER_KEYS.isdisjoint(header) or (not renewal and X5C_INSECURE in header):
         raise _refused("its header brings a key or a certificate; keys come from the CA's own records")
 
 
 def _chain(value: object) -> tuple[bytes, ...]:
     """The certificates (DER) of `x5cInsecure`, leaf first; standard base64, as of `x5c` (RFC 7515 4.1.6)."""
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_CHAIN:
-        raise _refused(f"{_X5C_INSECURE} is not a list of 1 to {MAX_CHAIN} certificates")
+        raise _refused(f"{X5C_INSECURE} is not a list of 1 to {MAX_CHAIN} certificates")
     try:
         return tuple(base64.b64decode(_string(one), validate=True) for one in value)
     except (binascii.Error, ValueError):
-        raise _refused(f"{_X5C_INSECURE} is not base64") from None
+        raise _refused(f"{X5C_INSECURE} is not base64") from None
 
 
 def _string(value: object) -> str:

@@ -18,7 +18,7 @@ from dayfly.core.policy.rules import Rule, RuleKind
 from dayfly.core.policy.step import Situation
 from dayfly.core.problems import BadCSR, Malformed, Refused, RejectedIdentifier, ServiceUnavailable, Unauthorized
 from dayfly.core.provisioners import renewal_grant_for
-from dayfly.core.step.messages import Asked
+from dayfly.core.step.asked import Asked
 from dayfly.core.step.signing import check_confirmed, plan_sign
 from dayfly.core.step.tokens import VerifiedClaims
 from dayfly.core.x509.csr import CSRFacts, parse_csr

@@ -17,20 +17,9 @@ from dayfly.core.jose.jwk import KeyAlgorithm, public_key_of
 from dayfly.core.jose.jws import sign_compact
 from dayfly.core.problems import Unauthorized
 from dayfly.core.step import tokens
-from dayfly.core.step.tokens import (
-    Endpoint,
-    TokenClaims,
-    VerifiedClaims,
-    accepted_audiences,
-    audience,
-    make_jti,
-    parse_renewal_token,
-    parse_token,
-    sign_renewal_token,
-    sign_token,
-    verify_renewal,
-    verify_token,
-)
+from dayfly.core.step.audiences import Endpoint, accepted_audiences, audience
+from dayfly.core.step.token_making import TokenClaims, make_jti, sign_renewal_token, sign_token
+from dayfly.core.step.tokens import VerifiedClaims, parse_renewal_token, parse_token, verify_renewal, verify_token
 from factories import NAME, NOW, ec_key
 
 BASE = "https://ca.internal.example:9000"
