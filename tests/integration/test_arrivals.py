@@ -23,6 +23,7 @@ class Hall:
     arrivals: Arrivals
     spoken: list[Arrival] = field(default_factory=list)
     gone: list[Arrival] = field(default_factory=list)
+    silent: list[None] = field(default_factory=list)
     peers: list[socket.socket] = field(default_factory=list)
 
     def come(self, place: int = 0) -> socket.socket:
@@ -35,13 +36,24 @@ class Hall:
         return peer
 
 
+def arrivals(patience: float, spoken: list[Arrival], gone: list[Arrival], silent: list[None]) -> Arrivals:
+    """Arrivals on the running loop that tell these lists."""
+    return Arrivals(
+        asyncio.get_running_loop(),
+        patience,
+        on_spoken=spoken.append,
+        on_gone=gone.append,
+        on_silent=lambda: silent.append(None),
+    )
+
+
 @asynccontextmanager
 async def hall(patience: float = 20.0) -> AsyncIterator[Hall]:
     """Arrivals on the running loop, closed at the end."""
     spoken: list[Arrival] = []
     gone: list[Arrival] = []
-    loop = asyncio.get_running_loop()
-    one = Hall(Arrivals(loop, patience, on_spoken=spoken.append, on_gone=gone.append), spoken, gone)
+    silent: list[None] = []
+    one = Hall(arrivals(patience, spoken, gone, silent), spoken, gone, silent)
     try:
         yield one
     finally:
@@ -153,6 +165,7 @@ def test_arrivals_are_gone_when_their_time_is_up(runner: asyncio.Runner) -> None
             await until(lambda: len(one.gone) == 2)
             one.come(3)
             await until(lambda: len(one.gone) == 3)
+            assert len(one.silent) == 3
 
     with runner:
         runner.run(scenario())
@@ -169,9 +182,8 @@ def test_arrivals_drop_the_oldest_and_close_the_rest(runner: asyncio.Runner) -> 
             assert peers[0].recv(1) == b""
             one.arrivals.close()
             assert [arrival.place for arrival in one.gone] == [0, 1, 2]
-            one.arrivals = Arrivals(
-                asyncio.get_running_loop(), 1.0, on_spoken=one.spoken.append, on_gone=one.gone.append
-            )  # which the end closes
+            assert one.silent == []
+            one.arrivals = arrivals(1.0, one.spoken, one.gone, one.silent)  # which the end closes
 
     with runner:
         runner.run(scenario())

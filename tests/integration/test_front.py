@@ -11,6 +11,7 @@ import ssl
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from dayfly.core.frozen import replace
 from dayfly.server.app import Application, Request, Response, Route
 from dayfly.server.limits import FrontLimits
 from dayfly.server.run import serve
+from dayfly.server.shedding import Shed
 from dayfly.server.tls import SwappableContext
 
 NAME = "ca.internal.example"
@@ -106,6 +108,7 @@ class Server:
     hold: threading.Event = field(default_factory=threading.Event)
     held: threading.Event = field(default_factory=threading.Event)
     stop: threading.Event = field(default_factory=threading.Event)
+    shed: Counter[Shed] = field(default_factory=Counter)
 
     def connect(self, client: ssl.SSLContext | None = None, *, name: str | None = NAME) -> ssl.SSLSocket:
         """A TLS connection that has done its handshake."""
@@ -177,6 +180,7 @@ def running(limits: FrontLimits | None = None, *, grace: float = 5.0) -> Iterato
             stop=stop,
             signals=(),
             grace=grace,
+            on_shed=server.shed.update,
         )
 
     thread = threading.Thread(target=lambda: uvloop.run(main()), daemon=True)
@@ -595,6 +599,31 @@ def test_front_lets_go_of_what_it_drops_at_once__security_h6() -> None:
             assert dropped.recv(1) == b""
         for waiting in idle:
             waiting.close()
+    assert one.shed == {Shed.HALF_OPEN: 42}
+
+
+def test_front_tells_what_it_has_shed() -> None:
+    """Each reason is counted where it holds, and what was counted last is told when the server ends."""
+    with running(replace(SHORT, private_peer_rate=2, private_peer_connections=2)) as one:
+        silent = socket.create_connection(one.address, 5)
+        begun = socket.create_connection(one.address, 5)
+        begun.sendall(client_hello(one))
+        for expected in (Shed.SHARE, Shed.SHARE):
+            with socket.create_connection(one.address, 5) as refused, suppress(ConnectionError):
+                assert refused.recv(1) == b"", expected
+        assert silent.recv(1) == b""
+        while begun.recv(65_536):
+            pass
+        for _ in range(8):
+            with socket.create_connection(one.address, 5) as refused, suppress(ConnectionError):
+                refused.shutdown(socket.SHUT_WR)
+                refused.recv(1)
+        silent.close()
+        begun.close()
+    assert one.shed[Shed.SHARE] == 2
+    assert one.shed[Shed.HANDSHAKE] == 2
+    assert one.shed[Shed.RATE] >= 1
+    assert set(one.shed) == {Shed.SHARE, Shed.HANDSHAKE, Shed.RATE}
 
 
 def client_hello(server: Server) -> bytes:

@@ -256,6 +256,14 @@ class Throttled(msgspec.Struct, frozen=True, gc=False):
     near: bool = False
 
 
+class ConnectionsShed(msgspec.Struct, frozen=True, gc=False):
+    """So many connections were refused, or closed before their time, for this reason."""
+
+    at: datetime
+    reason: str
+    count: int
+
+
 class RequestHandled(msgspec.Struct, frozen=True, gc=False):
     """A request was answered, after `seconds`."""
 
@@ -285,5 +293,5 @@ LoggedEvent = (
 )
 """What becomes an entry of the log; fit for isinstance."""
 
-Event = LoggedEvent | OrderCreated | ChallengeSettled | Throttled | RequestHandled
+Event = LoggedEvent | OrderCreated | ChallengeSettled | Throttled | ConnectionsShed | RequestHandled
 """Whatever observers hear of."""

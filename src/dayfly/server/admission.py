@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address
 
 from dayfly.server.limits import FrontLimits, is_private, parse_peer
+from dayfly.server.shedding import Shed
 
 _MANY_PEERS = 4096
 """Rates kept before those that have run out are swept."""
@@ -35,8 +36,8 @@ class Admission:
         """Are all places taken, whoever asks?"""
         return self.open >= self._limits.connections
 
-    def admit(self, peer: str, now: float, make_room: Callable[[], None] = lambda: None) -> int | None:
-        """Take a place for this address at `now` (seconds, monotonic): its key for `release`; None: refused.
+    def admit(self, peer: str, now: float, make_room: Callable[[], None] = lambda: None) -> int | Shed:
+        """Take a place for this address at `now` (seconds, monotonic): its key for `release`, or why not.
 
         Where all places are taken `make_room` is called, and only for a peer that its own share and rate allow: who is
         refused anyway pushes nobody out, and who is not pays for the try with its rate.
@@ -48,13 +49,13 @@ class Admission:
         share = limits.private_peer_connections if private else limits.peer_connections
         taken = self._taken.get(key, 0)
         if taken >= share:
-            return None
+            return Shed.SHARE
         if not self._within_rate(key, limits.private_peer_rate if private else limits.peer_rate, now):
-            return None
+            return Shed.RATE
         if self.is_full:
             make_room()
         if self.is_full:
-            return None
+            return Shed.FULL
         self._taken[key] = taken + 1
         self.open += 1
         return key

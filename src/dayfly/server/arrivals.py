@@ -60,12 +60,17 @@ class Arrivals:
         *,
         on_spoken: Callable[[Arrival], None],
         on_gone: Callable[[Arrival], None],
+        on_silent: Callable[[], None],
     ) -> None:
-        """None yet. After `timeout` seconds one is closed; `on_spoken` takes one over, `on_gone` is told of closing."""
+        """None yet. `on_spoken` takes one over, `on_gone` is told of closing.
+
+        After `timeout` seconds one is closed, and `on_silent` is told that it was for this.
+        """
         self._loop = loop
         self._timeout = timeout
         self._on_spoken = on_spoken
         self._on_gone = on_gone
+        self._on_silent = on_silent
         self._waiting: dict[int, Arrival] = {}  # by descriptor, the oldest first
         self._timer: asyncio.TimerHandle | None = None
         # a selector of our own, which is one reader of the loop: the loop's readers are dearer by far
@@ -142,5 +147,6 @@ class Arrivals:
         now = self._loop.time()
         while self._waiting and self.first_deadline <= now:
             self.drop_oldest()
+            self._on_silent()
         left = self.first_deadline - now if self._waiting else None
         self._timer = None if left is None else self._loop.call_later(left, self._expire)

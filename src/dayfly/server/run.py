@@ -18,7 +18,7 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Protocol
@@ -31,6 +31,7 @@ from dayfly.server.app import Application
 from dayfly.server.arrivals import Arrival, Arrivals
 from dayfly.server.front import ListenerState, Phase, StrictProtocol
 from dayfly.server.limits import FrontLimits
+from dayfly.server.shedding import Shed, Shedding
 
 if TYPE_CHECKING:
     from dayfly.server.tls import SwappableContext
@@ -74,17 +75,19 @@ async def serve(
     signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT),
     grace: float = GRACE,
     share: Share | None = None,
+    on_shed: Callable[[Mapping[Shed, int]], None] = lambda _: None,
 ) -> None:
     """Serve `app` on listening sockets until `stop` is set or one of `signals` comes, then drain and close them.
 
     1. places and limits are cut to what the descriptor limit allows; 2. accepting begins, and `on_ready` is called;
     3. on stop the sockets are closed, idle connections too; 4. requests in flight get `grace` seconds; what is left is
     cancelled. Without a `context` it speaks plain HTTP. Signals need the main thread; () leaves them alone. With a
-    `share` other processes accept from the same sockets, and connections go to the one that has the fewest.
+    `share` other processes accept from the same sockets, and connections go to the one that has the fewest. `on_shed`
+    is told once a second how many connections were refused or closed before their time, and why.
     """
     loop = asyncio.get_running_loop()
     stop = stop or asyncio.Event()
-    listener = _Listener(app, context, _within_descriptors(limits or FrontLimits()), new_request_id, share)
+    listener = _Listener(app, context, _within_descriptors(limits or FrontLimits()), new_request_id, share, on_shed)
     for number in signals:
         loop.add_signal_handler(number, stop.set)
     try:
@@ -116,6 +119,7 @@ class _Listener:
         limits: FrontLimits,
         new_request_id: Callable[[], str],
         share: Share | None,
+        on_shed: Callable[[Mapping[Shed, int]], None],
     ) -> None:
         """Nothing is accepted yet."""
         self._loop = asyncio.get_running_loop()
@@ -126,8 +130,13 @@ class _Listener:
         self._app = app
         self._state = ListenerState()
         self._admission = Admission(limits)
+        self._shedding = Shedding(on_shed)
         self._arrivals = Arrivals(
-            self._loop, limits.handshake_timeout, on_spoken=self._begin_handshake, on_gone=self._leave
+            self._loop,
+            limits.handshake_timeout,
+            on_spoken=self._begin_handshake,
+            on_gone=self._leave,
+            on_silent=functools.partial(self._shedding.note, Shed.HANDSHAKE),
         )
         self._handshakes: dict[asyncio.Task[None], _Handshake] = {}  # the oldest first
         self._gone = asyncio.Event()
@@ -166,6 +175,7 @@ class _Listener:
         await self._cut_off()
         if self._date_timer is not None:
             self._date_timer.cancel()
+        self._shedding.tell(self._loop.time())
 
     @property
     def _connections(self) -> set[StrictProtocol]:
@@ -224,8 +234,9 @@ class _Listener:
     def _admit(self, connection: socket.socket, peer: str) -> None:
         place = self._admission.admit(peer, self._loop.time(), self._drop_idle)
         self._publish()
-        if place is None:
-            _logger.debug("connection from %s refused: its share is taken", peer)
+        if isinstance(place, Shed):
+            self._shedding.note(place)
+            _logger.debug("connection from %s refused: %s", peer, place)
             connection.close()
             return
         if len(self._arrivals) + len(self._handshakes) >= self._limits.half_open:
@@ -255,6 +266,7 @@ class _Listener:
 
         A handshake that is cancelled would stay open until its time is up: the loop holds a descriptor of its own.
         """
+        self._shedding.note(Shed.HALF_OPEN)
         oldest = next(iter(self._handshakes), None)
         if oldest is None or (self._arrivals and self._arrivals.first_deadline < self._handshakes[oldest].deadline):
             self._arrivals.drop_oldest()
@@ -266,6 +278,7 @@ class _Listener:
         """Make room: the connection that has been idle for longest goes."""
         idle = [connection for connection in self._connections if connection.phase is Phase.IDLE]
         if idle:
+            self._shedding.note(Shed.IDLE)
             min(idle, key=lambda connection: connection.deadline).transport.abort()
 
     async def _greet(self, connection: socket.socket, made: list[StrictProtocol], deadline: float) -> None:
@@ -295,6 +308,8 @@ class _Listener:
             )
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
             _logger.debug("handshake failed: %s", error)
+            if self._loop.time() >= deadline:
+                self._shedding.note(Shed.HANDSHAKE)
 
     def _hand_over(self, made: list[StrictProtocol], connection: socket.socket, place: int) -> None:
         """Tie the place to the connection, or give it back if there is none."""
@@ -334,7 +349,11 @@ class _Listener:
             _logger.error("a connection could not be taken over", exc_info=error)
 
     def _set_date(self) -> None:
-        """Date is made when a second begins, for all answers (RFC 9110 6.6.1); agents compare their clock with it."""
+        """Date is made when a second begins, for all answers (RFC 9110 6.6.1); agents compare their clock with it.
+
+        What was shed in the second before is told along with it.
+        """
+        self._shedding.tell(self._loop.time())
         now = time.time()  # noqa: TID251 - Date tells the clock itself
         self._state.date = b"date: %b\r\n" % formatdate(now, usegmt=True).encode("ascii")
         self._date_timer = self._loop.call_later(1.0 - now % 1.0, self._set_date)

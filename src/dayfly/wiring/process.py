@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,11 +20,13 @@ from dayfly.authority.challenges import Validations
 from dayfly.authority.context import Authority
 from dayfly.authority.own_certificate import OwnCertificate
 from dayfly.authority.upkeep import Upkeep
+from dayfly.core.events import ConnectionsShed
 from dayfly.errors import Unavailable
 from dayfly.server.app import Application
 from dayfly.server.crl_routes import CRLRoutes
 from dayfly.server.limits import FrontLimits
 from dayfly.server.run import Share, serve
+from dayfly.server.shedding import Shed
 from dayfly.server.tls import SwappableContext
 from dayfly.wiring.health import Health
 
@@ -103,6 +105,7 @@ class Process:
                 signals=(),
                 on_ready=on_ready,
                 share=self.share,
+                on_shed=self._tell_shed,
             )
         finally:
             if beside is not None:
@@ -111,6 +114,10 @@ class Process:
             await asyncio.gather(keeping, return_exceptions=True)
             await self.validations.close()
             await self.upkeep.finish()
+
+    def _tell_shed(self, counts: Mapping[Shed, int]) -> None:
+        now = self.authority.clock.now()
+        self.authority.observer.notify([ConnectionsShed(now, reason.value, count) for reason, count in counts.items()])
 
     async def _serve_crls(self, listener: socket.socket) -> None:
         await serve(

@@ -10,6 +10,7 @@ import pytest
 from dayfly.core.events import (
     CertificateIssued,
     ChallengeSettled,
+    ConnectionsShed,
     Event,
     IssueKind,
     LoggedEvent,
@@ -56,5 +57,5 @@ def test_every_event_is_a_frozen_value_that_begins_with_its_time(kind: type) -> 
 def test_strangers_cannot_grow_the_log() -> None:
     """What a stranger can make happen at will is not logged; an issuance is."""
     logged = set(get_args(LoggedEvent))
-    assert set(get_args(Event)) - logged == {OrderCreated, ChallengeSettled, RequestHandled, Throttled}
+    assert set(get_args(Event)) - logged == {OrderCreated, ChallengeSettled, RequestHandled, Throttled, ConnectionsShed}
     assert CertificateIssued in logged

@@ -7,6 +7,7 @@ import pytest
 from dayfly.core.frozen import replace
 from dayfly.server.admission import Admission
 from dayfly.server.limits import FrontLimits
+from dayfly.server.shedding import Shed
 
 
 class Listener:
@@ -21,7 +22,7 @@ class Listener:
         if self.idle:
             self.admission.release(self.idle.pop())
 
-    def connect(self, peer: str) -> int | None:
+    def connect(self, peer: str) -> int | Shed:
         return self.admission.admit(peer, self.now, self.make_room)
 
 
@@ -31,11 +32,11 @@ LIMITS = replace(FrontLimits(), connections=3, peer_connections=2, peer_rate=0.0
 def test_room_is_made_for_a_peer_that_may_have_it__reliability_r11() -> None:
     """One idle connection goes for one that comes; where none is idle nobody gets in."""
     one = Listener(LIMITS)
-    one.idle = [key for number in range(3) if (key := one.connect(f"192.0.2.{number}")) is not None]
-    assert one.connect("192.0.2.9") is not None
+    one.idle = [key for number in range(3) if isinstance(key := one.connect(f"192.0.2.{number}"), int)]
+    assert isinstance(one.connect("192.0.2.9"), int)
     assert (len(one.idle), one.admission.open) == (2, 3)
     one.idle.clear()
-    assert one.connect("192.0.2.10") is None
+    assert one.connect("192.0.2.10") is Shed.FULL
 
 
 @pytest.mark.parametrize("why", ["share", "rate"])
@@ -44,10 +45,10 @@ def test_peer_that_is_refused_anyway_pushes_nobody_out__security_h7(why: str) ->
     rate = 2.0 if why == "rate" else 0.0
     one = Listener(replace(LIMITS, peer_rate=rate, peer_connections=2 if why == "share" else 99))
     honest = one.connect("192.0.2.1")
-    assert honest is not None
+    assert isinstance(honest, int)
     one.idle = [honest]
-    for _ in range(20):
-        one.connect("198.51.100.7")
+    answers = [one.connect("198.51.100.7") for _ in range(20)]
+    assert answers[-1] is Shed(why)
     assert one.idle == [honest]
 
 
@@ -56,7 +57,7 @@ def test_try_without_room_costs_its_rate__security_h8() -> None:
     one = Listener(replace(LIMITS, peer_rate=2.0, peer_connections=99))
     tries: list[str] = []
     for number in range(3):
-        assert one.connect(f"192.0.2.{number}") is not None
+        assert isinstance(one.connect(f"192.0.2.{number}"), int)
     for _ in range(20):
-        assert one.admission.admit("198.51.100.7", 0.0, lambda: tries.append("pushed")) is None
+        assert one.admission.admit("198.51.100.7", 0.0, lambda: tries.append("pushed")) in {Shed.FULL, Shed.RATE}
     assert len(tries) == 2

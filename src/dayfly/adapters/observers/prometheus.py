@@ -20,6 +20,7 @@ from dayfly.core.events import (
     CertificateIssued,
     CertificateRevoked,
     ChallengeSettled,
+    ConnectionsShed,
     Event,
     IssueKind,
     LoggedEvent,
@@ -52,6 +53,7 @@ class Metrics:
         self._revoked: Counter[str] = Counter()
         self._throttled: Counter[str] = Counter()
         self._near: Counter[str] = Counter()
+        self._shed: Counter[str] = Counter()
         self._orders = 0
         self.state: State | None = None
 
@@ -74,6 +76,8 @@ class Metrics:
                 self._orders += 1
             elif isinstance(event, Throttled):
                 (self._near if event.near else self._throttled)[event.limit] += 1
+            elif isinstance(event, ConnectionsShed):
+                self._shed[event.reason] += event.count
 
     def handled(self, op: str, provisioner: str, *, status: int, problem: str | None, seconds: float) -> None:
         """Count one answer of the signing path; `problem` is the bare problem type of a refusal."""
@@ -182,4 +186,10 @@ class Metrics:
             "Warnings that a fifth of a limit is used up; at most one a day for each key of the limit.",
             ("limit",),
             {(limit,): count for limit, count in self._near.items()},
+        )
+        yield counter(
+            "dayfly_ca_connections_shed",
+            "Connections refused, or closed before their time, and why.",
+            ("reason",),
+            {(reason,): count for reason, count in self._shed.items()},
         )
