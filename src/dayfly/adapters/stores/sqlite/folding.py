@@ -35,16 +35,24 @@ class Folding:
         self._is_due = is_due
         self._side = ThreadPoolExecutor(1, thread_name_prefix="dayfly-checkpoint")
         self.under_way: asyncio.Future[None] | None = None
+        self._next: asyncio.Future[None] | None = None
 
     def fold_if_due(self) -> None:
         """Begin, where it is time and the last one has ended."""
         if (self.under_way is None or self.under_way.done()) and self._is_due():
             self.under_way = asyncio.get_running_loop().run_in_executor(self._side, fold_back, self._path)
 
+    async def fold_now(self) -> None:
+        """Have it folded back once what is under way has ended; whoever waits already waits for the same."""
+        if self._next is None or self._next.done():
+            self._next = asyncio.get_running_loop().run_in_executor(self._side, fold_back, self._path)
+        await asyncio.shield(self._next)
+
     async def close(self) -> None:
         """Wait for what is under way, and let go of the thread."""
-        if self.under_way is not None:
-            await self.under_way
+        for one in (self.under_way, self._next):
+            if one is not None:
+                await one
         self._side.shutdown()
 
 

@@ -26,7 +26,7 @@ from dayfly.ports.changes import Changes
 
 _LOG = logging.getLogger("dayfly.store")
 
-SIZE = 4 * 1024 * 1024  # octets; a revocation takes 11,000 of the write-ahead log, which begins anew every 85 of them
+SIZE = 2 * 1024 * 1024  # octets; a revocation takes 11,000 of the write-ahead log, which is made to begin anew, and 200
 AGAIN = 1.0  # seconds between two tries to have it back
 _TAKES_AWAY = (CertificateRevoked, AccountRevoked, AccountDeactivated, ExternalKeyRevoked)
 

@@ -47,6 +47,7 @@ from dayfly.ports.reads import (
 )
 
 OLDEST_SQLITE = (3, 37, 0)  # the first with STRICT tables
+FOLD_EVERY = 32  # change sets from the reserve, of some 11,000 octets of the write-ahead log each
 ID_TABLES = ("orders", "accounts", "certificates", "authorizations")
 
 
@@ -98,6 +99,7 @@ class SqliteStore:
             raise
         self._writer = GroupWriter(self._engine, notify=notify, on_fatal=on_fatal)
         self._folding = Folding(path, self._engine.wants_checkpoint)
+        self._urgent = 0
         recent = self._engine.recent
         self.accounts: AccountReads = AccountTable(self._reader, recent)
         self.orders: OrderReads = OrderTable(self._reader, recent)
@@ -117,11 +119,20 @@ class SqliteStore:
             self._engine.check_reserve()
             return await self._commit(changes)
         try:
+            await self._spare_room()
             return await self._commit(changes)
         except Unavailable:
             if not self._engine.reserve.is_spent():
                 raise
+        await self._spare_room()
         return await self._commit(changes)  # with the room that the first try set free
+
+    async def _spare_room(self) -> None:
+        """Where the reserve is spent, have the write-ahead log begin anew before it has used up all of it."""
+        if self._engine.reserve.is_empty():
+            if self._urgent % FOLD_EVERY == 0:
+                await self._folding.fold_now()
+            self._urgent += 1
 
     async def _commit(self, changes: Changes) -> Receipt:
         writes = plan_writes(changes)
