@@ -33,7 +33,7 @@ from dayfly.adapters.stores.sqlite.store import SqliteStore, open_sqlite
 from dayfly.adapters.validators.http01 import Http01
 from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
-from dayfly.core.acme.challenges import settle
+from dayfly.core.acme.challenges import SettledBy, settle
 from dayfly.core.acme.finalizing import issued
 from dayfly.core.acme.objects import AuthorizationRef
 from dayfly.core.acme.rendering import render_authorization, render_order
@@ -45,7 +45,7 @@ from dayfly.core.jose.signatures import verify
 from dayfly.core.policy.lifetimes import Validity
 from dayfly.core.x509 import lint, template
 from dayfly.core.x509.csr import parse_csr
-from dayfly.core.x509.profile import ECDSA_SHA256, SERVICE, IssuerFacts, build
+from dayfly.core.x509.profile import ECDSA_SHA256, SERVICE, IssuerFacts, LeafPlan, build
 from dayfly.ports.changes import Changes
 from dayfly.ports.validation import ValidationTarget
 from dayfly.server.app import Application, Request, Response, Route
@@ -108,18 +108,14 @@ def issue_item() -> Callable[[], object]:
         not_after=now + 9 * one,
         fingerprint="",
     )
-    plan: dict[str, Any] = {
-        "issuer": issuer,
-        "serial": 1 << 140,
-        "names": (dns(),),
-        "spki": spki,
-        "validity": Validity(now, now + one / 7),
-        "common_name": None,
-        "provisioner": None,
-    }
+    validity = Validity(now, now + one / 7)
 
     def once() -> bytes:
-        tbs = lint.check(build(SERVICE, **plan), profile=SERVICE, **plan).take()
+        leaf = LeafPlan(
+            profile=SERVICE, issuer=issuer, serial=1 << 140, names=(dns(),), spki=spki, validity=validity,
+            common_name=None, provisioner=None,
+        )  # fmt: skip
+        tbs = lint.check(build(leaf), leaf).take()
         return template.assemble(tbs, ECDSA_SHA256, key.sign(tbs, ec.ECDSA(hashes.SHA256())))
 
     return once
@@ -174,7 +170,7 @@ def states_item() -> Callable[[], object]:
     def once() -> None:
         render_order(pending, urls)
         render_authorization(pending.authorizations[0], ref, urls)
-        settle(pending, 0, kind, failure=None, address="", attempts=1, now=now)
+        settle(pending, 0, SettledBy(kind, None, address="", attempts=1), now=now)
         render_order(issued(ready, certificate_id=1, csr_digest="d"), urls)
 
     return once
