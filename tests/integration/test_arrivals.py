@@ -99,7 +99,7 @@ def test_arrival_in_pieces_is_begun_once_its_record_is_whole(runner: asyncio.Run
     async def scenario() -> None:
         async with hall() as one:
             peer = one.come()
-            for piece in (RECORD[:6], RECORD[6:20]):
+            for piece in (RECORD[:1], RECORD[1:5], RECORD[5:6], RECORD[6:20]):
                 peer.sendall(piece)
                 await asyncio.sleep(0.05)  # what must not happen has no event to wait for
                 assert one.spoken == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import json
 import re
@@ -560,6 +561,39 @@ def test_front_makes_room_by_closing_the_idle__reliability_r11() -> None:
         assert read_to_end(first) == b""
         first.close()
         second.close()
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"GET / HT", POST + b"Content-Length: 9\r\n\r\n"], ids=["nothing", "head", "body"]
+)
+def test_front_makes_room_by_closing_those_that_ask_nothing__security_h7(said: bytes) -> None:
+    """A crowd that shakes hands and leaves its requests unsaid, or unfinished, keeps nobody out."""
+    with running(replace(FrontLimits(), connections=4)) as one, ExitStack() as stack:
+        crowd = [stack.enter_context(one.connect()) for _ in range(4)]
+        for connection in crowd:
+            connection.sendall(said)
+            threading.Event().wait(0.02)  # the loop's clock counts milliseconds, and longest must be longer
+        for plain in [stack.enter_context(socket.create_connection(one.address, 5)) for _ in range(3)]:
+            with one.client().wrap_socket(plain, server_hostname=NAME) as honest:
+                honest.sendall(GET)
+                assert read_answer(honest)[0] == 200
+        assert read_to_end(crowd[0]) == b""
+
+
+def test_front_gives_a_place_back_that_it_had_no_descriptor_for__security_h6(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One connection too many for the process is closed, and counts nowhere after that."""
+    with running(replace(FrontLimits(), connections=1)) as one:
+
+        def none_left(_: socket.socket) -> socket.socket:
+            raise OSError(errno.EMFILE, "too many open files")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(socket.socket, "dup", none_left)
+            with pytest.raises((ConnectionError, ssl.SSLError)):
+                one.connect()
+        with one.connect() as connection:
+            connection.sendall(GET)
+            assert read_answer(connection)[0] == 200
 
 
 def test_front_keeps_the_idle_from_a_peer_above_its_share__security_h7() -> None:

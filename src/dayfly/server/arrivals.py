@@ -46,8 +46,8 @@ class Arrival:
     connection: socket.socket
     place: int
     deadline: float
-    asked: bool = False
-    """Was the kernel told to speak up only when the rest of the record is there?"""
+    asked: int = 0
+    """How many octets the kernel was told to wait for: those of the record's header, then those of all of it."""
 
 
 class Arrivals:
@@ -124,8 +124,8 @@ class Arrivals:
             self._close(descriptor)
             return
         wanted = wanted_octets(said)
-        if wanted > len(said) and not arrival.asked:
-            arrival.asked = True
+        if wanted > max(len(said), arrival.asked):
+            arrival.asked = wanted
             arrival.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, wanted)
             return
         # where the kernel spoke up all the same, TLS waits for the rest: a reader that is always ready would spin

@@ -135,6 +135,29 @@ class StrictProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self.on_closed()
 
+    @property
+    def waits_since(self) -> float:
+        """When it began to wait for its peer, on the loop's clock; later than anything where no time is set."""
+        limits = self.limits
+        patience = {
+            Phase.HEAD: limits.head_timeout,
+            Phase.BODY: limits.body_timeout,
+            Phase.IDLE: limits.idle_timeout,
+            Phase.LINGER: limits.linger_timeout,
+        }
+        return self.deadline - patience.get(self.phase, limits.write_timeout)
+
+    @property
+    def holds_place(self) -> bool:
+        """Does its place come back when it is gone, and not before?"""
+        return self.on_closed is not _nothing
+
+    def drop(self) -> None:
+        """End it for another one's sake: its place is free at once, and not when the loop comes to it."""
+        on_closed, self.on_closed = self.on_closed, _nothing
+        self.transport.abort()
+        on_closed()
+
     def shutdown(self) -> None:
         """Take no more requests; close now, or once the request being handled is answered."""
         self._last = self._deaf = True

@@ -254,9 +254,15 @@ class _Listener:
 
     def _begin(self, connection: socket.socket, place: int, deadline: float) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            twin = connection.dup()
+        except OSError as error:
+            _logger.error("cannot take a connection over: %s", error)  # noqa: TRY400 - no stack
+            connection.close()
+            self._release(place)
+            return
         made: list[StrictProtocol] = []
         task = self._loop.create_task(self._greet(connection, made, deadline))
-        twin = connection.dup()
         self._handshakes[task] = _Handshake(twin, deadline)
         # a callback and not a `finally`: a task that is cancelled before its first step runs nothing of its own
         task.add_done_callback(functools.partial(self._greeted, made, connection, twin, place))
@@ -275,11 +281,11 @@ class _Listener:
             self._handshakes.pop(oldest).twin.shutdown(socket.SHUT_RDWR)
 
     def _drop_idle(self) -> None:
-        """Make room: the connection that has been idle for longest goes."""
-        idle = [connection for connection in self._connections if connection.phase is Phase.IDLE]
-        if idle:
+        """Make room: the connection that has waited for its peer for longest goes, between requests or within one."""
+        waiting = [one for one in self._connections if one.phase is not Phase.BUSY and one.holds_place]
+        if waiting:
             self._shedding.note(Shed.IDLE)
-            min(idle, key=lambda connection: connection.deadline).transport.abort()
+            min(waiting, key=lambda connection: connection.waits_since).drop()
 
     async def _greet(self, connection: socket.socket, made: list[StrictProtocol], deadline: float) -> None:
         """The handshake; from its end on the place belongs to the protocol, which is put into `made`."""
