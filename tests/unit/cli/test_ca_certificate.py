@@ -317,3 +317,28 @@ def test_revocation_that_says_nothing_is_refused(
     assert run(tmp_path, "revoke", *arguments) == 1
     assert says in capsys.readouterr().err
     assert ca.requests == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "mode", "says"),
+    [
+        (("--eab-key-id", "kid"), 0o600, "go together"),
+        (("--eab-key-file", "FILE"), 0o600, "go together"),
+        (("--eab-key-id", "kid", "--eab-key-file", "FILE"), 0o600, "holds no external account key"),
+        (("--eab-key-id", "kid", "--eab-key-file", "FILE"), 0o644, "others can read"),
+    ],
+)
+def test_external_account_key_that_is_none_is_refused_before_an_account_is_asked_for(
+    ca: StepCA, tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], mode: int, says: str
+) -> None:
+    """Nothing is written, and no text holds what the file holds."""
+    path = tmp_path / "eab.key"
+    path.write_text("not a key!")
+    path.chmod(mode)
+    given = [str(path) if one == "FILE" else one for one in flags]
+    named = ("--ca-url", URL, "--root", str(tmp_path / "root.pem"), "--provisioner", "acme")
+    assert main.run(["ca", "certificate", NAME, *pair(tmp_path), *named, *given]) == 1
+    said = capsys.readouterr().err
+    assert (says in said, "not a key!" in said) == (True, False)
+    assert not (tmp_path / "a.crt").exists()
+    assert not any("/acme/" in asked for _, asked in ca.requests)
