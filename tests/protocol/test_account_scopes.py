@@ -16,6 +16,7 @@ from dayfly.adapters.nonces import RingNonces
 from dayfly.adapters.stores import open_store
 from dayfly.adapters.system import TimeOrderedIds
 from dayfly.authority.account_scopes import change_account_scope
+from dayfly.authority.accounts import end_account
 from dayfly.authority.holders import holder_of_connection
 from dayfly.authority.limits import Limits
 from dayfly.authority.renewals import renew
@@ -155,6 +156,24 @@ def test_scope_of_an_account_binds_renewals_of_its_certificates__acme_5(play: Pl
         assert renewed.not_valid_after_utc - renewed.not_valid_before_utc < HOUR
         await hold(peer, client, allow=(OTHER,))
         refused(await leaf.renew(), 403, name_of(client))
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("ended_by", ["owner", "operator"])
+def test_certificate_of_an_account_that_has_ended_renews_no_more__rfc8555_7_3_6(play: Play, ended_by: str) -> None:
+    """Deactivated by its owner or ended by the operator: what it got lives to its end, and has no successor."""
+
+    async def scenario(peer: Peer) -> None:
+        client = await joined(peer)
+        leaf = await leaf_from(client)
+        leaf_of(await leaf.renew())
+        if ended_by == "owner":
+            assert client.kid is not None
+            assert (await client.post(client.kid, {"status": "deactivated"})).status == 200
+        else:
+            await end_account(peer.store, peer.clock, id_of(client))
+        refused(await leaf.renew(), 401, "the account that the certificate was issued to is")
 
     play(scenario)
 

@@ -432,6 +432,25 @@ def test_order_of_a_preauthorized_key_is_ready_at_once__acme_e10(play: Play) -> 
     play(scenario)
 
 
+def test_word_of_a_revoked_key_revokes_no_certificate__rfc8555_7_6(play: Play) -> None:
+    """Another account's certificate may be revoked by whom a key vouched for, until the key is taken back."""
+
+    async def scenario(peer: Peer) -> None:
+        neighbour, client = await joined(peer), await bound(peer, **PREAUTHORIZED)
+        names = ("a.internal.example", "b.internal.example")
+        assert [(await client.order(name)).json["status"] for name in names] == ["ready", "ready"]
+        for name in names:
+            done = await neighbour.finalize(await neighbour.ready(name))
+            row = await peer.store.certificates.certificate(parse_id(done.json["certificate"].rpartition("/")[2]) or 0)
+            asked = {"certificate": b64u_encode(row.der)}
+            reply = await client.post(f"{BASE}/acme/acme/revoke-cert", asked)
+            assert reply.status == (200 if name.startswith("a") else 403)
+            if reply.status == 200:
+                await revoke(peer)
+
+    play(scenario)
+
+
 def test_preauthorized_key_gives_its_names_to_its_networks_only__acme_e10(play: Play) -> None:
     """Another name and another network are 400 rejectedIdentifier, each."""
 

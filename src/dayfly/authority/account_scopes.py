@@ -26,8 +26,7 @@ async def change_account_scope(
 ) -> tuple[Account, bool]:
     """The account under the scope that `change` makes of its own, and whether that is another one.
 
-    NotFound; RuleError, ConfigError for a scope that cannot be. One that was ended is held too, for its certificates
-    renew.
+    NotFound; RuleError, ConfigError for a scope that cannot be. One that was ended is held too, which harms nothing.
     """
     for _ in range(TRIES):
         account = await store.accounts.account(account_id)

@@ -12,6 +12,7 @@ import asyncio
 from dayfly.authority.context import Authority
 from dayfly.authority.revocations import ITSELF, TRIES, being_changed, revoke_once
 from dayfly.core.acme.accounts import check_usable
+from dayfly.core.acme.external_accounts import vouches
 from dayfly.core.acme.objects import Account, AuthorizationStatus, Certificate
 from dayfly.core.acme.ordering import ORDER_LIFE
 from dayfly.core.acme.revoking import AskedRevocation, Revoker, authorized_names
@@ -111,7 +112,11 @@ async def _authorizing_records(authority: Authority, account: Account, certifica
     """
     now = authority.clock.now()
     since, below = make_id(int((now - ORDER_LIFE).timestamp() * 1000), 0, 0), BEYOND
-    lacking, relied = set(certificate.names), list[Record]()
+    lacking, relied, but_by = set(certificate.names), list[Record](), ""
+    if account.external_key:  # what it vouched for counts as long as it vouches
+        key = await authority.store.external_keys.external_key(account.external_key)
+        relied.append(key)
+        but_by = "" if vouches(key) else key.where
     for row in await authority.store.authorizations.live_authorizations(account.id, certificate.names, now=now):
         one = row.authorization
         if one.status is AuthorizationStatus.VALID and one.identifier in lacking:
@@ -120,7 +125,7 @@ async def _authorizing_records(authority: Authority, account: Account, certifica
     for _ in range(MOST_PAGES):
         page = await authority.store.orders.account_orders(account.id, since=since, below=below, limit=PAGE)
         for order in page:
-            covered = lacking & authorized_names(order, now)
+            covered = lacking & authorized_names(order, now, but_by=but_by)
             if covered:
                 relied.append(order)
                 lacking -= covered

@@ -23,10 +23,11 @@ from dayfly.core.acme.external_accounts import (
     scope_of,
     unbound,
 )
-from dayfly.core.acme.objects import Account, Certificate
-from dayfly.core.events import ExternalKeyMade, ExternalKeyRevoked
+from dayfly.core.acme.objects import Account, AccountStatus, Certificate
+from dayfly.core.events import ExternalKeyMade, ExternalKeyRevoked, Reason
 from dayfly.core.policy.grant import Grant, within_scopes
 from dayfly.core.policy.scopes import Scope, render_scope
+from dayfly.core.problems import Unauthorized
 from dayfly.core.settings.provisioners import ProvisionerType
 from dayfly.core.settings.revisions import Settings
 from dayfly.errors import ConfigError, Conflict, NotFound, Unavailable
@@ -75,11 +76,18 @@ async def grant_of_certificate(
 ) -> tuple[Grant, tuple[Account, ...]]:
     """What is granted to the holder of a certificate: no more than to the account that it was issued to, if there is.
 
-    The account is relied on, as for an order.
+    Unauthorized (401) where that account has ended: its certificates end in their time. The account is relied on, as
+    for an order.
     """
     if certificate.account_id is None:
         return grant, ()
     account = await authority.store.accounts.account(certificate.account_id)
+    if account.status is not AccountStatus.VALID:
+        raise Unauthorized(
+            f"the account that the certificate was issued to is {account.status}; ask for a new certificate",
+            status=401,
+            reason=Reason.RENEW_DISABLED,
+        )
     within, _ = await _within_scopes_of(authority, account, grant)
     return within, (account,)
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 MAX_VALUE = 4_096  # octets: far more than an account's URL takes
 
 _DOMAIN = r"[A-Za-z0-9](?:-*[A-Za-z0-9])*(?:\.[A-Za-z0-9](?:-*[A-Za-z0-9])*)*"
-_VALUE = re.compile(rf"[ \t]*(?P<issuer>{_DOMAIN})?[ \t]*(?:;[ \t]*(?P<parameters>[^ \t].*?)?[ \t]*)?")
-_PARAMETER = re.compile(r"[ \t]*(?P<tag>[A-Za-z0-9](?:-*[A-Za-z0-9])*)[ \t]*=[ \t]*(?P<value>[!-:<-~]*)[ \t]*")
+# White space is stripped before and not matched: two patterns that could share it would take the square of its length.
+_BLANK = " \t"
+_VALUE = re.compile(rf"(?P<issuer>{_DOMAIN})?[ \t]*(?:;(?P<parameters>.*))?")
+_PARAMETER = re.compile(r"(?P<tag>[A-Za-z0-9](?:-*[A-Za-z0-9])*)[ \t]*=[ \t]*(?P<value>[!-:<-~]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,13 @@ def parse_issue_value(text: bytes) -> IssueValue | None:
     """The issue-value in `text`; None where it is none, or above MAX_VALUE."""
     if len(text) > MAX_VALUE or not text.isascii():
         return None
-    match = _VALUE.fullmatch(text.decode("ascii"))
+    match = _VALUE.fullmatch(text.decode("ascii").strip(_BLANK))
     if match is None:
         return None
     issuer = (match["issuer"] or "").lower()
-    if match["parameters"] is None:
+    told = (match["parameters"] or "").strip(_BLANK)
+    if not told:
         return IssueValue(issuer)
-    found = [_PARAMETER.fullmatch(one) for one in match["parameters"].split(";")]
+    found = [_PARAMETER.fullmatch(one.strip(_BLANK)) for one in told.split(";")]
     parameters = [(one["tag"].lower(), one["value"]) for one in found if one is not None]
     return IssueValue(issuer, tuple(parameters)) if len(parameters) == len(found) else None

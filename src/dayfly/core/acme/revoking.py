@@ -83,14 +83,17 @@ def plan_revocation(certificate: Certificate, revoker: Revoker, *, reason: int, 
     )
 
 
-def authorized_names(order: Order, now: datetime) -> frozenset[Identifier]:
+def authorized_names(order: Order, now: datetime, *, but_by: str = "") -> frozenset[Identifier]:
     """The names that the order's account holds a valid authorization for, by this order alone, as of now.
 
-    Those in rows of their own are not among them: an order that has ended holds copies, and the rows count.
+    Those in rows of their own are not among them: an order that has ended holds copies, and the rows count. Nor are
+    those that `but_by` vouched for, and does no more.
     """
     current = as_of(order, now).authorizations
     return frozenset(
-        one.identifier for one in current if one.status is AuthorizationStatus.VALID and one.row_id is None
+        one.identifier
+        for one in current
+        if one.status is AuthorizationStatus.VALID and one.row_id is None and one.validated_by != but_by
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cpu_time import allowed_ms, least_ms
 from dayfly.core.acme.issue_values import MAX_VALUE, IssueValue, parse_issue_value
 
 
@@ -42,6 +43,22 @@ def test_issue_value_is_read__rfc8659_4_2(text: bytes, value: IssueValue) -> Non
 def test_what_is_no_issue_value_is_none__rfc8659_4_2(text: bytes) -> None:
     """Nothing is mended."""
     assert parse_issue_value(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"ca.example; a=b" + b" " * 4_000 + b"\n",
+        b" \t" * 2_000 + b"\n",
+        b"ca.example; a=" + b" " * 4_000 + b"\x7f",
+        b"ca.example" + b" " * 4_000 + b"\n",
+        b"a-" * 2_040 + b"\n",
+    ],
+)
+def test_no_value_takes_long_to_read__security_6(text: bytes) -> None:
+    """Whoever has a name's zone writes it, and all others wait meanwhile: the work is linear in its length."""
+    assert parse_issue_value(text) is None
+    assert least_ms(lambda: parse_issue_value(text), refusal=ValueError) < allowed_ms(20)
 
 
 def test_values_of_a_tag_and_duplicates_are_known() -> None:
