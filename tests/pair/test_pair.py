@@ -236,8 +236,9 @@ def test_service_refuses_who_is_not_its_peer(pair: Pair) -> None:
     with pytest.raises(OSError, match=r"certificate|reset|EOF|closed"):
         urllib.request.urlopen(url, context=context, timeout=5).read()
     context.load_cert_chain(*files_of(job))
-    with pytest.raises(urllib.error.HTTPError, match="403"):
+    with pytest.raises(urllib.error.HTTPError, match="403") as refused:
         urllib.request.urlopen(url, context=context, timeout=5)
+    refused.value.close()
     assert pair.reports()["one"].strangers == 1
 
 
