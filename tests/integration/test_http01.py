@@ -115,6 +115,15 @@ def test_exact_body_passes_with_white_space_behind__rfc8555_8_3(tail: bytes) -> 
     assert found.address.startswith("127.0.0.1:")
 
 
+def test_interim_answers_are_passed_over__rfc9110_15_2() -> None:
+    """100 and 103 come before the answer; a server that says nothing else is told to be none."""
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    assert isinstance(outcome(interim + plain()), Validated)
+    failed = outcome(interim * 3)
+    assert isinstance(failed, ValidationFailed)
+    assert "not HTTP/1.1 within the limits" in failed.problem.detail
+
+
 def test_chunked_body_passes() -> None:
     """Chunked framing is read, extensions ignored."""
     body = KEY_AUTHORIZATION.encode()
@@ -221,6 +230,18 @@ def test_redirect_elsewhere_is_refused__v9(location: str) -> None:
     found = outcome(plain(status="302 Found", headers=f"Location: {location}\r\n"))
     assert isinstance(found, ValidationFailed)
     assert found.transient is False
+
+
+def test_redirect_with_a_fragment_is_refused__v9() -> None:
+    """What stands behind a `#` is never sent to a server (RFC 9110 7.1), so nothing is asked for there."""
+
+    async def run() -> None:
+        async with serving(plain(status="302 Found", headers="Location: /x#y\r\n"), plain()) as (port, asked):
+            with pytest.raises(ValidationFailed, match="without user or fragment"):
+                await look(validator(port))
+            assert len(asked) == 1
+
+    asyncio.run(run())
 
 
 def test_redirect_loop_is_refused__v9() -> None:

@@ -95,6 +95,7 @@ class StrictProtocol(HttpToolsProtocol):
         self.new_request_id = new_request_id
         self.on_closed: Callable[[], None] = _nothing
         self.phase = Phase.HEAD
+        self.since = inf  # the phase, on the loop's clock; of LINGER and BUSY the one before
         self.deadline = inf
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
@@ -122,6 +123,7 @@ class StrictProtocol(HttpToolsProtocol):
         if self.client is not None:
             self._peer = (str(parse_peer(self.client[0])), self.client[1])
         self._certificate = _peer_certificate(transport)
+        self.since = self.loop.time()
         self._arm(self.limits.head_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -134,18 +136,6 @@ class StrictProtocol(HttpToolsProtocol):
         self._gone = True
         super().connection_lost(exc)
         self.on_closed()
-
-    @property
-    def waits_since(self) -> float:
-        """When it began to wait for its peer, on the loop's clock; later than anything where no time is set."""
-        limits = self.limits
-        patience = {
-            Phase.HEAD: limits.head_timeout,
-            Phase.BODY: limits.body_timeout,
-            Phase.IDLE: limits.idle_timeout,
-            Phase.LINGER: limits.linger_timeout,
-        }
-        return self.deadline - patience.get(self.phase, limits.write_timeout)
 
     @property
     def holds_place(self) -> bool:
@@ -380,6 +370,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _enter(self, phase: Phase, seconds: float) -> None:
         self.phase = phase
+        self.since = self.loop.time()
         if not self.flow.write_paused:  # else the write timeout runs already
             self._arm(seconds)
 

@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
+from heapq import nsmallest
+from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
 from uvicorn import Config
@@ -43,6 +45,8 @@ _BURST = 64
 """Connections accepted in one turn of the loop, so that the ones already there are served too."""
 _DEFERENCE = 0.005
 """Seconds for which a worker leaves a new connection to those that have fewer; then it takes it itself."""
+_LOOKS = 512
+"""How often all connections are looked at, at most, to find so many that have waited for longest."""
 _SHORTEST = 0.01
 """Seconds that a handshake has at least: the loop takes no time that is over."""
 _RESERVED_DESCRIPTORS = 128
@@ -281,11 +285,14 @@ class _Listener:
             self._handshakes.pop(oldest).twin.shutdown(socket.SHUT_RDWR)
 
     def _drop_idle(self) -> None:
-        """Make room: the connection that has waited for its peer for longest goes, between requests or within one."""
-        waiting = [one for one in self._connections if one.phase is not Phase.BUSY and one.holds_place]
-        if waiting:
+        """Make room: those that have waited for their peers for longest go, between requests or within one.
+
+        A few at once where there are many, since to find them all are looked at.
+        """
+        waiting = (one for one in self._connections if one.phase is not Phase.BUSY and one.holds_place)
+        for one in nsmallest(max(self._limits.connections // _LOOKS, 1), waiting, key=attrgetter("since")):
             self._shedding.note(Shed.IDLE)
-            min(waiting, key=lambda connection: connection.waits_since).drop()
+            one.drop()
 
     async def _greet(self, connection: socket.socket, made: list[StrictProtocol], deadline: float) -> None:
         """The handshake; from its end on the place belongs to the protocol, which is put into `made`."""

@@ -27,6 +27,7 @@ TOTAL_TIMEOUT = 10.0  # seconds, redirects included; the time in which a hop wai
 MAX_BODY = 512
 MAX_HEAD = 16 * 1024
 MAX_HEADERS = 100
+MAX_INTERIM = 4  # answers that only say that another one comes, as 100 Continue or 103 Early Hints (RFC 9110 15.2)
 MAX_REDIRECTS = 5
 MAX_URL = 2_000
 REDIRECTS = frozenset({301, 302, 307, 308})
@@ -36,7 +37,7 @@ USER_AGENT = "dayfly-validator (RFC 8555 http-01)"
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?: [^\r\n]*)?")
 _LOCATION = re.compile(
     r"(?:(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::(?P<port>[0-9]{1,5}))?)?"
-    r"(?P<path>/[!-~]*)?"
+    r"(?P<path>/[!\"$-~]*)?"  # visible ASCII but "#": a fragment is never sent
 )
 _LENGTH = re.compile(rb"[0-9]{1,19}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[^\r\n]{0,100})?\r\n")
@@ -208,6 +209,15 @@ def _request(hop: _Hop) -> bytes:
 
 
 async def _read_answer(wire: Wire) -> _Answer:
+    """The answer; those before it that say nothing but that it comes are passed over."""
+    for _ in range(MAX_INTERIM):
+        answer = await _read_one_answer(wire)
+        if not 100 <= answer.status < 200:
+            return answer
+    raise ValueError("too many interim answers")
+
+
+async def _read_one_answer(wire: Wire) -> _Answer:
     head = await wire.until(b"\r\n\r\n")
     if len(head) > MAX_HEAD:
         raise ValueError("head too long")
@@ -222,7 +232,7 @@ async def _read_answer(wire: Wire) -> _Answer:
             raise ValueError("header without colon")
         headers.setdefault(name.lower(), value.strip(b" \t"))
     status = int(match[1])
-    body = b"" if status in REDIRECTS else await _read_body(wire, headers)
+    body = b"" if status in REDIRECTS or 100 <= status < 200 else await _read_body(wire, headers)
     return _Answer(status, headers, body)
 
 
