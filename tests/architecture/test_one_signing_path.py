@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,20 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "dayfly"
 
 
+@functools.cache
+def calls() -> tuple[tuple[str, ast.expr], ...]:
+    """Module and function of every call in the package."""
+    return tuple(
+        (str(path.relative_to(SOURCE)), node.func)
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+    )
+
+
 def callers(attribute: str) -> set[str]:
     """The modules that call a method of this name."""
-    found = set()
-    for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == attribute:
-                found.add(str(path.relative_to(SOURCE)))
-    return found
+    return {module for module, called in calls() if isinstance(called, ast.Attribute) and called.attr == attribute}
 
 
 def test_only_issuing_calls_a_signer() -> None:
@@ -36,9 +43,5 @@ def test_only_the_log_use_case_signs_checkpoints() -> None:
 )
 def test_only_the_lint_makes_what_a_signer_accepts(accepted: str, maker: str) -> None:
     """`LintedCertificate` and `CheckedCRL` are constructed by their lint and nowhere else."""
-    makers = set()
-    for path in SOURCE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == accepted:
-                makers.add(str(path.relative_to(SOURCE)))
+    makers = {module for module, called in calls() if isinstance(called, ast.Name) and called.id == accepted}
     assert makers == {maker}
