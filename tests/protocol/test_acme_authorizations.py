@@ -10,10 +10,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from acme_peer import BASE, Client, Peer, Play, change_acme, joined, playing, refused_connection
+from acme_peer import BASE, Client, Peer, Play, ScriptedValidator, change_acme, joined, playing, refused_connection
 from dayfly.authority.context import Caps
 from dayfly.core.frozen import replace
 from dayfly.core.jose.encoding import b64u_encode
+from dayfly.core.policy.profiles import PROFILES
 from dayfly.ports.changes import Changes, Receipt
 from factories import NAME, csr_der
 from replies import Reply
@@ -26,6 +27,25 @@ HOUR = timedelta(hours=1)
 def play(tmp_path: Path) -> Play:
     """Run a scenario against a fresh CA."""
     return playing(tmp_path)
+
+
+def test_name_that_was_proved_in_another_way_serves_no_profile_that_forbids_it__acme_6(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A profile that takes dns-01 alone is not served by what http-01 proved beforehand; others are."""
+    strict = replace(PROFILES["ephemeral"], challenges=("dns-01",))
+    monkeypatch.setattr("dayfly.core.policy.grant.PROFILES", {**PROFILES, "ephemeral": strict})
+
+    async def scenario(peer: Peer) -> None:
+        validators = {"http-01": peer.validator, "dns-01": ScriptedValidator(kind="dns-01")}
+        both = peer.with_authority(validators=validators)
+        await change_acme(both, pre_authorization=True)
+        client = await joined(both)
+        await pre_authorized(client)
+        assert (await client.order(NAME, profile="ephemeral")).json["status"] == "pending"
+        assert (await client.order(NAME)).json["status"] == "ready"
+
+    play(scenario)
 
 
 async def pre_authorized(client: Client, name: str = NAME) -> Reply:

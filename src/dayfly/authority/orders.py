@@ -36,7 +36,7 @@ from dayfly.core.frozen import replace
 from dayfly.core.ids import render_id
 from dayfly.core.jose.jwk import PublicKey
 from dayfly.core.policy.denials import Asker
-from dayfly.core.policy.grant import Grant, check_granted
+from dayfly.core.policy.grant import Grant, check_granted, under_profile
 from dayfly.core.policy.profiles import ALL_KEYS
 from dayfly.core.problems import NoSuchResource, ServiceUnavailable
 from dayfly.core.provisioners import mark_for
@@ -114,7 +114,8 @@ async def _new_order_once(
         check_constraints(authority.signer.issuer.constraints, request.identifiers)  # else finalize could only refuse
     if predecessor is not None:
         order = replace(order, predecessor_id=predecessor.id, is_renewal=is_renewal)
-    order, relied_on, made, events = await _authorized(authority, order, grant, keys)
+    under = under_profile(grant, order.profile)  # which may take fewer ways to prove a name
+    order, relied_on, made, events = await _authorized(authority, order, under, keys)
     noted = plan_client_note(account, user_agent, now=now)  # in the commit that looks at its row anyway
     with nullcontext() if is_renewal else counting_order(authority, account, life):
         await authority.store.commit(
