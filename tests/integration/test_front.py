@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from dayfly.core.frozen import replace
+from dayfly.server import run
 from dayfly.server.app import Application, Request, Response, Route
 from dayfly.server.limits import FrontLimits
 from dayfly.server.run import serve
@@ -109,6 +110,7 @@ class Server:
     hold: threading.Event = field(default_factory=threading.Event)
     held: threading.Event = field(default_factory=threading.Event)
     stop: threading.Event = field(default_factory=threading.Event)
+    stop_now: Callable[[], None] = lambda: None  # for its own thread
     shed: Counter[Shed] = field(default_factory=Counter)
 
     def connect(self, client: ssl.SSLContext | None = None, *, name: str | None = NAME) -> ssl.SSLSocket:
@@ -169,6 +171,7 @@ def running(limits: FrontLimits | None = None, *, grace: float = 5.0) -> Iterato
 
     async def main() -> None:
         stop = asyncio.Event()
+        server.stop_now = stop.set
         waiter = asyncio.get_running_loop().run_in_executor(None, server.stop.wait)
         waiter.add_done_callback(lambda _: stop.set())
         await serve(
@@ -848,6 +851,25 @@ def test_stop_finishes_requests_in_flight__reliability_r18() -> None:
         assert (status, headers[b"connection"]) == (200, b"close")
         idle.close()
         busy.close()
+
+
+def test_stop_waits_for_nobody_whose_place_was_given_away__reliability_r18(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that makes room in the very turn of the stop is gone at once, and none of the grace is used."""
+    make_room = run._Listener._drop_idle
+    with running(replace(FrontLimits(), connections=1), grace=12.0) as one:
+
+        def make_room_and_stop(listener: run._Listener) -> None:
+            make_room(listener)
+            one.stop_now()
+
+        monkeypatch.setattr(run._Listener, "_drop_idle", make_room_and_stop)
+        with one.connect() as idle:
+            idle.sendall(GET)
+            assert read_answer(idle)[0] == 200
+            began = time.monotonic()
+            socket.create_connection(one.address, 5).close()
+            assert read_to_end(idle) == b""
+    assert time.monotonic() - began < 10
 
 
 def test_stop_cuts_off_what_takes_too_long__reliability_r18() -> None:

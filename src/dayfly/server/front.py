@@ -94,6 +94,7 @@ class StrictProtocol(HttpToolsProtocol):
         self.limits = limits
         self.new_request_id = new_request_id
         self.on_closed: Callable[[], None] = _nothing
+        self.dropped = False
         self.phase = Phase.HEAD
         self.since = inf  # the phase, on the loop's clock; of LINGER and BUSY the one before
         self.deadline = inf
@@ -137,14 +138,9 @@ class StrictProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         self.on_closed()
 
-    @property
-    def holds_place(self) -> bool:
-        """Does its place come back when it is gone, and not before?"""
-        return self.on_closed is not _nothing
-
-    def drop(self) -> None:
-        """End it for another one's sake: its place is free at once, and not when the loop comes to it."""
-        on_closed, self.on_closed = self.on_closed, _nothing
+    def drop(self, on_gone: Callable[[], None]) -> None:
+        """End it for another one's sake: its place is free at once; `on_gone` is called when the loop came to it."""
+        on_closed, self.on_closed, self.dropped = self.on_closed, on_gone, True
         self.transport.abort()
         on_closed()
 

@@ -289,10 +289,10 @@ class _Listener:
 
         A few at once where there are many, since to find them all are looked at.
         """
-        waiting = (one for one in self._connections if one.phase is not Phase.BUSY and one.holds_place)
+        waiting = (one for one in self._connections if one.phase is not Phase.BUSY and not one.dropped)
         for one in nsmallest(max(self._limits.connections // _LOOKS, 1), waiting, key=attrgetter("since")):
             self._shedding.note(Shed.IDLE)
-            one.drop()
+            one.drop(self._gone.set)
 
     async def _greet(self, connection: socket.socket, made: list[StrictProtocol], deadline: float) -> None:
         """The handshake; from its end on the place belongs to the protocol, which is put into `made`."""
