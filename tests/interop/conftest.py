@@ -74,6 +74,12 @@ def client(program: Callable[..., str]) -> Callable[..., str]:
 
 
 @pytest.fixture
+def rows() -> dict[str, Row]:
+    """The table so far, by client."""
+    return ROWS
+
+
+@pytest.fixture
 def saw(lab: Lab) -> Callable[..., None]:
     """Notes in the table what a client was seen doing; called when that has been checked, and not before."""
 

@@ -33,7 +33,7 @@ def test_client_is_kept_with_what_it_orders__acme_15(play: Play) -> None:
 
     async def scenario(peer: Peer) -> None:
         client, new = Client(peer), f"{BASE}/acme/acme/new-order"
-        said = [(b"user-agent", b"lego-cli/4.9.1 \x1b[31m")]
+        said = [(b"user-agent", b"uacme/1.7.4 \x1b[31m")]
         made = await client.post(NEW_ACCOUNT, {}, jwk=True, headers=said)
         client.kid = made.headers["location"]
         account_id = parse_id(client.kid.rpartition("/")[2]) or 0
@@ -48,12 +48,12 @@ def test_client_is_kept_with_what_it_orders__acme_15(play: Play) -> None:
             return placed.user_agent, mine.user_agent, mine.version
 
         first = (await peer.store.accounts.account(account_id)).user_agent
-        assert first == "lego-cli/4.9.1 ?[31m"
-        assert await order("a.internal.example", b"lego-cli/4.9.1 (x)") == ("lego-cli/4.9.1 (x)", first, 0)
-        assert await order("b.internal.example", b"lego-cli/5.6.0") == ("lego-cli/5.6.0", first, 0)
+        assert first == "uacme/1.7.4 ?[31m"
+        assert await order("a.internal.example", b"uacme/1.7.4 (x)") == ("uacme/1.7.4 (x)", first, 0)
+        assert await order("b.internal.example", b"uacme/1.7.6") == ("uacme/1.7.6", first, 0)
         peer.clock.moment += timedelta(hours=1)
         assert await order("c.internal.example", b"") == ("", first, 0)
-        assert await order("d.internal.example", b"lego-cli/5.6.0") == ("lego-cli/5.6.0", "lego-cli/5.6.0", 1)
+        assert await order("d.internal.example", b"uacme/1.7.6") == ("uacme/1.7.6", "uacme/1.7.6", 1)
         ready = await client.ready("e.internal.example")
         assert (await client.finalize(ready)).json["status"] == "valid"
 

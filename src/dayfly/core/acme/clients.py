@@ -16,7 +16,7 @@ MAX_USER_AGENT = 200  # octets; certbot's, the longest of those known, has 150
 
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 _UNPRINTABLE = re.compile(r"[^ -~]+")
-_VERSION = r"(?P<version>[0-9]{1,9}(?:\.[0-9]{1,9}){0,5})"
+_VERSION = r"(?P<version>(?>[0-9]{1,9}(?:\.[0-9]{1,9}){0,5}))[\w.+~-]*"  # with what packagers put behind it
 
 Release = tuple[int, ...]
 
@@ -89,7 +89,7 @@ PROGRAMS: tuple[Program, ...] = (
     Program("HAProxy", r"HAProxy(?:/%V)?", (Round(12 * _HOUR, _ACME_RENEW),),
             Habit(7 * _DAY, "renews when a twelfth of the life is left", _ACME_RENEW)),
     Program("instant-acme (Rust)", r"instant-acme/%V"),
-    Program("lego", r"lego-cli/v?%V",
+    Program("lego", r"lego-cli/\S+ xenolf-acme/%V",
             habit=Habit(30 * _DAY, _THIRTY, f"{_AT_EVERY_RUN}; from version 5 on it asks the CA when to renew", (5,))),
     Program("nginx (ACME module)", r"nginx-acme/%V",
             (Round(_MINUTE, "it looks no oftener: have it ask a provisioner whose certificates live longer"),)),

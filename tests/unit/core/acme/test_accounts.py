@@ -146,13 +146,13 @@ def test_other_status_is_malformed__acme_a10(status: str) -> None:
 
 def test_client_is_noted_when_it_is_another_one__acme_15() -> None:
     """With the moment; one that says nothing, the same one, and one right after another, change nothing."""
-    old, new = "lego-cli/4.9.1 (x)", "lego-cli/5.6.0 (x)"
+    old, new = "uacme/1.7.4 (x)", "uacme/1.7.6 (x)"
     first = plan_client_note(account(), old, now=NOW)
     assert first is not None
     assert (first.user_agent, first.user_agent_at) == (old, NOW)
     assert plan_client_note(first, "", now=NOW + NOTED_FOR) is None
     assert plan_client_note(first, old, now=NOW + NOTED_FOR) is None
-    assert plan_client_note(first, "lego-cli/4.9.1 (y)", now=NOW + NOTED_FOR) is None
+    assert plan_client_note(first, "uacme/1.7.4 (y)", now=NOW + NOTED_FOR) is None
     assert plan_client_note(first, new, now=NOW + NOTED_FOR - SECOND) is None
     later = plan_client_note(first, new, now=NOW + NOTED_FOR)
     assert later is not None

@@ -27,6 +27,9 @@ LEGO = "lego-cli/4.9.1 xenolf-acme/4.9.1 (release; linux; amd64)"
 SEEN = {
     CERTBOT: "certbot 2.1.0",
     LEGO: "lego 4.9.1",
+    "lego-cli/dev xenolf-acme/5.6.0 (release; linux; amd64)": "lego 5.6.0",  # as Debian builds it
+    "uacme/1.7.4-1~deb12u1 (https://github.com/ndilieto/uacme)": "uacme 1.7.4",
+    "CertbotACMEClient/2.1.0.dev0 (certbot; linux)": "certbot 2.1.0",
     "containous-traefik/3.1.6 xenolf-acme/4.18.0 (release; linux; amd64)": "Traefik 3.1.6",
     "xenolf-acme/5.6.0 (release; linux; amd64)": "lego (Go) 5.6.0",
     "Caddy/2.6.2 CertMagic acmez (linux; amd64)": "Caddy 2.6.2",
@@ -44,7 +47,7 @@ SEEN = {
 }
 
 
-@pytest.mark.parametrize(("user_agent", "name"), SEEN.items(), ids=SEEN.values())
+@pytest.mark.parametrize(("user_agent", "name"), SEEN.items(), ids=SEEN.keys())
 def test_client_is_known_by_its_user_agent__acme_15(user_agent: str, name: str) -> None:
     """The program before its library, with its version."""
     assert name_client(user_agent) == name
