@@ -21,6 +21,8 @@ from dayfly.adapters.validators.dnsaccount01 import record_name
 from dayfly.adapters.validators.dnsclient import NameServer
 from dayfly.adapters.validators.reach import Reach
 from dayfly.adapters.validators.resolver import Resolver
+from dayfly.authority import caa
+from dayfly.core.acme.caa import CaaRecord
 from dayfly.core.jose.encoding import b64u_encode
 from dayfly.core.jose.jwk import public_key_of
 from dayfly.core.policy.rules import Rule, RuleKind
@@ -306,6 +308,46 @@ def test_check_that_was_never_made_is_made_before_signing__acme_8(play: Play) ->
         await change_acme(peer, caa=True)
         refused = await client.finalize(order)
         assert (refused.status, refused.problem) == (403, "caa")
+
+    play(scenario)
+
+
+class Asked:
+    """CAA records that come when a test lets them; how many names were asked about at a time."""
+
+    def __init__(self) -> None:
+        """Nobody asked, and nobody is answered."""
+        self.answers = asyncio.Event()
+        self.now = self.most = 0
+
+    async def relevant(self, _name: str) -> tuple[CaaRecord, ...]:
+        """None, in time."""
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await self.answers.wait()
+        finally:
+            self.now -= 1
+        return ()
+
+
+def test_names_of_an_order_are_asked_about_a_few_at_a_time__security_h7(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many names with slow servers hold a connection for a bounded time, and leave nobody asking."""
+    monkeypatch.setattr(caa, "WITHIN", 0.2)
+
+    async def scenario(peer: Peer, _zone: Records) -> None:
+        client, reader = await joined(peer), Asked()
+        order = await client.ready(*(f"n{number}.internal.example" for number in range(20)))
+        await change_acme(peer, caa=True)
+        peer.authority.caa = reader
+        late = await client.finalize(order)
+        assert (late.status, late.problem, late.headers["retry-after"]) == (503, "serverInternal", "5")
+        assert "20 names" in late.json["detail"]
+        assert (reader.now, reader.most) == (0, caa.AT_ONCE)
+        reader.answers.set()
+        assert (await client.finalize(order)).json["status"] == "valid"
 
     play(scenario)
 

@@ -97,6 +97,31 @@ def test_an_order_that_is_not_made_is_not_counted__acme_13(play: Play) -> None:
     play(scenario)
 
 
+def test_orders_that_policy_refuses_are_limited__security_7(play: Play) -> None:
+    """The 301st in an hour is not judged any more, by newAuthz neither; nor what is granted, for the exact wait."""
+
+    async def scenario(peer: Peer) -> None:
+        await change_acme(peer, pre_authorization=True)
+        client, neighbour = await joined(peer), await joined(peer)
+        for number in range(150):
+            assert (await client.order(f"n{number}.outside.example")).problem == "rejectedIdentifier"
+            assert (await beforehand(client, f"n{number}.outside.example")).problem == "rejectedIdentifier"
+        for reply in (
+            await client.order("a.outside.example"),
+            await beforehand(client, NAME),
+            await client.order(NAME),
+        ):
+            assert limited(reply, "refused-orders", "policy refused too many") == 12
+        assert throttled(peer) == {"refused-orders": 3.0}
+        assert (await neighbour.order("a.outside.example")).problem == "rejectedIdentifier"
+        peer.clock.moment += timedelta(seconds=12)
+        assert (await client.order(NAME)).status == 201
+        assert (await client.order("a.outside.example")).problem == "rejectedIdentifier"
+        limited(await client.order("b.outside.example"), "refused-orders")
+
+    play(scenario)
+
+
 def test_windows_shrink_to_the_lifetime__security_7(play: Play) -> None:
     """With certificates of a minute it is 3,000 orders a minute, so that short lives are not throttled."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
 from dayfly.authority.external_accounts import grant_of_account
-from dayfly.authority.order_limits import check_failures, counting_order
+from dayfly.authority.order_limits import CountingRefused, check_failures, counting_order
 from dayfly.core.acme.authorizations import (
     in_own_rows,
     is_given_again,
@@ -106,16 +106,17 @@ async def new_authorization(
         raise NoSuchResource("this provisioner authorizes no names beforehand; make an order")
     identifier = parse_asked_identifier(payload)
     asker = Asker(account.provisioner, f"account {render_id(account.id)}", source)
-    async with noting_denials(authority, asker):
-        check_granted(grant, (identifier,), source=source)
-        check_constraints(authority.signer.issuer.constraints, (identifier,))
+    life = grant.lifetimes.default
+    with CountingRefused(authority, account, life):
+        async with noting_denials(authority, asker):
+            check_granted(grant, (identifier,), source=source)
+            check_constraints(authority.signer.issuer.constraints, (identifier,))
     now = authority.clock.now()
     live = await authority.store.authorizations.live_authorizations(account.id, (identifier,), now=now)
     for one in live:
         if is_given_again(one, grant, now):
             return one, False
     await _check_pending(authority, account)
-    life = grant.lifetimes.default
     await check_failures(authority, account, (identifier,), life)
     row = plan_new_authorization(
         identifier,

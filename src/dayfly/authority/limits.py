@@ -198,6 +198,7 @@ class Limits:
         self.bindings = self._limiter(Limit.BAD_BINDINGS)
         self.downloads = self._limiter(Limit.KEY_DOWNLOADS)
         self.orders = self._limiter(Limit.NEW_ORDERS)
+        self.refused_orders = self._limiter(Limit.REFUSED_ORDERS)
         self.failures = self._limiter(Limit.FAILED_VALIDATIONS)
         self.in_a_row = InARow(Limit.PAUSED, self._buckets)
         self.certificates = self._limiter(Limit.CERTIFICATES)

@@ -1,8 +1,9 @@
 """The limits on accounts, orders, and on what comes of them (acme.md part 13; security.md section 7).
 
 Rules: an order that is the due renewal of a certificate is counted by none of them; an order is counted when it is
-made, a certificate when it is issued, and neither where nothing came of the request; a window is no longer than the
-life of the certificates, so that short lives are not throttled; one account's failures never hold up another's names.
+made, a certificate when it is issued, and neither where nothing came of the request, which counts as refused where
+policy says so; a window is no longer than the life of the certificates, so that short lives are not throttled; one
+account's failures never hold up another's names.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dayfly.core.identifiers import Identifier
 from dayfly.core.ids import make_id, render_id
 from dayfly.core.policy.limits import NEAR, Limit, Rate, pause_digest
 from dayfly.core.policy.plan import IssuePlan
+from dayfly.core.problems import Refused
 
 _LOG = logging.getLogger("dayfly.authority")
 PAUSED_WAIT = 3600  # seconds; until somebody looks
@@ -107,6 +109,31 @@ def counting_order(authority: Authority, account: Account, life: timedelta) -> I
     use = Use(authority.limits.orders, account.id, rate, "the account made too many orders")
     with authority.limits.spending((use,), authority.clock.now()):
         yield
+
+
+class CountingRefused:
+    """Around what policy says to a request; RateLimited before it where too many of the account's were refused.
+
+    A class, since one is made for each order, and a generator takes longer.
+    """
+
+    __slots__ = ("_account", "_authority", "_rate")
+
+    def __init__(self, authority: Authority, account: Account, life: timedelta) -> None:
+        """Nothing is asked yet."""
+        self._authority, self._account = authority, account
+        self._rate = authority.limits.figures.refused_orders.within(life)
+
+    def __enter__(self) -> None:
+        """RateLimited."""
+        now = self._authority.clock.now()
+        what = "policy refused too many orders of the account"
+        self._authority.limits.refused_orders.check(self._account.id, self._rate, now, what=what)
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """A refusal is counted: to judge a hundred names, and to find what is nearest to each, is work."""
+        if isinstance(error, Refused):
+            self._authority.limits.refused_orders.use(self._account.id, self._rate, self._authority.clock.now())
 
 
 @contextmanager

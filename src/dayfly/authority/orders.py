@@ -16,7 +16,7 @@ from dayfly.authority.context import Authority, Source
 from dayfly.authority.denials import noting_denials
 from dayfly.authority.external_accounts import grant_of_account
 from dayfly.authority.issuing import issue
-from dayfly.authority.order_limits import check_new_order, counting_certificate, counting_order
+from dayfly.authority.order_limits import CountingRefused, check_new_order, counting_certificate, counting_order
 from dayfly.authority.replacing import find_predecessor, take_credit
 from dayfly.core.acme.accounts import check_usable, plan_client_note
 from dayfly.core.acme.authorizations import row_ids_of
@@ -98,20 +98,23 @@ async def _new_order_once(
     life = grant.lifetimes.default
     if not is_renewal:
         await check_new_order(authority, account, request.identifiers, life)
-    async with noting_denials(authority, _asker(account, source)):
-        order, event = plan_new_order(
-            request,
-            order_id=authority.ids.new(),
-            account_id=account.id,
-            tokens=iter(authority.token, ""),
-            grant=grant,
-            offers=authority.offers,
-            source=source,
-            issuer_not_after=authority.signer.issuer.not_after,
-            now=now,
-            user_agent=user_agent,
-        )
-        check_constraints(authority.signer.issuer.constraints, request.identifiers)  # else finalize could only refuse
+    with nullcontext() if is_renewal else CountingRefused(authority, account, life):
+        async with noting_denials(authority, _asker(account, source)):
+            order, event = plan_new_order(
+                request,
+                order_id=authority.ids.new(),
+                account_id=account.id,
+                tokens=iter(authority.token, ""),
+                grant=grant,
+                offers=authority.offers,
+                source=source,
+                issuer_not_after=authority.signer.issuer.not_after,
+                now=now,
+                user_agent=user_agent,
+            )
+            check_constraints(
+                authority.signer.issuer.constraints, request.identifiers
+            )  # else finalize could only refuse
     if predecessor is not None:
         order = replace(order, predecessor_id=predecessor.id, is_renewal=is_renewal)
     under = under_profile(grant, order.profile)  # which may take fewer ways to prove a name

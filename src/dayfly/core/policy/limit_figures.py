@@ -33,6 +33,7 @@ class LimitsTable(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     key_downloads: str = str(DEFAULT_FIGURES.key_downloads)
     new_accounts: str = str(DEFAULT_FIGURES.new_accounts)
     new_orders: str = str(DEFAULT_FIGURES.new_orders)
+    refused_orders: str = str(DEFAULT_FIGURES.refused_orders)
     failed_validations: str = str(DEFAULT_FIGURES.failed_validations)
     certificates: str = str(DEFAULT_FIGURES.certificates)
     renewals: str = str(DEFAULT_FIGURES.renewals)
@@ -62,6 +63,7 @@ def parse_figures(table: LimitsTable) -> LimitFigures:
         key_downloads=_rate("key_downloads", table.key_downloads),
         new_accounts=_rate("new_accounts", table.new_accounts),
         new_orders=_rate("new_orders", table.new_orders),
+        refused_orders=_rate("refused_orders", table.refused_orders),
         failed_validations=_rate("failed_validations", table.failed_validations),
         certificates=_rate("certificates", table.certificates),
         renewals=_rate("renewals", table.renewals),

@@ -28,6 +28,7 @@ class Limit(StrEnum):
     BAD_BINDINGS = "bad-bindings"
     KEY_DOWNLOADS = "key-downloads"
     NEW_ORDERS = "new-orders"
+    REFUSED_ORDERS = "refused-orders"
     OPEN_ORDERS = "open-orders"
     PENDING_AUTHORIZATIONS = "pending-authorizations"
     FAILED_VALIDATIONS = "failed-validations"
@@ -73,9 +74,10 @@ class LimitFigures:
     """How much each limit allows; the defaults are those of a CA whose certificates live a day.
 
     `requests` (directory, newNonce, renewalInfo), `bad_credentials`, `bad_bindings`, `key_downloads` and `new_accounts`
-    are per source; `new_orders` per account; `failed_validations` per account and name, of which so many in a row as
-    `paused` says pause the pair; `certificates` per account and exact name set; `renewals` per certificate, across its
-    renewals; `open_orders`, neither finished nor expired, and the `pending_authorizations` in them per account.
+    are per source; `new_orders`, and `refused_orders` by policy, per account; `failed_validations` per account and
+    name, of which so many in a row as `paused` says pause the pair; `certificates` per account and exact name set;
+    `renewals` per certificate, across its renewals; `open_orders`, neither finished nor expired, and the
+    `pending_authorizations` in them per account.
     """
 
     requests: Rate = Rate(50, timedelta(seconds=1))
@@ -84,6 +86,7 @@ class LimitFigures:
     key_downloads: Rate = Rate(60, timedelta(minutes=1))
     new_accounts: Rate = Rate(60, timedelta(hours=1))  # Let's Encrypt has 10 in 3 h
     new_orders: Rate = Rate(3_000, timedelta(hours=3))
+    refused_orders: Rate = Rate(300, timedelta(hours=1))  # one of a hundred names takes 30 ms to judge
     failed_validations: Rate = Rate(10, timedelta(hours=1))
     certificates: Rate = Rate(1_000, timedelta(days=1))  # 50 replicas of one name are normal
     renewals: Rate = Rate(6, timedelta(hours=1))
@@ -117,6 +120,7 @@ def facts_of(figures: LimitFigures) -> tuple[LimitFacts, ...]:
         _rated(Limit.KEY_DOWNLOADS, figures.key_downloads, "source"),
         _rated(Limit.NEW_ACCOUNTS, figures.new_accounts, "source"),
         _rated(Limit.NEW_ORDERS, figures.new_orders, "account"),
+        _rated(Limit.REFUSED_ORDERS, figures.refused_orders, "account; orders that policy refuses"),
         LimitFacts(Limit.OPEN_ORDERS, None, figures.open_orders, "account"),
         LimitFacts(Limit.PENDING_AUTHORIZATIONS, None, figures.pending_authorizations, "account, in its open orders"),
         _rated(Limit.FAILED_VALIDATIONS, figures.failed_validations, "account and name"),
