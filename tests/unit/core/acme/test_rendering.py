@@ -83,6 +83,9 @@ def test_account_object__rfc8555_7_1_2() -> None:
         "contact": ["mailto:a@b"],
         "termsOfServiceAgreed": True,
     }
+    bound_by = {"protected": "e30", "payload": "e30", "signature": "c2ln"}
+    bound = json.loads(render_account(account(), URLS, bound_by=bound_by))
+    assert bound == {"status": "valid", "orders": orders, "externalAccountBinding": bound_by}
     assert parse_answer(render_account(account(), URLS), WireAccount).status == "valid"
     assert orders == URLS.account(7) + "/orders"
 
