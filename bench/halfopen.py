@@ -29,25 +29,29 @@ ADDRESSES = [f"127.0.1.{number}" for number in range(1, 9)]
 CLIENT_HELLO = bytes.fromhex("160301020001")  # the first octets of a handshake that never goes on
 
 
-def measure_half_open(binary: Path, ca: Dayfly, *, seconds: float) -> dict[str, Any]:
-    """p99 of a complete flow alone, then beside the half-open connections, and their ratio."""
+def measure_half_open(binary: Path, ca: Dayfly, *, seconds: float, repeat: int) -> list[dict[str, Any]]:
+    """p99 of a complete flow alone, then beside the half-open connections, and their ratio; so many times."""
     with ca.running() as target:
         load.run(binary, target, mode="acme", workers=1, seconds=1)
-        quiet = load.run(binary, target, mode="acme", workers=1, seconds=seconds)
-        with crowd(target) as counts:
-            loaded = load.run(binary, target, mode="acme", workers=1, seconds=seconds)
-            held, opened = counts()
-        quiet_ms, loaded_ms = (run["steps"]["total"]["p99_ms"] for run in (quiet, loaded))
-        return {
-            "held": held,
-            "opened": opened,
-            "quiet_ms": quiet_ms,
-            "loaded_ms": loaded_ms,
-            "ratio": loaded_ms / quiet_ms,
-            "errors": loaded["errors_total"],
-            "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE),
-            "runs": (quiet, loaded),
-        }
+        return [_round(binary, target, seconds=seconds) for _ in range(repeat)]
+
+
+def _round(binary: Path, target: load.Target, *, seconds: float) -> dict[str, Any]:
+    quiet = load.run(binary, target, mode="acme", workers=1, seconds=seconds)
+    with crowd(target) as counts:
+        loaded = load.run(binary, target, mode="acme", workers=1, seconds=seconds)
+        held, opened = counts()
+    quiet_ms, loaded_ms = (run["steps"]["total"]["p99_ms"] for run in (quiet, loaded))
+    return {
+        "held": held,
+        "opened": opened,
+        "quiet_ms": quiet_ms,
+        "loaded_ms": loaded_ms,
+        "ratio": loaded_ms / quiet_ms,
+        "errors": loaded["errors_total"],
+        "descriptors": resource.getrlimit(resource.RLIMIT_NOFILE),
+        "runs": (quiet, loaded),
+    }
 
 
 @contextmanager

@@ -150,11 +150,14 @@ def main() -> None:
             found["workers"] = measure_workers(binary, where, chosen)
             report.print_workers(found["workers"])
         if "halfopen" in parts:
-            found["halfopen"] = measure_half_open(binary, Dayfly(where / "halfopen"), seconds=chosen.seconds)
+            ca = Dayfly(where / "halfopen")
+            found["halfopen"] = measure_half_open(binary, ca, seconds=chosen.seconds, repeat=chosen.repeat)
             report.print_half_open(found["halfopen"])
         if "pending" in parts:
             ca = Dayfly(where / "pending")
-            found["pending"] = measure_pending(binary, ca, seconds=chosen.seconds, orders=chosen.pending)
+            found["pending"] = measure_pending(
+                binary, ca, seconds=chosen.seconds, repeat=chosen.repeat, orders=chosen.pending
+            )
             report.print_pending(found["pending"])
     RESULTS.mkdir(exist_ok=True)
     target = RESULTS / f"{time.strftime('%Y%m%dT%H%M%S')}.json"
