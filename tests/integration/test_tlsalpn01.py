@@ -323,6 +323,17 @@ def test_broken_certificate_is_not_well_formed__v15(cut: int) -> None:
             check_certificate(broken, DNS_TARGET)
 
 
+def test_signature_with_unused_bits_is_not_well_formed__v15() -> None:
+    """The same signature twice is two certificates; where its last bit is 0 the library takes both."""
+    even = next(one for one in map(answer, [DNS_NAME] * 100) if not one.signature[-1] & 1)
+    whole = bytearray(der(even))
+    check_certificate(bytes(whole), DNS_TARGET)
+    whole[-len(even.signature) - 1] = 1
+    assert x509.load_der_x509_certificate(bytes(whole)).signature == even.signature
+    with pytest.raises(Refused, match="bits that are not used"):
+        check_certificate(bytes(whole), DNS_TARGET)
+
+
 @pytest.mark.filterwarnings("ignore:Parsed a serial number:cryptography.utils.CryptographyDeprecationWarning")
 @settings(max_examples=500, deadline=1000)
 @given(st.data())

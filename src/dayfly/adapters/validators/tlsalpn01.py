@@ -114,7 +114,7 @@ def _shown(tls: Any, address: str) -> bytes:  # noqa: ANN401 - an SSLObject, of 
 def check_certificate(der: bytes, target: ValidationTarget) -> None:
     """Raise where this is not the certificate that RFC 8737 3 asks for.
 
-    1. It is well-formed DER, with no extension twice.
+    1. It is well-formed DER, with no extension twice, and a signature of whole octets, which the library does not ask.
     2. It is signed by itself.
     3. It is for the identifier and for nothing else.
     4. Its acmeIdentifier is critical, and holds the digest and nothing else.
@@ -127,6 +127,8 @@ def check_certificate(der: bytes, target: ValidationTarget) -> None:
         raise IncorrectResponse("the certificate is not well formed, or has an extension twice") from None
     except x509.ExtensionNotFound:
         raise IncorrectResponse("the certificate has no subject alternative name") from None
+    if not der.endswith(b"\0" + certificate.signature):
+        raise IncorrectResponse("the certificate is not well formed: its signature has bits that are not used")
     _check_self_signed(certificate)  # 2
     if len(names) != 1 or not _is_name(names[0], target.identifier):  # 3
         raise IncorrectResponse(f"the certificate is not for this identifier alone ({len(names)} names)")
