@@ -47,28 +47,34 @@ def print_workers(found: Runs) -> None:
 
 
 def print_pending(found: Mapping[str, Any]) -> None:
-    """The flow of somebody else, alone, beside pending orders, and beside half-open connections too."""
-    verdict = "within" if found["ratio"] <= MOST else "ABOVE"
-    print(
-        f"\npending: {found['orders']} orders of one account, made in {found['order_seconds']:.1f} s, "
-        f"{found['held']} connections held half open; a flow beside them has a p99 of {found['loaded_ms']:.1f} ms, "
-        f"{found['pending_ms']:.1f} ms beside the orders alone, {found['quiet_ms']:.1f} ms alone: "
-        f"{found['ratio']:.2f} times, {verdict} {MOST}; {found['errors']} errors"
-    )
+    """The flow of somebody else, alone, beside pending orders, and beside half-open connections too, in turn."""
+    print(f"\npending: {found['orders']} orders of one account, made in {found['order_seconds']:.1f} s")
+    for one in found["rounds"]:
+        print(
+            f"pending: {one['held']} connections held half open; a flow beside all of it has a p99 of "
+            f"{one['loaded_ms']:.1f} ms, {one['pending_ms']:.1f} ms beside the orders, {one['quiet_ms']:.1f} ms alone: "
+            f"{one['ratio']:.2f} times; errors {one['errors']}"
+        )
+    _print_median("pending", found["rounds"])
 
 
 def print_half_open(rounds: Sequence[Mapping[str, Any]]) -> None:
     """The flow of somebody else, alone and beside half-open connections, in turn."""
+    print()
     for one in rounds:
         print(
-            f"\nhalf open: {one['held']} connections held open, {one['opened']} opened; a flow beside them takes "
+            f"half open: {one['held']} connections held open, {one['opened']} opened; a flow beside them takes "
             f"{one['loaded_ms']:.1f} ms (p99), alone {one['quiet_ms']:.1f} ms: {one['ratio']:.2f} times; "
             f"errors {one['errors']}; descriptors {one['descriptors']}"
         )
+    _print_median("half open", rounds)
+
+
+def _print_median(what: str, rounds: Sequence[Mapping[str, Any]]) -> None:
     ratios = sorted(one["ratio"] for one in rounds)
     median = statistics.median(ratios)
     verdict = "within" if median <= MOST else "ABOVE"
-    print(f"half open, median: {median:.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f}), {verdict} {MOST}")
+    print(f"{what}, median: {median:.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f}), {verdict} {MOST}")
 
 
 def _print_heading(what: str) -> None:

@@ -154,9 +154,9 @@ def main() -> None:
             found["halfopen"] = measure_half_open(binary, ca, seconds=chosen.seconds, repeat=chosen.repeat)
             report.print_half_open(found["halfopen"])
         if "pending" in parts:
-            ca = Dayfly(where / "pending")
+            alone, ca = Dayfly(where / "alone"), Dayfly(where / "pending")
             found["pending"] = measure_pending(
-                binary, ca, seconds=chosen.seconds, repeat=chosen.repeat, orders=chosen.pending
+                binary, alone, ca, seconds=chosen.seconds, repeat=chosen.repeat, orders=chosen.pending
             )
             report.print_pending(found["pending"])
     RESULTS.mkdir(exist_ok=True)
