@@ -146,7 +146,7 @@ def process() -> Any:
         "import signal, sys, time\n"
         "signal.signal(signal.SIGUSR1, lambda *_: sys.exit(7))\n"
         "print('ready', flush=True)\n"
-        "time.sleep(60)\n"
+        "[time.sleep(0.05) for _ in range(1200)]\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
