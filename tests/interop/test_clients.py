@@ -312,6 +312,15 @@ def test_apache_serves_and_renews_a_certificate(lab: Lab, apache_folder: Path, c
     saw("Apache mod_md", "enrol", "renew", "ARI")
 
 
+def served_other_than(old: int | None, lab: Lab, where: Path, *, seconds: float) -> int:
+    """The serial that is served on the lab's TLS port, as soon as there is one and it is not the old one."""
+    return wait_for(
+        lambda: serial if (serial := served(lab.ca, lab.tls_port, NAME)) not in {None, old} else None,
+        seconds=seconds,
+        why=(where / "program.log").read_text,
+    )
+
+
 @pytest.mark.chaos
 @pytest.mark.skipif(not haproxy_version(), reason=NO_HAPROXY)
 def test_haproxy_serves_and_renews_a_certificate(lab: Lab, tmp_path: Path, program: Client, saw: Saw) -> None:
@@ -320,20 +329,13 @@ def test_haproxy_serves_and_renews_a_certificate(lab: Lab, tmp_path: Path, progr
     haproxy_configuration(lab, tmp_path)
     *_, start, renew = blocks("HAProxy")
 
-    def other_than(old: int | None) -> int:
-        return wait_for(
-            lambda: serial if (serial := served(lab.ca, lab.tls_port, NAME)) not in {None, old} else None,
-            seconds=60,
-            why=(tmp_path / "program.log").read_text,
-        )
-
     with kept_running([*start.split(), "-db"], tmp_path):
         wait_for(lambda: 1 if (tmp_path / "admin.sock").exists() else None, seconds=20, why=lambda: "it did not begin")
         ask = adapted(renew, {"/run/haproxy": tmp_path})
         shell(ask, tmp_path)
-        first = other_than(None)
+        first = served_other_than(None, lab, tmp_path, seconds=60)
         shell(ask, tmp_path)
-        other_than(first)
+        served_other_than(first, lab, tmp_path, seconds=60)
     saw("HAProxy", "enrol", "renew", version=haproxy_version())
 
 
@@ -348,15 +350,8 @@ def test_nginx_serves_and_renews_a_certificate(lab: Lab, tmp_path: Path, saw: Sa
     directory = lab.by_name.replace("/acme/acme/", "/acme/minute/")
     command = nginx_configuration(lab, tmp_path, directory, module=module)
 
-    def other_than(old: int | None) -> int:
-        return wait_for(
-            lambda: serial if (serial := served(lab.ca, lab.tls_port, NAME)) not in {None, old} else None,
-            seconds=120,
-            why=(tmp_path / "program.log").read_text,
-        )
-
     with kept_running([*command.split(), "-p", str(tmp_path)], tmp_path):
-        first = other_than(None)
-        second = other_than(first)
+        first = served_other_than(None, lab, tmp_path, seconds=120)
+        second = served_other_than(first, lab, tmp_path, seconds=120)
     assert lab.replaced_by(second) == first
     saw("nginx (ACME module)", "enrol", "renew", "ARI", version=version_that_was_said(lab, "nginx"))

@@ -14,7 +14,6 @@ import contextlib
 import errno
 import functools
 import logging
-import resource
 import signal
 import socket
 import time
@@ -27,10 +26,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from uvicorn import Config
 
-from dayfly.core.frozen import replace
 from dayfly.server.admission import Admission
 from dayfly.server.app import Application
 from dayfly.server.arrivals import Arrival, Arrivals
+from dayfly.server.descriptors import within_descriptors
 from dayfly.server.front import ListenerState, Phase, StrictProtocol
 from dayfly.server.limits import FrontLimits
 from dayfly.server.shedding import Shed, Shedding
@@ -49,8 +48,6 @@ _LOOKS = 512
 """How often all connections are looked at, at most, to find so many that have waited for longest."""
 _SHORTEST = 0.01
 """Seconds that a handshake has at least: the loop takes no time that is over."""
-_RESERVED_DESCRIPTORS = 128
-"""For the database, logs, validations."""
 _OUT_OF_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _logger = logging.getLogger("dayfly.server")
 
@@ -91,7 +88,7 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
     stop = stop or asyncio.Event()
-    listener = _Listener(app, context, _within_descriptors(limits or FrontLimits()), new_request_id, share, on_shed)
+    listener = _Listener(app, context, within_descriptors(limits or FrontLimits()), new_request_id, share, on_shed)
     for number in signals:
         loop.add_signal_handler(number, stop.set)
     try:
@@ -388,20 +385,3 @@ def _configuration(app: Application) -> Config:
     )
     config.load()
     return config
-
-
-def _within_descriptors(limits: FrontLimits) -> FrontLimits:
-    """Raise the soft descriptor limit as far as needed and allowed; fewer connections where that is not enough.
-
-    A half-open connection takes two.
-    """
-    wanted = limits.connections + limits.half_open + _RESERVED_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return limits
-    left = max(soft - _RESERVED_DESCRIPTORS, 2)
-    half_open = min(limits.half_open, left // 4 or 1)
-    return replace(limits, half_open=half_open, connections=max(left - half_open, 1))
